@@ -1,0 +1,467 @@
+package ledger
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Outcome is the class in which every attempt ends. Only [OK] enters an
+// estimate; the others are counted in the report and bounded by worst case.
+// "No answer" is never turned into an answer.
+type Outcome string
+
+// The outcome classes.
+const (
+	OK          Outcome = "ok"           // a whole reply with a finish reason
+	Truncated   Outcome = "truncated"    // a reply whose end is missing
+	Filtered    Outcome = "filtered"     // finish reason content_filter
+	Refused     Outcome = "refused"      // the message's refusal member is set
+	Empty       Outcome = "empty"        // a whole reply without text
+	Exhausted   Outcome = "exhausted"    // reasoning used the whole budget: no text, finish reason length
+	Malformed   Outcome = "malformed"    // bytes that are no reply of this protocol
+	Transport   Outcome = "transport"    // network error, time-out, 408, 409, 425 or 5xx
+	RateLimited Outcome = "rate_limited" // 429
+	Quota       Outcome = "quota"        // 402, or 429 that says the quota is gone
+	Auth        Outcome = "auth"         // 401 or 403
+	Rejected    Outcome = "rejected"     // another 4xx: the target refuses the request as sent
+	Drifted     Outcome = "drifted"      // answered by another model than the plan's
+	Cancelled   Outcome = "cancelled"    // stopped by the operator
+)
+
+// Retryable reports whether an attempt may be repeated. Transport errors are;
+// content never is, since retrying a refusal or an empty reply would bias the
+// sample. A truncated stream is a transport fault: the part is kept.
+func (o Outcome) Retryable() bool {
+	switch o {
+	case Transport, RateLimited, Truncated, Malformed:
+		return true
+	}
+	return false
+}
+
+// Final reports whether the attempt settles its item.
+func (o Outcome) Final() bool {
+	switch o {
+	case OK, Filtered, Refused, Empty, Exhausted, Drifted, Rejected:
+		return true
+	}
+	return false
+}
+
+// Role says what a target is in the audit.
+type Role string
+
+// The roles of targets.
+const (
+	Rival   Role = "rival"
+	Control Role = "control"
+)
+
+// Target is an endpoint as the plan names it. It never holds a secret:
+// APIKeyEnv is the name of an environment variable.
+type Target struct {
+	Name         string        `json:"name"`
+	Role         Role          `json:"role"`
+	BaseURL      string        `json:"base_url"` // up to and including /v1
+	Model        string        `json:"model"`
+	APIKeyEnv    string        `json:"api_key_env,omitempty"`
+	Preset       string        `json:"preset,omitempty"`
+	Price        *Price        `json:"price,omitempty"`
+	Capabilities *Capabilities `json:"capabilities,omitempty"`
+}
+
+// Price is money per million tokens.
+type Price struct {
+	Input    float64 `json:"input_per_mtok"`
+	Output   float64 `json:"output_per_mtok"`
+	Currency string  `json:"currency"`
+}
+
+// Support is what a capability test found out: yes, no, or unknown with a reason.
+type Support struct {
+	State  string `json:"state"` // yes, no, unknown
+	Detail string `json:"detail,omitempty"`
+}
+
+// Capabilities is what `target test` saw at an endpoint; it is sealed in the plan.
+type Capabilities struct {
+	TestedAt     time.Time          `json:"tested_at"`
+	Model        string             `json:"model"` // as the target names itself
+	Fingerprint  string             `json:"system_fingerprint,omitempty"`
+	Server       string             `json:"server,omitempty"`
+	Support      map[string]Support `json:"support"` // chat, stream, usage, seed, temperature_zero, max_tokens, logprobs, completions, echo_logprobs, system_prompt
+	LatencyMS    float64            `json:"latency_ms"`
+	TLSCertSHA   string             `json:"tls_cert_sha256,omitempty"`
+	ContextLimit int                `json:"context_limit,omitempty"`
+}
+
+// Params is what is sent with every request. What is nil is not sent; zeros are
+// sent as zeros. Nothing is sent that the plan does not say.
+type Params struct {
+	MaxTokens   int      `json:"max_tokens"`
+	Temperature *float64 `json:"temperature,omitempty"`
+	TopP        *float64 `json:"top_p,omitempty"`
+	Seed        *int64   `json:"seed,omitempty"` // sample k of a prompt is sent Seed+k
+	Stream      bool     `json:"stream"`
+}
+
+// Prompt is one expanded prompt, as sealed in the plan.
+type Prompt struct {
+	ID       string `json:"id"`
+	Suite    string `json:"suite"`
+	Lang     string `json:"lang"`
+	Category string `json:"category,omitempty"`
+	System   string `json:"system,omitempty"`
+	Text     string `json:"text"`
+}
+
+// Item is one reply that the plan asks for: a prompt put once to a target.
+// Its ID is target/suite/prompt/sample; the attempt number is kept apart.
+type Item struct {
+	ID     string
+	Target *Target
+	Prompt *Prompt
+	Sample int
+}
+
+// SuiteRef names a suite and the hash of its definition.
+type SuiteRef struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	SHA256  string `json:"sha256"`
+	Seed    uint64 `json:"seed"` // of the expansion
+	N       int    `json:"n"`
+}
+
+// KeyRef is what the plan says of a watermark key: all but the secret.
+type KeyRef struct {
+	ID         string          `json:"id"`
+	Spec       json.RawMessage `json:"spec"`                 // the public part of the key file (watermark.Spec)
+	Commitment string          `json:"commitment,omitempty"` // file under commitments/; "" = not committed before serving
+	Stamp      string          `json:"stamp,omitempty"`      // RFC 3161 token file beside it
+	// ServingFrom is when the first token was served under the key, as the
+	// operator declares it. Zero means never served, or unknown.
+	ServingFrom time.Time `json:"serving_from,omitzero"`
+}
+
+// Test is one declared hypothesis test: (family, key, target).
+type Test struct {
+	ID      string `json:"id"` // unique in the plan, e.g. "E1/k-3f2a/acme-nova"
+	Family  string `json:"family"`
+	Key     string `json:"key"`
+	Target  string `json:"target"`
+	Mode    string `json:"mode"`             // ModeFixedN or ModeAnytime
+	Weights string `json:"weights"`          // none or min8
+	Primary bool   `json:"primary"`          // false: a secondary result, outside Holm, never at the exact tier
+	Filter  string `json:"filter,omitempty"` // file of served windows; only in secondary tests
+	Null    string `json:"null"`
+}
+
+// The modes of a test: a plan names one of them per test.
+const (
+	ModeFixedN  = "fixed-n"
+	ModeAnytime = "e-process"
+)
+
+// DecoyPlan fixes the decoy keys before any reply is seen.
+type DecoyPlan struct {
+	N              int    `json:"n"`
+	SeedCommitment string `json:"seed_commitment"` // hex SHA-256 of decoys.json's seed bytes
+}
+
+// StopRule ends collection. Only plans of e-process tests may stop early.
+type StopRule struct {
+	OnEvidence bool `json:"on_evidence"` // stop when every anytime test reaches m/alpha
+	CheckEvery int  `json:"check_every,omitempty"`
+}
+
+// Caps bound what a run may cost. Zero means no cap.
+type Caps struct {
+	MaxRequests int64         `json:"max_requests,omitempty"`
+	MaxTokens   int64         `json:"max_tokens,omitempty"`
+	MaxCost     float64       `json:"max_cost,omitempty"`
+	MaxTime     time.Duration `json:"max_time,omitempty"`
+}
+
+// Plan is everything that was decided before the first request.
+type Plan struct {
+	Format       int        `json:"format"` // PlanFormat
+	CaseID       string     `json:"case_id"`
+	Created      time.Time  `json:"created"`
+	Demo         bool       `json:"demo"`
+	Authority    string     `json:"authority,omitempty"` // who ordered the audit
+	Purpose      string     `json:"purpose,omitempty"`
+	Propositions []string   `json:"propositions"` // H0 and H1 in a sentence each
+	Targets      []Target   `json:"targets"`
+	Suites       []SuiteRef `json:"suites"`
+	Prompts      []Prompt   `json:"prompts"`
+	Samples      int        `json:"samples"` // per prompt and target
+	Params       Params     `json:"params"`
+	OrderSeed    uint64     `json:"order_seed"` // shuffles the items, targets and controls interleaved
+	Keys         []KeyRef   `json:"keys"`
+	Tests        []Test     `json:"tests"`
+	Alpha        float64    `json:"alpha"` // family-wise, 1e-6 at the exact tier
+	Decoys       DecoyPlan  `json:"decoys"`
+	Stop         StopRule   `json:"stop"`
+	Caps         Caps       `json:"caps"`
+	Power        []PowerRow `json:"power"` // as printed before anything was sent
+	Exclusions   []string   `json:"exclusions"`
+	Wording      string     `json:"wording"` // version of the wording table
+	Program      Build      `json:"program"`
+}
+
+// PlanFormat is the version of plan.json that this program writes.
+const PlanFormat = 1
+
+// PowerRow is the planner's promise for one test.
+type PowerRow struct {
+	Test       string  `json:"test"`
+	Units      int64   `json:"units"`       // expected scored units
+	Log10Alpha float64 `json:"log10_alpha"` // per-test level alpha/m
+	Effect     float64 `json:"effect"`      // smallest effect found with power .9
+	EffectUnit string  `json:"effect_unit"`
+}
+
+// Build identifies the program.
+type Build struct {
+	Version string `json:"version"`
+	Go      string `json:"go"`
+	OS      string `json:"os"`
+	Arch    string `json:"arch"`
+}
+
+// Usage is the target's own count of tokens.
+type Usage struct {
+	PromptTokens     int64   `json:"prompt_tokens"`
+	CompletionTokens int64   `json:"completion_tokens"`
+	ReasoningTokens  int64   `json:"reasoning_tokens,omitempty"`
+	Cost             float64 `json:"cost,omitempty"`
+}
+
+// Reply is a decoded answer. All of it can be recomputed from the raw bytes.
+type Reply struct {
+	Outcome     Outcome `json:"outcome"`
+	Finish      string  `json:"finish,omitempty"`
+	Text        string  `json:"text"`
+	Reasoning   string  `json:"reasoning,omitempty"`
+	Model       string  `json:"model,omitempty"`
+	Fingerprint string  `json:"system_fingerprint,omitempty"`
+	Provider    string  `json:"provider,omitempty"`
+	ResponseID  string  `json:"response_id,omitempty"`
+	Usage       *Usage  `json:"usage,omitempty"`
+	Detail      string  `json:"detail,omitempty"` // why it is not ok, in a sentence
+}
+
+// The types of ledger events.
+const (
+	EventPlanSealed    = "plan_sealed"    // the first event: hash of the plan
+	EventIntent        = "intent"         // an attempt is about to be sent
+	EventReply         = "reply"          // an attempt that settled its item
+	EventAttemptFailed = "attempt_failed" // an attempt that did not
+	EventPause         = "pause"
+	EventResume        = "resume"
+	EventDrift         = "drift"
+	EventClockJump     = "clock_jump"
+	EventConfigChange  = "config_change"
+	EventFault         = "fault"
+	EventStop          = "stop" // collection ended: by completion, cap, operator or evidence
+	EventSeal          = "seal" // the last event: written before signing
+)
+
+// Event is one line of ledger.jsonl. Prev is the hex SHA-256 of the line before
+// (without its newline), 64 zeros for the first. Mono is nanoseconds of the
+// monotonic clock since the writer was opened.
+type Event struct {
+	Seq     uint64          `json:"seq"`
+	Prev    string          `json:"prev"`
+	Time    time.Time       `json:"time"`
+	Mono    int64           `json:"mono_ns"`
+	Type    string          `json:"type"`
+	Item    string          `json:"item,omitempty"`
+	Attempt int             `json:"attempt,omitempty"`
+	Data    json.RawMessage `json:"data,omitempty"`
+}
+
+// BlobRef addresses raw bytes in a segment file.
+type BlobRef struct {
+	Segment int    `json:"segment"`
+	Offset  int64  `json:"offset"`
+	Length  int64  `json:"length"`
+	SHA256  string `json:"sha256"`
+}
+
+// Intent is the data of an intent event.
+type Intent struct {
+	Target  string  `json:"target"`
+	Request BlobRef `json:"request"` // the request body as sent
+}
+
+// Attempt is the data of reply and attempt_failed events.
+type Attempt struct {
+	Target       string            `json:"target"`
+	Outcome      Outcome           `json:"outcome"`
+	Detail       string            `json:"detail,omitempty"`
+	Kind         string            `json:"kind"` // chat or completion
+	Stream       bool              `json:"stream"`
+	Status       int               `json:"status"`
+	Complete     bool              `json:"complete"`          // the body was read to its end
+	Headers      map[string]string `json:"headers,omitempty"` // of the response, an allow-list, redacted
+	Response     *BlobRef          `json:"response,omitempty"`
+	Model        string            `json:"model,omitempty"`
+	Fingerprint  string            `json:"system_fingerprint,omitempty"`
+	Provider     string            `json:"provider,omitempty"`
+	RequestID    string            `json:"request_id,omitempty"`
+	Usage        *Usage            `json:"usage,omitempty"`
+	FirstByteMS  float64           `json:"first_byte_ms,omitempty"`
+	TotalMS      float64           `json:"total_ms,omitempty"`
+	MayBeBilled  bool              `json:"may_be_billed,omitempty"` // outcome unknown
+	RetryAfterMS int64             `json:"retry_after_ms,omitempty"`
+}
+
+// Tier says what a finding rests on.
+type Tier string
+
+// The tiers. They are never mixed.
+const (
+	Exact       Tier = "exact"       // the p-value is valid because we randomised a secret, committed before serving
+	Exploratory Tier = "exploratory" // the same computation without such a commitment, or under a public key
+	Comparative Tier = "comparative" // a rank among control models
+)
+
+// Finding is the result of one declared test.
+type Finding struct {
+	Test       string `json:"test"`
+	Family     string `json:"family"`
+	Target     string `json:"target"`
+	Role       Role   `json:"role"`
+	Key        string `json:"key"`
+	Scheme     string `json:"scheme"`
+	PRF        string `json:"prf"`
+	Tier       Tier   `json:"tier"`
+	Primary    bool   `json:"primary"`
+	Mode       string `json:"mode"`
+	Hypothesis string `json:"hypothesis"` // rung of the ladder that a positive would reach
+	Null       string `json:"null"`
+
+	Replies int64   `json:"replies"` // that entered
+	Tokens  int64   `json:"tokens"`  // of our tokenizer, read in all
+	N       int64   `json:"n"`       // distinct scored units
+	Dropped Dropped `json:"dropped"`
+	Weights string  `json:"weights"`
+	Score   float64 `json:"score"`
+	Mean    float64 `json:"null_mean"`
+	SD      float64 `json:"null_sd"`
+
+	Effect     float64 `json:"effect"`
+	EffectLo   float64 `json:"effect_lo"`
+	EffectHi   float64 `json:"effect_hi"`
+	EffectUnit string  `json:"effect_unit"`
+
+	Log10P         *float64 `json:"log10_p"` // nil when withheld, or in e-process mode
+	Log10PMethod   string   `json:"log10_p_method,omitempty"`
+	Log10PEstimate *float64 `json:"log10_p_estimate,omitempty"` // saddlepoint, a labelled estimate
+	PlainScore     float64  `json:"plain_score"`                // unweighted
+	PlainLog10P    *float64 `json:"plain_log10_p"`
+	Log10E         *float64 `json:"log10_e"`
+	HolmLog10P     *float64 `json:"holm_log10_p"`
+	M              int      `json:"m"`
+
+	Decoys *DecoyFinding `json:"decoys"` // nil: validity not checked
+	Power  PowerRow      `json:"power"`  // the smallest effect that this test had power .9 for, as run
+	Curve  []CurvePoint  `json:"curve"`  // evidence against tokens read
+
+	Committed *CommitmentCheck `json:"commitment"`
+
+	Verdict  Verdict  `json:"verdict"`
+	Warnings []string `json:"warnings"`
+	NotShown []string `json:"not_shown"`
+}
+
+// Dropped counts the positions that were not scored, by reason.
+type Dropped struct {
+	Prompt     int64 `json:"prompt"`   // window occurs in the item's prompt or system text
+	Repeat     int64 `json:"repeat"`   // unit seen before in the run
+	Short      int64 `json:"short"`    // fewer predecessors than the window
+	Filtered   int64 `json:"filtered"` // window not among those we served
+	OutOfVocab int64 `json:"out_of_vocab"`
+}
+
+// DecoyFinding is the decoys' verdict on the test's own validity.
+type DecoyFinding struct {
+	N         int       `json:"n"`
+	RankP     float64   `json:"rank_p"`
+	SDRatio   float64   `json:"sd_ratio"`
+	SDRatioLo float64   `json:"sd_ratio_lo"`
+	SDRatioHi float64   `json:"sd_ratio_hi"`
+	Tolerance float64   `json:"sd_tolerance"`
+	KSP       float64   `json:"ks_p"`
+	Pass      bool      `json:"pass"`
+	Scores    []float64 `json:"scores"` // standardised (S-mean)/sd, in drawing order, for the histogram
+}
+
+// CurvePoint is one point of evidence against tokens read.
+type CurvePoint struct {
+	Tokens int64   `json:"tokens"`
+	Log10P float64 `json:"log10_p"`
+	Log10E float64 `json:"log10_e"`
+}
+
+// CommitmentCheck says whether the key's commitment precedes all use of it.
+type CommitmentCheck struct {
+	State      string    `json:"state"` // before-serving, late, unstamped, absent, mismatch
+	Time       time.Time `json:"time,omitzero"`
+	Authority  string    `json:"authority,omitempty"`
+	FirstReply time.Time `json:"first_reply,omitzero"`
+}
+
+// Verdict is a word of the wording table; every sentence that the program
+// prints about a finding is generated from it.
+type Verdict string
+
+// The verdicts.
+const (
+	// VerdictDependence: exact tier, threshold met, gate passed, on two runs at
+	// least seven days apart. The only verdict that can carry an accusation.
+	VerdictDependence Verdict = "dependence"
+	// VerdictSingleRun: as above on one run only.
+	VerdictSingleRun Verdict = "dependence-single-run"
+	// VerdictExploratory: the threshold is met but the key was not committed
+	// in time, is public, or the test is secondary.
+	VerdictExploratory Verdict = "exploratory-signal"
+	// VerdictWeak: Holm p <= 0.01 but above the threshold.
+	VerdictWeak Verdict = "weak-signal"
+	// VerdictNone: nothing at the declared level; the power says what could have been seen.
+	VerdictNone Verdict = "no-trace"
+	// VerdictWithheld: the decoy gate failed; only the rank is reported.
+	VerdictWithheld Verdict = "withheld"
+	// VerdictInsufficient: nothing to score.
+	VerdictInsufficient Verdict = "insufficient-data"
+	// VerdictUnverified: the key is withheld; nothing about it was computed.
+	VerdictUnverified Verdict = "key-withheld"
+)
+
+// Findings is the whole outcome of an analysis: a pure function of ledger,
+// keys and plan, so that the same input gives the same bytes.
+type Findings struct {
+	Format     int          `json:"format"`
+	CaseID     string       `json:"case_id"`
+	PlanSHA256 string       `json:"plan_sha256"`
+	LedgerHead string       `json:"ledger_head"` // hash of the last event that was read
+	Events     uint64       `json:"events"`
+	Accounting []Accounting `json:"accounting"`
+	Findings   []Finding    `json:"findings"`
+	Deviations []string     `json:"deviations"` // from the plan, listed by the program
+}
+
+// Accounting is planned -> sent -> classes -> analysed for one target.
+type Accounting struct {
+	Target   string            `json:"target"`
+	Planned  int64             `json:"planned"`
+	Sent     int64             `json:"sent"`    // attempts
+	Classes  map[Outcome]int64 `json:"classes"` // settled items by outcome
+	Failed   map[Outcome]int64 `json:"failed_attempts"`
+	Missing  int64             `json:"missing"`
+	Analysed int64             `json:"analysed"`
+	Usage    Usage             `json:"usage"`
+	Models   map[string]int64  `json:"models"` // as the target named itself
+}
