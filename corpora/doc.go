@@ -1,0 +1,2 @@
+// Package corpora holds the prompt suites and the text grammar.
+package corpora

@@ -1,0 +1,2 @@
+// Package tokens holds the tokenizers.
+package tokens
