@@ -1,0 +1,18 @@
+// Package family holds the tests of an audit, one file per family: replies and
+// secrets in, a finding out. [Analyze] runs every test that a plan declares and
+// is a pure function of (ledger, keys, plan): the same input gives the same
+// bytes, on any machine and however often a run was interrupted.
+//
+//   - e1.go: radioactivity on text. Does the text of a rival's replies depend on
+//     the secret of a watermark that only our outputs carried?
+//   - stopping.go: the same evidence, gathered reply by reply while a run goes on.
+//   - commitment.go: was the key committed before it was served and before the
+//     first reply? Only then is a result at the exact tier.
+//   - verdict.go, wording.go: the claim rule, and every sentence that the program
+//     prints about a finding. The program never accuses: it words what the
+//     numbers support.
+//
+// The package imports watermark and its parts, corpora/tokens, probe/ledger,
+// probe/wire and probe/timestamp. It opens no connection, reads nothing but the
+// case that it is given, and knows neither YAML nor the command line.
+package family

@@ -1,0 +1,63 @@
+package family
+
+import (
+	"math"
+
+	"github.com/stillmark/stillmark/probe/ledger"
+)
+
+// The thresholds of the claim rule, in log10.
+const (
+	// Log10Accusation is the family-wise level that exact evidence must meet on
+	// every run. A plan may ask for more, never for less.
+	Log10Accusation = -6
+	// Log10Weak is where a corrected p-value is worth a word: one audit in a
+	// hundred gets there by chance, so the word is "weak".
+	Log10Weak = -2
+)
+
+// Gate is the outcome of the decoy keys.
+type Gate int
+
+// The outcomes of the gate.
+const (
+	GateUnchecked Gate = iota // no decoys were scored
+	GatePassed
+	GateFailed
+)
+
+// Claim is all that the claim rule looks at.
+type Claim struct {
+	Tier       ledger.Tier
+	Primary    bool
+	KeyGiven   bool    // false: the key was withheld from the analysis
+	Powered    bool    // some effect would have been found with power .9
+	Gate       Gate    // of the decoys
+	Log10P     float64 // after Holm; of min(1, 1/e) where the plan says e-process
+	Log10Alpha float64 // family-wise level of the plan
+	Runs       int     // that met the threshold, each at least seven days after the one before
+}
+
+// Judge applies the claim rule. One run is never enough for
+// [ledger.VerdictDependence], whatever its number: the rule asks for a second
+// one at least seven days later that scores only what the first did not.
+func Judge(c Claim) ledger.Verdict {
+	threshold := math.Min(c.Log10Alpha, Log10Accusation)
+	switch {
+	case !c.KeyGiven:
+		return ledger.VerdictUnverified
+	case !c.Powered:
+		return ledger.VerdictInsufficient
+	case c.Gate == GateFailed:
+		return ledger.VerdictWithheld
+	case c.Log10P > Log10Weak || math.IsNaN(c.Log10P):
+		return ledger.VerdictNone
+	case c.Log10P > threshold:
+		return ledger.VerdictWeak
+	case c.Tier != ledger.Exact || !c.Primary || c.Gate != GatePassed:
+		return ledger.VerdictExploratory
+	case c.Runs >= 2:
+		return ledger.VerdictDependence
+	}
+	return ledger.VerdictSingleRun
+}

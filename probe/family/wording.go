@@ -1,0 +1,243 @@
+package family
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/stillmark/stillmark/probe/ledger"
+)
+
+// WordingVersion names the table below. A plan seals it, so that nobody can
+// choose the words after having seen the numbers.
+const WordingVersion = "stillmark-wording-1"
+
+// Statement is what the program says about one finding.
+type Statement struct {
+	Headline string   // one sentence: the verdict and its number
+	Meaning  string   // what would explain the result, or what follows from it
+	NotShown []string // what the result does not establish
+	Warnings []string // what limits it
+}
+
+// words are the templates of one verdict. The placeholders in braces are
+// replaced by [Say]; anything else is printed as it stands.
+type words struct{ headline, meaning string }
+
+// wording is the table. A tier that a verdict does not name says what the empty
+// tier says: it is never stronger than the exact one.
+//
+// The sentences keep to what the mathematics supports: how rarely a result
+// would be met if the replies were statistically independent of the secret key.
+// They never say how the text got there, or who did what.
+var wording = map[ledger.Verdict]map[ledger.Tier]words{
+	ledger.VerdictDependence: {
+		ledger.Exact: {
+			"On two runs at least seven days apart, the replies of {target} depended on secret key {key}: the weaker of the two results would be expected no more than once in 10^{k} audits if the replies were statistically independent of that key.",
+			dependenceMeaning,
+		},
+		"": exploratoryWords,
+	},
+	ledger.VerdictSingleRun: {
+		ledger.Exact: {
+			"On one run, the replies of {target} depend on secret key {key}: a result this strong would be expected no more than once in 10^{k} audits if the replies were statistically independent of that key.",
+			dependenceMeaning + " The claim rule asks for a second run at least seven days later that scores only what the first did not; until then this is a lead.",
+		},
+		"": exploratoryWords,
+	},
+	ledger.VerdictExploratory: {"": exploratoryWords},
+	ledger.VerdictWeak: {
+		"": {
+			"A weak signal of key {key} in the replies of {target} (log10 p = {holm} after correction for {m} tests), above the threshold that was fixed beforehand (log10 p = {alpha}).",
+			"Results like this turn up by chance when many audits are made. It may be worth a larger run; it supports no statement about {target}.",
+		},
+	},
+	ledger.VerdictNone: {
+		"": {
+			"No trace of key {key} was found in the replies of {target} (log10 p = {holm} after correction for {m} tests).",
+			"{power} A smaller effect is not excluded, and inherited marks can be removed by paraphrase, so this clears nobody.",
+		},
+	},
+	ledger.VerdictWithheld: {
+		"": {
+			"The analytic result for key {key} on {target} is withheld: the decoy keys did not behave as the theory says they should on this text.",
+			"Only the rank of the true key among {decoys} decoy keys is reported (log10 p = {rank}); it supports at most a lead.",
+		},
+	},
+	ledger.VerdictInsufficient: {
+		"": {
+			"Nothing can be said about key {key} and {target}: {n} scored units are too few for any effect to be found with 90 % power.",
+			"This is neither a positive nor a negative result.",
+		},
+	},
+	ledger.VerdictUnverified: {
+		"": {
+			"Key {key} is withheld, so its test on {target} was not computed.",
+			"An expert who is given the key can compute it from the same replies.",
+		},
+	},
+}
+
+const dependenceMeaning = "The replies depend on key {key}: training on text generated under it, forwarding of requests to our service, use of our weights, or retrieval of such text would each explain this; other tests are needed to tell them apart."
+
+var exploratoryWords = words{
+	"An exploratory signal of key {key} in the replies of {target}: log10 p = {holm} after correction for {m} tests, at the threshold or beyond it (log10 p = {alpha}), but not under the conditions of exact evidence.",
+	"It is a lead that a new run with a key committed beforehand can test; by itself it supports no statement about {target}.",
+}
+
+// What no finding of this kind establishes, by verdict.
+var (
+	notShownPositive = []string{
+		"It does not establish how the text was obtained, by whom, or any breach.",
+		"It does not tell apart training on marked text, forwarding, use of weights and retrieval.",
+		"It does not say what share of the training data came from the marked text.",
+	}
+	notShownNone = []string{
+		"It does not show that {target} was trained without text generated under key {key}.",
+		"It says nothing about text that was generated without the mark, or paraphrased.",
+	}
+	notShown = map[ledger.Verdict][]string{
+		ledger.VerdictDependence:   notShownPositive,
+		ledger.VerdictSingleRun:    notShownPositive,
+		ledger.VerdictExploratory:  notShownPositive,
+		ledger.VerdictWeak:         append(notShownPositive[:len(notShownPositive):len(notShownPositive)], notShownNone...),
+		ledger.VerdictNone:         notShownNone,
+		ledger.VerdictWithheld:     {"It shows neither that the replies depend on key {key} nor that they do not."},
+		ledger.VerdictInsufficient: {"It shows neither that the replies depend on key {key} nor that they do not."},
+		ledger.VerdictUnverified:   {"Nothing about key {key} was verified."},
+	}
+)
+
+// Warning is the code of a limitation. Its sentence stands in the table below.
+type Warning string
+
+// The warnings.
+const (
+	WarnDemo           Warning = "demo"
+	WarnAbsent         Warning = "commitment-absent"
+	WarnUnstamped      Warning = "commitment-unstamped"
+	WarnLate           Warning = "commitment-late"
+	WarnMismatch       Warning = "commitment-mismatch"
+	WarnServingUnknown Warning = "serving-unknown"
+	WarnStampTrust     Warning = "stamp-trust"
+	WarnPRF            Warning = "prf"
+	WarnNoDecoys       Warning = "no-decoys"
+	WarnGate           Warning = "gate-failed"
+	WarnRankStopped    Warning = "rank-stopped"
+	WarnSecondary      Warning = "secondary"
+	WarnNoControl      Warning = "no-control"
+	WarnControlHit     Warning = "control-hit"
+	WarnReasoning      Warning = "reasoning"
+	WarnDrift          Warning = "drift"
+	WarnSearch         Warning = "search"
+)
+
+var warningText = map[Warning]string{
+	WarnDemo:           "This is a demonstration: its keys were committed by a demonstration authority, and its targets are toy models that memorise; the figures predict nothing about large models.",
+	WarnAbsent:         "The key was not committed before serving, so this result is exploratory: keys could have been tried on the replies until one fitted.",
+	WarnUnstamped:      "The key's commitment bears no valid third-party timestamp, so this result is exploratory.",
+	WarnLate:           "The key's commitment was timestamped only after serving began or after the first reply, so this result is exploratory.",
+	WarnMismatch:       "The key does not open its commitment, so this result is exploratory and the key's custody must be explained.",
+	WarnServingUnknown: "It was not declared when serving under the key began, so the commitment cannot be shown to come first and this result is exploratory.",
+	WarnStampTrust:     "The commitment's timestamp is checked here for its imprint and signature only; whether its authority is to be trusted is for the verification to say.",
+	WarnPRF:            "The generator {prf} is not a cryptographic one: the p-value is exact if it behaves as random.",
+	WarnNoDecoys:       "Validity not checked: no decoy keys were scored, so the claim rule cannot be met.",
+	WarnGate:           "The decoy gate failed: the spread or the distribution of the decoys' scores differs from the theory, so the analytic p-value and the e-value are withheld.",
+	WarnRankStopped:    "Collection could stop on the evidence, so the rank among the decoys is a description here and no p-value.",
+	WarnSecondary:      "A secondary result outside the corrected family of tests: its filter was built from text generated under the same key, so it is never at the exact tier.",
+	WarnNoControl:      "No control was scored under the same key.",
+	WarnControlHit:     "A control under the same key also reaches log10 p <= -2 by itself: shared data, the public web, or a leaked key must be considered.",
+	WarnReasoning:      "Some replies carried separate reasoning text, which this test does not score.",
+	WarnDrift:          "The target changed its model, fingerprint or provider while replies were collected.",
+	WarnSearch:         "Whether the target used search or tools could not be verified; with them on, a hit may be retrieval.",
+}
+
+// Say words a finding: its headline, what it means and what it does not show.
+// The sentences depend on the verdict, the tier and the warnings alone; numbers
+// are set into them. log10Alpha is the family-wise level of the plan in log10.
+func Say(f *ledger.Finding, log10Alpha float64) Statement {
+	verdict := f.Verdict
+	byTier, ok := wording[verdict]
+	if !ok {
+		verdict = ledger.VerdictUnverified
+		byTier = wording[verdict]
+	}
+	w, ok := byTier[f.Tier]
+	if !ok {
+		w = byTier[""]
+	}
+	r := placeholders(f, log10Alpha)
+	st := Statement{Headline: r.Replace(w.headline), Meaning: r.Replace(w.meaning)}
+	for _, s := range notShown[verdict] {
+		st.NotShown = append(st.NotShown, r.Replace(s))
+	}
+	st.Warnings = f.Warnings
+	return st
+}
+
+func placeholders(f *ledger.Finding, log10Alpha float64) *strings.Replacer {
+	return strings.NewReplacer(
+		"{target}", f.Target, "{key}", f.Key, "{prf}", f.PRF,
+		"{k}", audits(f.HolmLog10P),
+		"{holm}", log10(f.HolmLog10P), "{alpha}", log10(&log10Alpha),
+		"{m}", strconv.Itoa(f.M), "{n}", strconv.FormatInt(f.N, 10),
+		"{decoys}", decoyCount(f.Decoys), "{rank}", decoyRank(f.Decoys),
+		"{power}", powerSentence(f.Power),
+	)
+}
+
+// audits is the k of "once in 10^k audits", rounded down: in the target's favour.
+func audits(log10p *float64) string {
+	if log10p == nil || math.IsNaN(*log10p) || *log10p >= 0 {
+		return "0"
+	}
+	if math.IsInf(*log10p, -1) {
+		return "1000 or more"
+	}
+	return strconv.FormatFloat(math.Floor(-*log10p), 'f', 0, 64)
+}
+
+// log10 prints a logarithm with two decimals, or says that there is none.
+func log10(v *float64) string {
+	if v == nil || math.IsNaN(*v) {
+		return "not reported"
+	}
+	s := strconv.FormatFloat(*v, 'f', 2, 64)
+	if s == "-0.00" {
+		return "0.00"
+	}
+	return s
+}
+
+func decoyCount(d *ledger.DecoyFinding) string {
+	if d == nil {
+		return "no"
+	}
+	return strconv.Itoa(d.N)
+}
+
+func decoyRank(d *ledger.DecoyFinding) string {
+	if d == nil || d.RankP <= 0 {
+		return "not reported"
+	}
+	v := math.Log10(d.RankP)
+	return log10(&v)
+}
+
+func powerSentence(p ledger.PowerRow) string {
+	if p.Effect <= 0 || math.IsInf(p.Effect, 0) || math.IsNaN(p.Effect) {
+		return "The test did not have 90 % power for any effect."
+	}
+	return "The smallest effect that the test had 90 % power for is " +
+		strconv.FormatFloat(p.Effect, 'g', 3, 64) + " (" + p.EffectUnit + ")."
+}
+
+// warn turns codes into sentences.
+func warn(codes []Warning, f *ledger.Finding) []string {
+	out := make([]string, 0, len(codes))
+	r := placeholders(f, 0)
+	for _, c := range codes {
+		out = append(out, r.Replace(warningText[c]))
+	}
+	return out
+}
