@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// meter shows one line of progress on standard error: redrawn in place on a
+// terminal, a line every few seconds elsewhere, JSON records on request.
+type meter struct {
+	mu    sync.Mutex
+	w     io.Writer
+	mode  string // line, plain, json, none
+	every time.Duration
+	last  time.Time
+	drawn bool
+	begun time.Time
+}
+
+// Redrawing faster than ten times a second flickers; a log wants a line every
+// ten seconds at most.
+const (
+	redrawEvery = 100 * time.Millisecond
+	plainEvery  = 10 * time.Second
+)
+
+func (a *app) newMeter() *meter {
+	m := &meter{w: a.err, mode: a.progress, every: plainEvery, begun: time.Now()}
+	if m.mode == "auto" {
+		m.mode = "plain"
+		if terminal(a.err) {
+			m.mode, m.every = "line", redrawEvery
+		}
+	}
+	return m
+}
+
+// set shows text, unless the last one was shown too recently.
+func (m *meter) set(text string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	// The first plain line waits: what ends sooner needs no progress.
+	if m.mode == "none" || now.Sub(m.last) < m.every || (m.mode != "line" && now.Sub(m.begun) < m.every) {
+		return
+	}
+	m.last = now
+	switch m.mode {
+	case "line":
+		fmt.Fprintf(m.w, "\r\x1b[K%s", printable(text))
+		m.drawn = true
+	case "json":
+		line, _ := json.Marshal(map[string]string{"progress": text})
+		fmt.Fprintf(m.w, "%s\n", line)
+	default:
+		fmt.Fprintln(m.w, printable(text))
+	}
+}
+
+// count shows done of total with the time that is left.
+func (m *meter) count(what string, done, total int) {
+	text := fmt.Sprintf("%s %d/%d", what, done, total)
+	if done > 0 && total > 0 {
+		left := time.Duration(float64(time.Since(m.begun)) / float64(done) * float64(total-done))
+		text += fmt.Sprintf(" %d%% | ETA %s", 100*done/total, left.Round(time.Second))
+	}
+	m.set(text)
+}
+
+// clear removes the line, so that results stand alone.
+func (m *meter) clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.drawn {
+		fmt.Fprint(m.w, "\r\x1b[K")
+		m.drawn = false
+	}
+	m.last = time.Time{}
+	m.begun = time.Now()
+}

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+)
+
+// app is what every command shares: where it reads and writes, and how it shows
+// results.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+
+	asJSON   bool
+	progress string // auto, plain, json, none
+	config   string // path of the configuration file
+
+	signal atomic.Int32 // the first signal that arrived, 0 if none
+}
+
+// run executes one command line and returns the exit code.
+func run(args []string, in io.Reader, out, errw io.Writer) int {
+	a := &app{in: in, out: out, err: errw}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() {
+		for s := range signals {
+			number := int32(s.(syscall.Signal))
+			if !a.signal.CompareAndSwap(0, number) {
+				os.Exit(128 + int(number)) // the second signal stops at once
+			}
+			cancel()
+		}
+	}()
+
+	root := a.rootCommand()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	return a.exit(err)
+}
+
+// exit reports an error as one sentence and gives its exit code.
+func (a *app) exit(err error) int {
+	if err == nil {
+		return 0
+	}
+	code := exitCode(err)
+	if s := a.signal.Load(); s != 0 && (errors.Is(err, context.Canceled) || code == codeIncomplete) {
+		code = 128 + int(s)
+	}
+	if errors.Is(err, errSilent) {
+		return code
+	}
+	if a.asJSON {
+		var body struct {
+			Error struct {
+				Kind    string `json:"kind"`
+				Message string `json:"message"`
+			} `json:"error"`
+		}
+		body.Error.Kind, body.Error.Message = codeName(code), err.Error()
+		json.NewEncoder(a.out).Encode(body)
+		return code
+	}
+	fmt.Fprintf(a.err, "stillmark: %s\n", printable(err.Error()))
+	return code
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "stillmark",
+		Short: "tells whether a language model was trained on another model's outputs",
+		Long: `stillmark tells whether a language model was trained on another model's outputs,
+with p-values that hold in the far tail and a report that the other side can
+verify alone.
+
+The way of the data: key -> watermark -> probe plan -> probe run -> analyze ->
+report build -> report seal -> verify. See it all at once with "stillmark quickstart".`,
+		Example: `  stillmark quickstart
+  stillmark watermark detect --key key.json reply.txt
+  stillmark verify case.zip --trust signer.pub.pem`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          group,
+	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.PersistentFlags().BoolVar(&a.asJSON, "json", false, "print records as JSON on standard output, errors as {\"error\":{\"kind\",\"message\"}}")
+	root.PersistentFlags().StringVar(&a.progress, "progress", "auto", "progress on standard error: auto, plain, json or none")
+	root.PersistentFlags().StringVarP(&a.config, "config", "c", "", "configuration file (default stillmark.yaml where it exists)")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError(flagHint(c, err))
+	})
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		if err := flagsFromEnvironment(c); err != nil {
+			return err
+		}
+		switch a.progress {
+		case "auto", "plain", "json", "none":
+			return nil
+		}
+		return usageError(fmt.Errorf("--progress %q is none of auto, plain, json, none", a.progress))
+	}
+	root.AddCommand(
+		a.quickstartCommand(),
+		a.keyCommand(),
+		a.signerCommand(),
+		a.watermarkCommand(),
+		a.corporaCommand(),
+		a.targetCommand(),
+		a.probeCommand(),
+		a.analyzeCommand(),
+		a.reportCommand(),
+		a.caseCommand(),
+		a.verifyCommand(),
+		a.mockCommand(),
+		a.configCommand(),
+		a.versionCommand(),
+	)
+	return root
+}
+
+// group is the action of a command that only holds others: alone it shows its
+// help; with an unknown word it says so and names the nearest command.
+func group(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return c.Help()
+	}
+	err := fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath())
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		err = fmt.Errorf("%w; did you mean %q?", err, near[0])
+	}
+	return usageError(fmt.Errorf("%w (see %s --help)", err, c.CommandPath()))
+}
+
+// holder makes a command that only holds others.
+func holder(use, short, example string, children ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Example: example, Args: cobra.ArbitraryArgs, RunE: group, SuggestionsMinimumDistance: 2}
+	c.AddCommand(children...)
+	return c
+}
+
+// flagHint names the nearest flag when one is unknown.
+func flagHint(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return fmt.Errorf("%w (see %s --help)", err, c.CommandPath())
+	}
+	best, distance := "", 3
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if d := editDistance(unknown.GetSpecifiedName(), f.Name); d < distance {
+			best, distance = f.Name, d
+		}
+	})
+	if best != "" {
+		err = fmt.Errorf("%w; did you mean --%s?", err, best)
+	}
+	return fmt.Errorf("%w (see %s --help)", err, c.CommandPath())
+}
+
+// flagsFromEnvironment sets every flag that was not given from
+// STILLMARK_<FLAG>, dashes as underscores.
+func flagsFromEnvironment(c *cobra.Command) error {
+	var failed error
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		name := "STILLMARK_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, ok := os.LookupEnv(name)
+		if !ok || f.Changed || failed != nil {
+			return
+		}
+		if err := c.Flags().Set(f.Name, value); err != nil {
+			failed = usageError(fmt.Errorf("environment variable %s: %w", name, err))
+		}
+	})
+	return failed
+}
+
+// editDistance is Levenshtein's, for did-you-mean.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+// terminal reports whether w is a terminal that may be coloured: colour and
+// moving progress lines appear there only, and not under NO_COLOR.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd()))
+}
+
+// print writes v as one JSON record.
+func (a *app) printJSON(v any) error {
+	e := json.NewEncoder(a.out)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// printable makes hostile text safe for a terminal: control characters (C0,
+// C1, bidirectional overrides) are shown as escapes.
+func printable(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r == '\n' || r == '\t':
+			b.WriteRune(r)
+		case r < 0x20 || (r >= 0x7f && r < 0xa0) || (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069):
+			fmt.Fprintf(&b, "\\u%04x", r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
