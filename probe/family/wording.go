@@ -199,7 +199,7 @@ func audits(log10p *float64) string {
 
 // log10 prints a logarithm with two decimals, or says that there is none.
 func log10(v *float64) string {
-	if v == nil || math.IsNaN(*v) {
+	if v == nil || math.IsNaN(*v) || math.IsInf(*v, 0) {
 		return "not reported"
 	}
 	s := strconv.FormatFloat(*v, 'f', 2, 64)
