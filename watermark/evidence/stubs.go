@@ -30,9 +30,6 @@ type Interval struct {
 	Hi    float64 `json:"hi"`
 }
 
-func Log10BinomialSF(k, n int64, p float64) float64                    { return 0 }
-func Log10GammaSF(n int64, x float64) float64                          { return 0 }
-func Log10NormalSF(z float64) float64                                  { return 0 }
 func Log10DualGammaSF(n int64, alpha, x float64) float64               { return 0 }
 func (l Law) Tail(score float64, c Counts) Tail                        { return Tail{} }
 func (l Law) RandomizedP(score float64, c Counts, u float64) float64   { return 0 }
