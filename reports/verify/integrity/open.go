@@ -1,0 +1,188 @@
+package integrity
+
+import (
+	"archive/zip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limits of what is opened. They are far above any real case (100,000 replies
+// make some 10,000 files of a gigabyte in all) and far below what harms.
+const (
+	maxFiles     = 1 << 20
+	maxTotal     = 1 << 40 // bytes after decompression
+	maxRatio     = 200     // of decompression; JSON of repeated replies reaches about 20
+	ratioFree    = 1 << 20 // bytes below which the ratio is not looked at
+	maxPathBytes = 512
+)
+
+// Package is a case as it was handed over: a folder, or a zip with one folder in
+// it. Close it when done.
+type Package struct {
+	FS     fs.FS
+	Zip    bool
+	Files  int   // regular files
+	Bytes  int64 // in all
+	closer io.Closer
+}
+
+// Close releases the archive.
+func (p *Package) Close() error {
+	if p.closer == nil {
+		return nil
+	}
+	return p.closer.Close()
+}
+
+// Open opens a folder or a zip and refuses whatever a sealed case cannot hold:
+// symbolic links, devices, unsafe, hidden or doubled names, zip bombs, entries
+// that two unpackers could read differently. The error is a *Problem, or about
+// path itself.
+func Open(name string) (*Package, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, fmt.Errorf("open case: %w", err)
+	}
+	if info.IsDir() {
+		return openFolder(name)
+	}
+	return openZip(name, info.Size())
+}
+
+func openFolder(name string) (*Package, error) {
+	p := &Package{FS: os.DirFS(name)}
+	folded := map[string]string{}
+	err := fs.WalkDir(p.FS, ".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || file == "." {
+			return err
+		}
+		if err := checkName(file, folded); err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return nil
+		}
+		if !d.Type().IsRegular() {
+			return problem(CodeIrregular, ExitAltered, file, "not a regular file (%s); a sealed case holds none", d.Type())
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		return p.count(info.Size())
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Package) count(size int64) error {
+	p.Files++
+	p.Bytes += size
+	if p.Files > maxFiles || size < 0 || p.Bytes > maxTotal {
+		return problem(CodeArchive, ExitAltered, "", "more than %d files or %d bytes", maxFiles, int64(maxTotal))
+	}
+	return nil
+}
+
+// checkName refuses names that some system reads as another file.
+func checkName(name string, folded map[string]string) error {
+	refuse := func(why string) error {
+		return problem(CodeIrregular, ExitAltered, name, "unsafe name: %s", why)
+	}
+	switch {
+	case !utf8.ValidString(name):
+		return refuse("not UTF-8")
+	case len(name) > maxPathBytes:
+		return refuse("too long")
+	case !fs.ValidPath(name), strings.ContainsAny(name, `\:`):
+		return refuse("leaves the folder, or could")
+	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return refuse("holds characters that do not print")
+	}
+	// Names that differ only in case are one file on some systems.
+	low := strings.ToLower(name)
+	if other, taken := folded[low]; taken && other != name {
+		return refuse(fmt.Sprintf("the same as %s on some systems", other))
+	} else if taken {
+		return problem(CodeArchive, ExitAltered, name, "the name occurs twice")
+	}
+	folded[low] = name
+	return nil
+}
+
+func openZip(name string, size int64) (*Package, error) {
+	r, err := zip.OpenReader(name)
+	if err != nil {
+		if errors.Is(err, zip.ErrFormat) {
+			return nil, problem(CodeArchive, ExitIncomplete, path.Base(name), "neither a case folder nor a whole zip archive")
+		}
+		return nil, problem(CodeArchive, ExitAltered, path.Base(name), "%v", err)
+	}
+	p := &Package{Zip: true, closer: r}
+	root, err := p.checkEntries(r.File, size)
+	if err == nil {
+		p.FS, err = fs.Sub(r, root)
+	}
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// checkEntries checks every entry before one byte is unpacked, and returns the
+// name of the one folder that holds them.
+func (p *Package) checkEntries(files []*zip.File, size int64) (root string, err error) {
+	folded := map[string]string{}
+	var packed int64
+	for _, f := range files {
+		name := f.Name
+		if f.Mode().IsDir() || strings.HasSuffix(name, "/") {
+			return "", problem(CodeArchive, ExitAltered, name, "holds an entry for a folder; a sealed archive has files only")
+		}
+		if err := checkName(name, folded); err != nil {
+			return "", err
+		}
+		if !f.Mode().IsRegular() {
+			return "", problem(CodeIrregular, ExitAltered, name, "not a regular file (%s)", f.Mode().Type())
+		}
+		if f.Flags&1 != 0 || (f.Method != zip.Store && f.Method != zip.Deflate) {
+			return "", problem(CodeArchive, ExitAltered, name, "encrypted, or packed with an unknown method")
+		}
+		top, _, inside := strings.Cut(name, "/")
+		if !inside || (root != "" && top != root) {
+			return "", problem(CodeArchive, ExitAltered, name, "outside the archive's one folder")
+		}
+		root = top
+		if f.UncompressedSize64 > math.MaxInt64 || f.CompressedSize64 > math.MaxInt64 {
+			return "", problem(CodeArchive, ExitAltered, name, "impossible size")
+		}
+		packed += int64(f.CompressedSize64)
+		if err := p.count(int64(f.UncompressedSize64)); err != nil {
+			return "", err
+		}
+		if size := f.UncompressedSize64; size > ratioFree && size/maxRatio > f.CompressedSize64 {
+			return "", problem(CodeArchive, ExitAltered, name, "unpacks to more than %d times its size", maxRatio)
+		}
+	}
+	if p.Files == 0 {
+		return "", problem(CodeArchive, ExitIncomplete, "", "the archive is empty")
+	}
+	if packed > size {
+		return "", problem(CodeArchive, ExitAltered, "", "entries overlap: together they are larger than the archive")
+	}
+	if p.Bytes > ratioFree && p.Bytes/maxRatio > packed {
+		return "", problem(CodeArchive, ExitAltered, "", "the archive unpacks to more than %d times its size", maxRatio)
+	}
+	return root, nil
+}

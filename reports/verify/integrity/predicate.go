@@ -1,0 +1,62 @@
+package integrity
+
+import (
+	"time"
+
+	"github.com/stillmark/stillmark/probe/ledger"
+)
+
+// PredicateType names what the signed statement says about its subjects.
+const PredicateType = "https://github.com/stillmark/stillmark/evidence/v1"
+
+// PredicateFormat is the newest version of the predicate that is understood.
+const PredicateFormat = 1
+
+// Predicate is what the signer states about the files, beside their hashes.
+type Predicate struct {
+	Format         int         `json:"format"`
+	CaseID         string      `json:"case_id"`
+	Report         string      `json:"report"`   // folder under reports/
+	Analysis       string      `json:"analysis"` // folder under analysis/
+	Demo           bool        `json:"demo"`
+	Signer         string      `json:"signer"` // as the signer names itself
+	KeyID          string      `json:"key_id"` // hex SHA-256 of the public key's SPKI DER
+	Sealed         time.Time   `json:"sealed"` // time of the seal event: the signer's own claim
+	PlanSHA256     string      `json:"plan_sha256"`
+	Ledger         ledger.Head `json:"ledger"` // the seal event included
+	FindingsSHA256 string      `json:"findings_sha256"`
+	ReportSHA256   string      `json:"report_sha256"`
+	Disclosed      []string    `json:"disclosed_keys"`
+	Withheld       []string    `json:"withheld_keys"`
+	Verdicts       []Verdict   `json:"verdicts"`
+}
+
+// Verdict is a finding in a line.
+type Verdict struct {
+	Test    string         `json:"test"`
+	Target  string         `json:"target"`
+	Tier    ledger.Tier    `json:"tier"`
+	Verdict ledger.Verdict `json:"verdict"`
+}
+
+// SealEvent is the data of the ledger's last event.
+type SealEvent struct {
+	Report         string `json:"report"`
+	Analysis       string `json:"analysis"`
+	KeyID          string `json:"key_id"`
+	FindingsSHA256 string `json:"findings_sha256"`
+	ReportSHA256   string `json:"report_sha256"`
+}
+
+// The names of files in a sealed case.
+const (
+	ManifestName = "manifest-sha256.txt"
+
+	envelopeName  = "report.dsse.json"
+	tokenName     = "report.dsse.tsr"
+	statementName = "statement.intoto.json"
+	signerName    = "signer.pem"
+)
+
+// planPayload is the DSSE payload type of plan.dsse.json: the plan itself.
+const planPayload = "application/vnd.stillmark.plan+json"
