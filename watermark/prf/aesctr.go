@@ -20,23 +20,20 @@ const nonceTag = 1
 //
 // The length stands first, which makes the MAC's inputs prefix-free, and
 // CBC-MAC over prefix-free inputs is a PRF (Petrank and Rackoff, J. Cryptology
-// 13, 2000). The words of tokens 0, 1, 2, ... are the counter-mode key stream
-// with initial counter block N || 0.
+// 13, 2000). The words of tokens 0, 1, 2, ... are the counter-mode key stream with
+// initial counter block N || 0.
 type AESCTR struct {
 	nonce, token cipher.Block
+	bulk         cipher.AEAD // GCM over the token key, made by the first Stream
 	// Blocks passed through the cipher.Block interface would escape to the
 	// heap if they were local: the scratch lives here.
-	mac   [aes.BlockSize]byte // CBC-MAC state, then its result
-	ctr   [aes.BlockSize]byte // N || counter
-	out   [aes.BlockSize]byte // E_Kt(ctr)
-	block uint32              // counter whose output is in out
-	valid bool                // out holds the block named by block
-	chunk [chunkBytes]byte
+	mac    [aes.BlockSize]byte // CBC-MAC state, then its result
+	ctr    [aes.BlockSize]byte // N || counter
+	out    [aes.BlockSize]byte // E_Kt(ctr)
+	block  uint32              // counter whose output is in out
+	valid  bool                // out holds that output
+	stream []byte              // the last Stream
 }
-
-// chunkBytes is the piece of key stream produced at a time: large enough that
-// the cipher's set-up vanishes, small enough to stay in the first-level cache.
-const chunkBytes = 4096
 
 // NewAESCTR returns the source under the two 128-bit subkeys: kn for the
 // nonce of a window, kt for the tokens.
@@ -88,26 +85,45 @@ func (a *AESCTR) Word(token int32) uint32 {
 	return binary.LittleEndian.Uint32(a.out[4*(t&3):])
 }
 
-// Words is the key stream from counter 0.
-func (a *AESCTR) Words(dst []uint32) {
-	binary.BigEndian.PutUint32(a.ctr[12:], 0)
-	stream := cipher.NewCTR(a.token, a.ctr[:])
-	a.valid = false
-	for len(dst) > 0 {
-		n := min(len(dst), chunkBytes/4)
-		chunk := a.chunk[:4*n]
-		clear(chunk)
-		stream.XORKeyStream(chunk, chunk)
-		for i := range dst[:n] {
-			dst[i] = binary.LittleEndian.Uint32(chunk[4*i:])
-		}
-		dst = dst[n:]
+// Stream is the key stream from counter 0.
+//
+// [cipher.NewCTR] is the plain way to it, but allocates half a kilobyte for
+// every window. The same key stream is inside GCM, whose AEAD value is reusable:
+// with a 12-byte nonce N it encrypts under the counter blocks N||2, N||3, ...
+// (NIST SP 800-38D, 7.1), so sealing zeros yields all but the first two blocks.
+// Its authentication tag is thrown away; computing it costs a quarter of the time.
+// Go's FIPS 140-only mode refuses GCM with a chosen nonce: there it is NewCTR.
+func (a *AESCTR) Stream(vocab int) []byte {
+	if vocab <= 0 {
+		return nil
 	}
+	// Whole blocks, at least the two that GCM does not give, and room for the tag.
+	n := max(4*vocab+aes.BlockSize-1, 2*aes.BlockSize) &^ (aes.BlockSize - 1)
+	if cap(a.stream) < n+aes.BlockSize {
+		a.stream = make([]byte, n+aes.BlockSize)
+	}
+	s := a.stream[:n]
+	clear(s)
+	a.valid = false
+	binary.BigEndian.PutUint32(a.ctr[12:], 0)
+	if a.bulk == nil {
+		a.bulk, _ = cipher.NewGCM(a.token)
+	}
+	if a.bulk == nil {
+		cipher.NewCTR(a.token, a.ctr[:]).XORKeyStream(s, s)
+		return s[:4*vocab]
+	}
+	a.token.Encrypt(s[:16], a.ctr[:])
+	a.ctr[15] = 1
+	a.token.Encrypt(s[16:32], a.ctr[:])
+	a.bulk.Seal(s[32:32], a.ctr[:12], s[32:], nil)
+	return s[:4*vocab]
 }
 
 // Clone shares the key schedules, which are read-only, and nothing else.
 func (a *AESCTR) Clone() Source {
 	c := *a
+	c.stream = nil
 	return &c
 }
 

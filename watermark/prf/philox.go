@@ -1,6 +1,7 @@
 package prf
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/bits"
 )
@@ -20,6 +21,7 @@ import (
 type Philox struct {
 	k0, k1 uint32
 	state  [4]uint32
+	stream []byte // the last Stream
 }
 
 // NewPhilox returns the source under a 64-bit key.
@@ -63,23 +65,29 @@ func (p *Philox) Word(token int32) uint32 {
 	return p.block(t >> 2)[t&3]
 }
 
-// Words takes a block for every four tokens.
-func (p *Philox) Words(dst []uint32) {
-	n := uint32(0)
-	for ; len(dst) >= 4; dst = dst[4:] {
-		w := p.block(n)
-		copy(dst, w[:])
-		n++
+// Stream takes a block for every four tokens.
+func (p *Philox) Stream(vocab int) []byte {
+	if vocab <= 0 {
+		return nil
 	}
-	if len(dst) > 0 {
-		w := p.block(n)
-		copy(dst, w[:])
+	blocks := (vocab + 3) / 4
+	if cap(p.stream) < 16*blocks {
+		p.stream = make([]byte, 16*blocks)
 	}
+	s := p.stream[:16*blocks]
+	for n := range blocks {
+		w := p.block(uint32(n))
+		out := s[16*n : 16*n+16]
+		binary.LittleEndian.PutUint64(out, uint64(w[1])<<32|uint64(w[0]))
+		binary.LittleEndian.PutUint64(out[8:], uint64(w[3])<<32|uint64(w[2]))
+	}
+	return s[:4*vocab]
 }
 
 // Clone returns an independent copy.
 func (p *Philox) Clone() Source {
 	c := *p
+	c.stream = nil
 	return &c
 }
 

@@ -1,0 +1,197 @@
+package watermark
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Commitment binds keys before anything is served under them, without showing
+// them: one salted hash for each subkey with its whole spec, leaves of one
+// RFC 6962 Merkle tree, whose root is what gets timestamped. Afterwards each
+// subkey can be disclosed alone.
+type Commitment struct {
+	Format int              `json:"format"`
+	Root   string           `json:"root"` // 64 hex digits
+	Leaves []CommitmentLeaf `json:"leaves"`
+}
+
+// CommitmentLeaf is one committed subkey.
+type CommitmentLeaf struct {
+	KeyID string `json:"key_id"`
+	Spec  Spec   `json:"spec"`
+	Leaf  string `json:"leaf"` // RFC 6962 leaf hash, 64 hex digits
+}
+
+const commitmentFormat = 1
+
+// maxCommitment bounds a commitment file, in bytes: at about 500 bytes a leaf,
+// a hundred thousand accounts.
+const maxCommitment = 64 << 20
+
+// Commit commits to the key itself and to the keys that it derives under the
+// labels, in its own epoch.
+func (k *Key) Commit(labels ...string) (*Commitment, error) {
+	keys := []*Key{k}
+	for _, label := range labels {
+		d, err := k.Derive(label, k.Epoch)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, d)
+	}
+	return NewCommitment(keys...)
+}
+
+// NewCommitment commits to all the keys under one root, in their order. One
+// subkey twice is an error.
+func NewCommitment(keys ...*Key) (*Commitment, error) {
+	if len(keys) == 0 {
+		return nil, errors.New("a commitment needs at least one key")
+	}
+	c := &Commitment{Format: commitmentFormat}
+	hashes := make([]tlog.Hash, len(keys))
+	seen := make(map[string]bool, len(keys))
+	for i, k := range keys {
+		if err := k.check(); err != nil {
+			return nil, fmt.Errorf("committing key %s: %w", k.ID, err)
+		}
+		if seen[k.ID] {
+			return nil, fmt.Errorf("key %s (label %q, epoch %q) is there twice", k.ID, k.Label, k.Epoch)
+		}
+		seen[k.ID] = true
+		hashes[i] = k.leaf()
+		c.Leaves = append(c.Leaves, CommitmentLeaf{KeyID: k.ID, Spec: k.Spec, Leaf: hexHash(hashes[i])})
+	}
+	tree, err := newMerkle(hashes)
+	if err != nil {
+		return nil, err
+	}
+	c.Root = hexHash(tree.root)
+	return c, nil
+}
+
+// Encode returns the commitment as the JSON that ParseCommitment reads.
+func (c *Commitment) Encode() ([]byte, error) { return encodeJSON(c) }
+
+// ParseCommitment reads a commitment and checks that its root is that of its
+// leaves. Errors wrap [ErrMalformed].
+func ParseCommitment(data []byte) (*Commitment, error) {
+	var c Commitment
+	if err := decodeJSON(data, maxCommitment, &c); err != nil {
+		return nil, fmt.Errorf("commitment: %w", err)
+	}
+	if _, err := c.merkle(); err != nil {
+		return nil, fmt.Errorf("commitment: %w: %w", ErrMalformed, err)
+	}
+	return &c, nil
+}
+
+// merkle rebuilds the tree and checks root, ids and specs against it.
+func (c *Commitment) merkle() (*merkle, error) {
+	if c.Format != commitmentFormat {
+		return nil, fmt.Errorf("format %d is not the format %d of this program", c.Format, commitmentFormat)
+	}
+	if len(c.Leaves) == 0 {
+		return nil, errors.New("no leaves")
+	}
+	hashes := make([]tlog.Hash, len(c.Leaves))
+	for i, l := range c.Leaves {
+		h, err := parseHash(l.Leaf)
+		if err != nil {
+			return nil, fmt.Errorf("leaf %d: %w", i, err)
+		}
+		if l.KeyID != hex.EncodeToString(h[:8]) {
+			return nil, fmt.Errorf("leaf %d: key id %q does not begin the leaf's hash", i, l.KeyID)
+		}
+		if err := l.Spec.validate(); err != nil {
+			return nil, fmt.Errorf("leaf %d: %w", i, err)
+		}
+		hashes[i] = h
+	}
+	tree, err := newMerkle(hashes)
+	if err != nil {
+		return nil, err
+	}
+	if hexHash(tree.root) != c.Root {
+		return nil, errors.New("the root is not the root of the leaves")
+	}
+	return tree, nil
+}
+
+// Check reports whether the key opens its leaf: the very subkey, salt and spec
+// were committed to under the root.
+func (c *Commitment) Check(k *Key) error {
+	_, _, err := c.find(k)
+	return err
+}
+
+// find returns the tree and the number of the leaf that k opens.
+func (c *Commitment) find(k *Key) (*merkle, int, error) {
+	if err := k.check(); err != nil {
+		return nil, 0, fmt.Errorf("key %s: %w", k.ID, err)
+	}
+	tree, err := c.merkle()
+	if err != nil {
+		return nil, 0, fmt.Errorf("the commitment does not hold together: %w", err)
+	}
+	leaf := hexHash(k.leaf())
+	for i, l := range c.Leaves {
+		if l.Leaf == leaf {
+			if l.Spec != k.Spec {
+				return nil, 0, fmt.Errorf("leaf %d of the commitment shows another spec than key %s", i, k.ID)
+			}
+			return tree, i, nil
+		}
+	}
+	return nil, 0, fmt.Errorf("key %s opens no leaf of the commitment: it, or its spec, is not what was committed to", k.ID)
+}
+
+// merkle is an RFC 6962 tree in memory, as x/mod's tlog stores it.
+type merkle struct {
+	hashes []tlog.Hash // stored hashes, by tlog's index
+	leaves int64
+	root   tlog.Hash
+}
+
+func newMerkle(leaves []tlog.Hash) (*merkle, error) {
+	m := &merkle{}
+	for _, h := range leaves {
+		stored, err := tlog.StoredHashesForRecordHash(m.leaves, h, m)
+		if err != nil {
+			return nil, fmt.Errorf("hashing the tree: %w", err)
+		}
+		m.hashes = append(m.hashes, stored...)
+		m.leaves++
+	}
+	root, err := tlog.TreeHash(m.leaves, m)
+	if err != nil {
+		return nil, fmt.Errorf("hashing the tree: %w", err)
+	}
+	m.root = root
+	return m, nil
+}
+
+// ReadHashes implements tlog.HashReader.
+func (m *merkle) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	for i, x := range indexes {
+		if x >= int64(len(m.hashes)) {
+			return nil, fmt.Errorf("no stored hash %d", x)
+		}
+		out[i] = m.hashes[x]
+	}
+	return out, nil
+}
+
+func hexHash(h tlog.Hash) string { return hex.EncodeToString(h[:]) }
+
+func parseHash(s string) (tlog.Hash, error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(tlog.Hash{}) || hex.EncodeToString(b) != s {
+		return tlog.Hash{}, errors.New("a hash is not 64 lower-case hex digits")
+	}
+	return tlog.Hash(b), nil
+}

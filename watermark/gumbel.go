@@ -1,0 +1,105 @@
+package watermark
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/stillmark/stillmark/watermark/evidence"
+)
+
+// gumbel is Aaronson's sampler (S. Aaronson, "Watermarking of large language
+// models", Simons Institute, 2022) in its Gumbel-max form: the token with the
+// largest logit + Gumbel noise is chosen, the noise being a function of the
+// word. Over the key each token is chosen with its own probability, so one
+// step's distribution is unchanged; under one key the choice is deterministic.
+//
+// With u = (word + 1/2) / 2^32 the noise is -ln(-ln u) and the score
+// -ln(1-u): exponential with mean 1 under the null, at most 22.9, never infinite.
+type gumbel struct {
+	core
+	bounds *gumbelBounds // made by the first Process, shared by clones
+}
+
+func newGumbel(c core) *gumbel { return &gumbel{core: c} }
+
+func (g *gumbel) Law() evidence.Law { return evidence.Exponential() }
+
+func (g *gumbel) Score(window []int32, token int32) float64 {
+	return -math.Log1p(-uniform(g.word(window, token)))
+}
+
+// uniform maps a word into the open unit interval.
+func uniform(word uint32) float64 { return (float64(word) + .5) * 0x1p-32 }
+
+// gumbelNoise is the standard Gumbel variate of a word.
+func gumbelNoise(word uint32) float64 { return -math.Log(-math.Log(uniform(word))) }
+
+// gumbelBounds holds, by a word's top ten bits, an upper bound of its noise.
+// The two logarithms of a token are then taken for about one in a hundred:
+// where the bound could still beat the best token so far.
+type gumbelBounds [1 << 10]float64
+
+func newGumbelBounds() *gumbelBounds {
+	var b gumbelBounds
+	for i := range b {
+		// Noise grows with the word: the bucket's last word bounds it. The
+		// slack is far above the rounding of two logarithms (1e-14).
+		b[i] = gumbelNoise(uint32(i)<<22|(1<<22-1)) + 1e-9
+	}
+	return &b
+}
+
+func (g *gumbel) Process(history []int32, logits []float32) {
+	if !g.begin(history) {
+		return
+	}
+	if g.bounds == nil {
+		g.bounds = newGumbelBounds()
+	}
+	words := g.src.Stream(len(logits))
+	best, chosen := math.Inf(-1), -1
+	for t, logit := range logits {
+		word, x := binary.LittleEndian.Uint32(words[4*t:]), float64(logit)
+		if x+g.bounds[word>>22] <= best {
+			continue
+		}
+		if x += gumbelNoise(word); x > best {
+			best, chosen = x, t
+		}
+	}
+	keepOnly(logits, chosen)
+}
+
+func (g *gumbel) ProcessCandidates(history, ids []int32, logits []float32) {
+	if !g.begin(history) {
+		return
+	}
+	best, chosen := math.Inf(-1), -1
+	for i, id := range ids {
+		if math.IsInf(float64(logits[i]), -1) {
+			continue
+		}
+		x := float64(logits[i]) + gumbelNoise(g.src.Word(id))
+		// Among equals the smallest id wins, as in Process.
+		if x > best || x == best && id < ids[chosen] {
+			best, chosen = x, i
+		}
+	}
+	keepOnly(logits, chosen)
+}
+
+// keepOnly sets all logits but one to -Inf. Without a chosen one (nothing can
+// be sampled) they stay as they are.
+func keepOnly(logits []float32, chosen int) {
+	if chosen < 0 {
+		return
+	}
+	kept := logits[chosen]
+	never := float32(math.Inf(-1))
+	for i := range logits {
+		logits[i] = never
+	}
+	logits[chosen] = kept
+}
+
+func (g *gumbel) Clone() Scheme { return &gumbel{core: g.clone(), bounds: g.bounds} }

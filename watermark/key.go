@@ -1,0 +1,201 @@
+package watermark
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/stillmark/stillmark/watermark/prf"
+)
+
+// keyFormat is the version of the key file.
+const keyFormat = 1
+
+// Kind says what secret a key holds.
+type Kind string
+
+const (
+	// KindMaster holds 32 random bytes from which subkeys are derived.
+	KindMaster Kind = "master"
+	// KindSubkey holds one derived subkey and nothing that derives others.
+	KindSubkey Kind = "subkey"
+	// KindImported holds a 64-bit key that another server uses as it is.
+	KindImported Kind = "imported"
+)
+
+// Key is a watermark key: the whole spec beside the secret, so that embedding
+// and detection cannot disagree. Its exported fields may be shown to anyone;
+// printing or marshalling a Key never shows the rest (see [Secret]). Use Save.
+type Key struct {
+	Format int `json:"format"`
+	// ID is the first 8 bytes, in hex, of the key's commitment leaf: it names
+	// the subkey together with its whole spec and gives neither away.
+	ID   string `json:"id"`
+	Kind Kind   `json:"kind"`
+	Spec `json:"spec"`
+
+	secret Secret // master: 32 bytes; subkey: nonce and token key, or the 64-bit key; imported: 64-bit key
+	salt   Secret // 32 bytes: blinds the commitment of the subkey
+}
+
+const (
+	masterBytes = 32
+	saltBytes   = 32
+)
+
+// NewKey makes a master key for a spec, whose open fields get their defaults.
+// random must be crypto/rand.Reader outside tests and demonstrations.
+func NewKey(spec Spec, random io.Reader) (*Key, error) {
+	seed := make([]byte, masterBytes+saltBytes)
+	if _, err := io.ReadFull(random, seed); err != nil {
+		return nil, fmt.Errorf("drawing the key: %w", err)
+	}
+	return makeKey(KindMaster, spec, seed[:masterBytes], seed[masterBytes:])
+}
+
+// NewImportedKey makes a key of the 64-bit key that a server with philox-v1
+// already uses. random draws the salt of its commitment.
+func NewImportedKey(spec Spec, key uint64, random io.Reader) (*Key, error) {
+	if spec.PRF != Philox {
+		return nil, fmt.Errorf("a 64-bit key can only be imported for prf %s, not %q", Philox, spec.PRF)
+	}
+	salt := make([]byte, saltBytes)
+	if _, err := io.ReadFull(random, salt); err != nil {
+		return nil, fmt.Errorf("drawing the salt: %w", err)
+	}
+	return makeKey(KindImported, spec, binary.BigEndian.AppendUint64(nil, key), salt)
+}
+
+// makeKey completes, checks and names a key. It owns secret and salt.
+func makeKey(kind Kind, spec Spec, secret, salt []byte) (*Key, error) {
+	spec = spec.withDefaults()
+	k := &Key{Format: keyFormat, Kind: kind, Spec: spec, secret: newSecret(secret), salt: newSecret(salt)}
+	if err := k.check(); err != nil {
+		return nil, err
+	}
+	leaf := k.leaf()
+	k.ID = hex.EncodeToString(leaf[:8])
+	return k, nil
+}
+
+// check says whether spec, kind and lengths go together.
+func (k *Key) check() error {
+	if err := k.validate(); err != nil {
+		return err
+	}
+	want := 0
+	switch {
+	case k.Kind == KindMaster:
+		want = masterBytes
+	case k.Kind == KindSubkey && k.Spec.PRF == AESCTR:
+		want = 32
+	case (k.Kind == KindSubkey || k.Kind == KindImported) && k.Spec.PRF == Philox:
+		want = 8
+	default:
+		return fmt.Errorf("a key of kind %q cannot be used with prf %s", k.Kind, k.Spec.PRF)
+	}
+	if n := len(k.secret.reveal()); n != want {
+		return fmt.Errorf("the secret is %d bytes long, not %d", n, want)
+	}
+	if n := len(k.salt.reveal()); n != saltBytes {
+		return fmt.Errorf("the salt is %d bytes long, not %d", n, saltBytes)
+	}
+	return nil
+}
+
+// derivation is the HKDF info of the spec's subkeys, up to its last word.
+func (s Spec) derivation() string {
+	return fields(s.Scheme, s.Channel, s.Model, s.Tokenizer, s.Epoch, s.Label)
+}
+
+// subkey is what the PRF is keyed with: 128-bit nonce and token keys for
+// aes-ctr-v1, a big-endian 64-bit key for philox-v1. A master derives it under
+// the spec; other keys are it.
+func (k *Key) subkey() []byte {
+	if k.Kind != KindMaster {
+		return k.secret.reveal()
+	}
+	info := k.derivation()
+	if k.Spec.PRF == Philox {
+		return expand(k.secret.reveal(), info+"token", 8)
+	}
+	return append(expand(k.secret.reveal(), info+"nonce", 16), expand(k.secret.reveal(), info+"token", 16)...)
+}
+
+// subsalt is the salt of the subkey's commitment. A master derives one for
+// each subkey, so that disclosing one opens no other's commitment.
+func (k *Key) subsalt() []byte {
+	if k.Kind != KindMaster {
+		return k.salt.reveal()
+	}
+	return expand(k.salt.reveal(), k.derivation()+"salt", saltBytes)
+}
+
+// Derive returns the key of another label and epoch. It holds the derived
+// subkey only: who has it can mark and detect under it, and nothing else. Only
+// a master key derives.
+func (k *Key) Derive(label, epoch string) (*Key, error) {
+	if k.Kind != KindMaster {
+		return nil, fmt.Errorf("key %s holds one subkey and derives no others; derive from the master key", k.ID)
+	}
+	m := *k
+	m.Spec.Label, m.Spec.Epoch = label, epoch
+	d, err := makeKey(KindSubkey, m.Spec, m.subkey(), m.subsalt())
+	if err != nil {
+		return nil, fmt.Errorf("deriving label %q, epoch %q: %w", label, epoch, err)
+	}
+	return d, nil
+}
+
+// Mark returns the scheme under the key's subkeys.
+func (k *Key) Mark() (Scheme, error) {
+	if err := k.check(); err != nil {
+		return nil, err
+	}
+	return newScheme(k.Spec, newSource(k.Spec.PRF, k.subkey()))
+}
+
+// newSource keys the PRF with a subkey of the right length.
+func newSource(name string, subkey []byte) prf.Source {
+	if name == Philox {
+		return prf.NewPhilox(binary.BigEndian.Uint64(subkey))
+	}
+	return prf.NewAESCTR([16]byte(subkey[:16]), [16]byte(subkey[16:32]))
+}
+
+// DecoyKey returns decoy number i of a seed: a key that was never served, drawn
+// as a real key of the spec is, from the master down. (For an imported key this
+// means uniform over all 64-bit keys.)
+func DecoyKey(seed [32]byte, i int, spec Spec) (Scheme, error) {
+	if i < 0 {
+		return nil, errors.New("decoys are numbered from 0")
+	}
+	info := binary.LittleEndian.AppendUint64([]byte("stillmark decoy key"), uint64(i))
+	k := Key{Kind: KindMaster, Spec: spec.withDefaults(), secret: newSecret(expand(seed[:], string(info), masterBytes))}
+	if err := k.validate(); err != nil {
+		return nil, err
+	}
+	return newScheme(k.Spec, newSource(k.Spec.PRF, k.subkey()))
+}
+
+// leaf is the salted commitment to the subkey and its spec: the RFC 6962 leaf
+// hash, SHA-256(0x00 || data), of
+//
+//	"stillmark key commitment v1\n" || salt (32 bytes) || spec as canonical JSON, length-prefixed || subkey
+func (k *Key) leaf() tlog.Hash {
+	spec, err := json.Marshal(k.Spec)
+	if err != nil {
+		panic("watermark: " + err.Error()) // strings, numbers and a time of a valid year always marshal
+	}
+	data := []byte("stillmark key commitment v1\n")
+	data = append(data, k.subsalt()...)
+	data = append(data, fields(string(spec))...)
+	data = append(data, k.subkey()...)
+	return tlog.Hash(sha256.Sum256(append([]byte{0}, data...)))
+}

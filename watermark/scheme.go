@@ -1,0 +1,137 @@
+package watermark
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/stillmark/stillmark/watermark/evidence"
+	"github.com/stillmark/stillmark/watermark/prf"
+)
+
+// Scheme marks text as it is sampled and scores it afterwards, under one key.
+//
+// A Scheme carries scratch space and is not safe for concurrent use: give each
+// goroutine its own Clone. Once the largest vocabulary has been seen, none of
+// WindowOf, Score, Process and ProcessCandidates allocates.
+type Scheme interface {
+	Name() string
+	PRF() string
+	// Window is the number of tokens in a context window.
+	Window() int
+	// Spec is all that was agreed on, the secret apart.
+	Spec() Spec
+	// Law is the null law of Score over the random key.
+	Law() evidence.Law
+
+	// WindowOf returns the context window of the token that follows history
+	// (generated tokens only), as the PRF reads it, and whether that token is
+	// marked and scored at all. A native scheme's window is the last Window()
+	// tokens, and there is none before as many have been generated. The
+	// result may alias history or the scheme's scratch: it is valid until the
+	// next call and must not be written to.
+	WindowOf(history []int32) (window []int32, ok bool)
+	// Score is the score of one token under a window of Window() ids.
+	Score(window []int32, token int32) float64
+
+	// Process marks the next step: logits[t] belongs to token t, after
+	// temperature and truncation, -Inf for what cannot be sampled; it is
+	// changed in place. history is what was generated so far, without the
+	// prompt. Logits stay as they are where WindowOf says no and, with
+	// MaskRepeats, where the window occurred before in history.
+	Process(history []int32, logits []float32)
+	// ProcessCandidates is Process on a short list: logits[i] belongs to
+	// token ids[i], ids are distinct. Above some 2,500 candidates Process on
+	// the whole vocabulary is faster.
+	ProcessCandidates(history, ids []int32, logits []float32)
+
+	// Clone returns an independent Scheme under the same key.
+	Clone() Scheme
+}
+
+// newScheme builds the scheme that a valid spec names on the source of its key.
+func newScheme(s Spec, src prf.Source) (Scheme, error) {
+	c := core{spec: s, src: src, current: make([]int32, s.Params.Window)}
+	switch s.Scheme {
+	case Gumbel:
+		return newGumbel(c), nil
+	case KGW:
+		return newKGW(c), nil
+	case Tournament:
+		return newTournament(c), nil
+	}
+	return nil, fmt.Errorf("scheme %q is not known", s.Scheme)
+}
+
+// core is what the native schemes share: the window convention and the source.
+type core struct {
+	spec    Spec
+	src     prf.Source
+	current []int32 // the window that src is under, if set
+	set     bool
+}
+
+func (c *core) Name() string { return c.spec.Scheme }
+func (c *core) PRF() string  { return c.spec.PRF }
+func (c *core) Window() int  { return c.spec.Params.Window }
+func (c *core) Spec() Spec   { return c.spec }
+
+// Format writes the scheme's name, whatever the verb: no key may be printed.
+func (c *core) Format(s fmt.State, _ rune) {
+	fmt.Fprintf(s, "%s on %s", c.spec.Scheme, c.spec.PRF)
+}
+
+func (c *core) WindowOf(history []int32) ([]int32, bool) {
+	h := c.spec.Params.Window
+	if len(history) < h {
+		return nil, false
+	}
+	return history[len(history)-h:], true
+}
+
+func (c *core) clone() core {
+	return core{spec: c.spec, src: c.src.Clone(), current: slices.Clone(c.current), set: c.set}
+}
+
+// word is the word of a token under a window. Runs of one window pay for its
+// nonce once.
+func (c *core) word(window []int32, token int32) uint32 {
+	c.enter(window)
+	return c.src.Word(token)
+}
+
+func (c *core) enter(window []int32) {
+	if c.set && slices.Equal(window, c.current) {
+		return
+	}
+	if len(window) != len(c.current) {
+		panic(fmt.Sprintf("watermark: window of %d tokens under a scheme of %d", len(window), len(c.current)))
+	}
+	copy(c.current, window)
+	c.src.SetWindow(window)
+	c.set = true
+}
+
+// begin puts the source under the window of the next step and reports whether
+// that step is marked.
+func (c *core) begin(history []int32) bool {
+	window, ok := c.WindowOf(history)
+	if !ok || c.spec.Params.Repeats == MaskRepeats && occursBefore(history, window) {
+		return false
+	}
+	c.enter(window)
+	return true
+}
+
+// occursBefore reports whether the window at the end of history stands anywhere
+// earlier in it. Comparing the last token first makes it a scan at about a
+// nanosecond per two tokens: nothing beside sampling, and no state to keep.
+func occursBefore(history, window []int32) bool {
+	h := len(window)
+	last := window[h-1]
+	for i := len(history) - 2; i >= h-1; i-- {
+		if history[i] == last && slices.Equal(history[i-h+1:i+1], window) {
+			return true
+		}
+	}
+	return false
+}

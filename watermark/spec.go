@@ -1,0 +1,183 @@
+package watermark
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Names of the native schemes and of the PRFs under them.
+const (
+	Gumbel     = "gumbel"
+	KGW        = "kgw"
+	Tournament = "tournament"
+
+	AESCTR = "aes-ctr-v1"
+	Philox = "philox-v1"
+)
+
+// Values of Params.Repeats.
+const (
+	// MaskRepeats leaves a position alone when its window occurred before in
+	// the same reply: the same window would draw the same words again, and a
+	// sampler driven by them falls into loops.
+	MaskRepeats = "mask"
+	// MarkRepeats marks every position.
+	MarkRepeats = "mark"
+)
+
+// Spec is everything that embedding and detection must agree on. A key file
+// holds all of it beside the secret.
+type Spec struct {
+	Scheme  string `json:"scheme"`  // gumbel, kgw or tournament
+	PRF     string `json:"prf"`     // aes-ctr-v1 (default) or philox-v1
+	Channel string `json:"channel"` // what is marked: "text" (default), or a name of the operator's
+	Model   string `json:"model"`   // the marked model's name
+	// Tokenizer names the marked model's tokenizer; TokenizerSHA256, when
+	// known, pins its ranks (64 hex digits).
+	Tokenizer       string `json:"tokenizer"`
+	TokenizerSHA256 string `json:"tokenizer_sha256,omitempty"`
+	// Vocab is the width of the logits. Ids outside [0, Vocab) are never scored.
+	Vocab int `json:"vocab"`
+	// Epoch separates the keys of successive periods (default "1"), Label
+	// those of accounts or cohorts (default none).
+	Epoch  string `json:"epoch"`
+	Label  string `json:"label,omitempty"`
+	Params Params `json:"params"`
+	// ServingFrom is the promised time before which nothing is served under
+	// the key. It is committed to and takes no part in deriving subkeys.
+	ServingFrom time.Time `json:"serving_from,omitzero"`
+}
+
+// Params are the numbers of a scheme. The zero value of a field means its
+// default; what a scheme does not use must stay zero.
+type Params struct {
+	// Window is the number of preceding tokens that seed a token's word.
+	// Default 2: wider windows survive less of a student's learning, narrower
+	// ones repeat more.
+	Window int `json:"window"`
+	// Gamma is the share of green words and Delta what green logits gain, in
+	// nats. kgw only; defaults .25 and 2.
+	Gamma float64 `json:"gamma,omitempty"`
+	Delta float64 `json:"delta,omitempty"`
+	// Repeats is MaskRepeats (default for gumbel and tournament) or
+	// MarkRepeats (default for kgw, whose bias leaves the sampler its chance).
+	Repeats string `json:"repeats"`
+}
+
+// Limits of a spec. They keep key files small and printable; none is near what
+// is served today (vocabularies end at 262,144, windows at 8).
+const (
+	maxField  = 256     // bytes of one name
+	maxWindow = 64      // tokens
+	maxVocab  = 1 << 24 // ids
+)
+
+// Schemes and PRFs list what a spec may name, the default first.
+func Schemes() []string { return []string{Gumbel, KGW, Tournament} }
+
+// PRFs lists the pseudo-random functions that a spec may name, the default first.
+func PRFs() []string { return []string{AESCTR, Philox} }
+
+// withDefaults fills what the spec leaves open.
+func (s Spec) withDefaults() Spec {
+	setDefault(&s.PRF, AESCTR)
+	setDefault(&s.Channel, "text")
+	setDefault(&s.Epoch, "1")
+	setDefault(&s.Params.Window, 2)
+	repeats := MaskRepeats
+	if s.Scheme == KGW {
+		repeats = MarkRepeats
+		setDefault(&s.Params.Gamma, .25)
+		setDefault(&s.Params.Delta, 2)
+	}
+	setDefault(&s.Params.Repeats, repeats)
+	s.ServingFrom = s.ServingFrom.UTC()
+	return s
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate says what is wrong with a complete spec, or nil.
+func (s Spec) validate() error {
+	if !slices.Contains(Schemes(), s.Scheme) {
+		return fmt.Errorf("scheme %q is not known; use one of %s", s.Scheme, strings.Join(Schemes(), ", "))
+	}
+	if !slices.Contains(PRFs(), s.PRF) {
+		return fmt.Errorf("prf %q is not known; use one of %s", s.PRF, strings.Join(PRFs(), ", "))
+	}
+	for _, f := range []struct{ name, value string }{
+		{"channel", s.Channel},
+		{"model", s.Model},
+		{"tokenizer", s.Tokenizer},
+		{"epoch", s.Epoch},
+		{"label", s.Label},
+	} {
+		if err := validateName(f.value); err != nil {
+			return fmt.Errorf("%s %w", f.name, err)
+		}
+	}
+	if s.Channel == "" || s.Tokenizer == "" || s.Epoch == "" {
+		return errors.New("channel, tokenizer and epoch must be named")
+	}
+	if digest, err := hex.DecodeString(s.TokenizerSHA256); err != nil || len(digest) != 0 && len(digest) != 32 ||
+		s.TokenizerSHA256 != strings.ToLower(s.TokenizerSHA256) {
+		return errors.New("tokenizer_sha256 is not 64 lower-case hex digits")
+	}
+	if s.Vocab < 2 || s.Vocab > maxVocab {
+		return fmt.Errorf("vocabulary width %d is outside 2 .. %d", s.Vocab, maxVocab)
+	}
+	if y := s.ServingFrom.Year(); y < 1 || y > 9999 {
+		return errors.New("serving_from is outside the years 1 to 9999")
+	}
+	return s.Params.validate(s.Scheme)
+}
+
+func (p Params) validate(scheme string) error {
+	if p.Window < 1 || p.Window > maxWindow {
+		return fmt.Errorf("window %d is outside 1 .. %d", p.Window, maxWindow)
+	}
+	if p.Repeats != MaskRepeats && p.Repeats != MarkRepeats {
+		return fmt.Errorf("repeats %q is neither %q nor %q", p.Repeats, MaskRepeats, MarkRepeats)
+	}
+	if scheme != KGW {
+		if p.Gamma != 0 || p.Delta != 0 {
+			return fmt.Errorf("%s has no gamma and no delta; leave them out", scheme)
+		}
+		return nil
+	}
+	if !(p.Gamma >= 1.0/256 && p.Gamma <= 255.0/256) {
+		return fmt.Errorf("gamma %v is outside 1/256 .. 255/256", p.Gamma)
+	}
+	if !(p.Delta > 0 && p.Delta <= 100) {
+		return fmt.Errorf("delta %v is outside (0, 100]", p.Delta)
+	}
+	return nil
+}
+
+// validateName keeps names printable and unambiguous: they enter derivations
+// byte by byte and are shown in terminals and reports.
+func validateName(s string) error {
+	if len(s) > maxField {
+		return fmt.Errorf("is %d bytes long; the limit is %d", len(s), maxField)
+	}
+	if !utf8.ValidString(s) {
+		return errors.New("is not valid UTF-8")
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return fmt.Errorf("contains the unprintable character %U", r)
+		}
+	}
+	return nil
+}
