@@ -81,9 +81,6 @@ func lnPoisson(k, m float64) float64 {
 // Loader's form
 //
 //	δ(n) - δ(k) - δ(n-k) - D(k,np) - D(n-k,n(1-p)) + ½ ln(n / 2πk(n-k)).
-//
-// The two means are carried with their rounding errors: at n = 1e7 a rounded
-// mean alone costs 1e-11 of the probability at log10 p = -1200.
 func lnBinomial(k, n int64, p float64) float64 {
 	x, y, t := float64(k), float64(n-k), float64(n)
 	switch {
@@ -92,11 +89,19 @@ func lnBinomial(k, n int64, p float64) float64 {
 	case k == n:
 		return t * math.Log(p)
 	}
-	np := t * p
-	npLo := math.FMA(t, p, -np)
-	nq := t - np
-	nqLo := (t - nq - np) - npLo // t >= np, so the first difference is exact (Dekker 1971)
-	d := deviance(x, np, npLo) + deviance(y, nq, nqLo)
 	s := stirlingError(t) - stirlingError(x) - stirlingError(y)
-	return -d + (s - halfLn2Pi + 0.5*math.Log(t/x/y))
+	return -binomialDeviance(x, y, p) + (s - halfLn2Pi + 0.5*math.Log(t/x/y))
+}
+
+// binomialDeviance is D(x, np) + D(y, n(1-p)), n = x+y: n times the divergence of
+// the observed rate from p. The two means are carried with their rounding
+// errors: at n = 1e7 a rounded mean alone costs 1e-11 of the probability at
+// log10 p = -1200.
+func binomialDeviance(x, y, p float64) float64 {
+	n := x + y
+	np := n * p
+	npLo := math.FMA(n, p, -np)
+	nq := n - np
+	nqLo := (n - nq - np) - npLo // n >= np, so the first difference is exact (Dekker 1971)
+	return deviance(x, np, npLo) + deviance(y, nq, nqLo)
 }

@@ -15,7 +15,7 @@ import (
 // clamped by its meaning: p <= 0 never hits, p >= 1 always does. It panics for
 // n < 0 and for a p that is no number.
 func Log10BinomialSF(k, n int64, p float64) float64 {
-	return lnBinomialSF(k, n, p) * math.Log10E
+	return log10(lnBinomialSF(k, n, p))
 }
 
 func lnBinomialSF(k, n int64, p float64) float64 {
@@ -64,7 +64,7 @@ func outwards(a, b, odds float64) float64 {
 // pois(n; x)·(1 + x/(n+1) + x²/((n+1)(n+2)) + …). Relative error of p at most
 // 1e-11 to log10 p = -1200. n = 0 is the sum of nothing: p = 1 for x <= 0, else
 // impossible. It panics for n < 0 and for x that is no number.
-func Log10GammaSF(n int64, x float64) float64 { return lnGammaSF(n, x) * math.Log10E }
+func Log10GammaSF(n int64, x float64) float64 { return log10(lnGammaSF(n, x)) }
 
 func lnGammaSF(n int64, x float64) float64 {
 	switch {
@@ -108,7 +108,7 @@ func risingSeries(n, x float64) float64 {
 // 1/(z+1/(z+2/(z+3/(z+…)))). Relative error of p at most 1e-11 to log10 p = -1200.
 // No z-score is ever turned into a reported p here; the function serves as the
 // leading term of saddlepoint estimates and in planning.
-func Log10NormalSF(z float64) float64 { return lnNormalSF(z) * math.Log10E }
+func Log10NormalSF(z float64) float64 { return log10(lnNormalSF(z)) }
 
 func lnNormalSF(z float64) float64 {
 	switch {
@@ -160,3 +160,7 @@ func ln1mExp(x float64) float64 {
 	}
 	return math.Log1p(-math.Exp(x))
 }
+
+// log10 converts a natural logarithm; adding zero turns -0, which JSON would
+// print, into 0.
+func log10(ln float64) float64 { return ln*math.Log10E + 0 }
