@@ -1,5 +1,12 @@
 package wire
 
+import (
+	"errors"
+	"fmt"
+
+	"github.com/stillmark/stillmark/probe/ledger"
+)
+
 // Alt is an alternative token with its natural log-probability.
 type Alt struct {
 	Token   string
@@ -18,5 +25,156 @@ type TokenLogprob struct {
 
 // DecodeLogprobs reads the log-probabilities of the reply's tokens, from
 // completions and from chat completions, whole or streamed. It returns nil and
-// no error when the reply has none.
-func DecodeLogprobs(x Exchange) ([]TokenLogprob, error) { return nil, nil }
+// no error when the reply has none. A reply that is cut gives what could be
+// read: judge it by [Decode] first. Errors: a body that is malformed, lists of
+// unequal length, a probability above 1.
+func DecodeLogprobs(x Exchange) ([]TokenLogprob, error) {
+	d := decoder{kind: x.Kind, collect: true}
+	if r := d.run(x); r.Outcome == ledger.Malformed {
+		return nil, errors.New("read log-probabilities: " + r.Detail)
+	}
+	for i, t := range d.logprobs {
+		// 1e-3 allows for servers that round sums of float16 probabilities.
+		if t.Known && t.Logprob > 1e-3 {
+			return nil, fmt.Errorf("read log-probabilities: token %d has log-probability %g, above 0", i, t.Logprob)
+		}
+	}
+	return d.logprobs, nil
+}
+
+// readLogprobs reads the logprobs member of a choice. Its columns are those of
+// completions; "content" is the list of chat completions, which llama.cpp
+// writes for completions, too.
+func (d *decoder) readLogprobs(p *parser) error {
+	var (
+		rows    []TokenLogprob
+		probs   []TokenLogprob // Logprob and Known only
+		top     [][]Alt
+		offsets []int
+		columns bool
+	)
+	err := p.object(func(name []byte) error {
+		if p.null() {
+			return nil
+		}
+		switch string(name) {
+		case "tokens":
+			columns = true
+			return p.array(func() error {
+				b, err := p.str()
+				rows = append(rows, TokenLogprob{Token: string(joinSurrogates(b)), Offset: -1})
+				return err
+			})
+		case "token_logprobs":
+			return p.array(func() error {
+				var t TokenLogprob
+				err := t.logprob(p)
+				probs = append(probs, t)
+				return err
+			})
+		case "top_logprobs":
+			return p.array(func() error {
+				alts, err := topMap(p)
+				top = append(top, alts)
+				return err
+			})
+		case "text_offset":
+			return p.array(func() error {
+				n, err := p.count()
+				offsets = append(offsets, int(n))
+				return err
+			})
+		case "content":
+			return p.array(func() error {
+				t, err := chatToken(p)
+				d.logprobs = append(d.logprobs, t)
+				return err
+			})
+		}
+		return p.skip()
+	})
+	if err != nil || !columns {
+		return err
+	}
+	if len(probs) != len(rows) || top != nil && len(top) != len(rows) || offsets != nil && len(offsets) != len(rows) {
+		return p.fail("lists of log-probabilities of unequal length")
+	}
+	for i := range rows {
+		rows[i].Logprob, rows[i].Known = probs[i].Logprob, probs[i].Known
+		if top != nil {
+			rows[i].Top = top[i]
+		}
+		if offsets != nil {
+			rows[i].Offset = offsets[i]
+		}
+	}
+	d.logprobs = append(d.logprobs, rows...)
+	return nil
+}
+
+// logprob reads a number or null.
+func (t *TokenLogprob) logprob(p *parser) error {
+	if p.null() {
+		return nil
+	}
+	var err error
+	t.Logprob, err = p.float()
+	t.Known = err == nil
+	return err
+}
+
+// topMap reads the alternatives of completions: an object from token to
+// logprob, or null. Equal names are kept.
+func topMap(p *parser) ([]Alt, error) {
+	if p.null() {
+		return nil, nil
+	}
+	alts := []Alt{}
+	err := p.object(func(name []byte) error {
+		lp, err := p.float()
+		alts = append(alts, Alt{string(joinSurrogates(name)), lp})
+		return err
+	})
+	return alts, err
+}
+
+// chatToken reads one element of a chat's logprobs.content.
+func chatToken(p *parser) (TokenLogprob, error) {
+	t := TokenLogprob{Offset: -1}
+	err := p.object(func(name []byte) error {
+		switch string(name) {
+		case "token":
+			b, err := p.str()
+			t.Token = string(joinSurrogates(b))
+			return err
+		case "logprob":
+			return t.logprob(p)
+		case "bytes":
+			if p.null() {
+				return nil
+			}
+			t.Bytes = []byte{}
+			return p.array(func() error {
+				n, err := p.count()
+				if err == nil && n > 255 {
+					return p.fail("expected a byte")
+				}
+				t.Bytes = append(t.Bytes, byte(n))
+				return err
+			})
+		case "top_logprobs":
+			if p.null() {
+				return nil
+			}
+			return p.array(func() error {
+				a, err := chatToken(p)
+				if a.Known {
+					t.Top = append(t.Top, Alt{a.Token, a.Logprob})
+				}
+				return err
+			})
+		}
+		return p.skip()
+	})
+	return t, err
+}
