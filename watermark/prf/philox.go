@@ -40,15 +40,14 @@ const (
 // SetWindow absorbs the window, four tokens per block.
 func (p *Philox) SetWindow(window []int32) {
 	s := [4]uint32{philoxContext, uint32(len(window)), 0, 0}
-	for o := 0; o < len(window); o += 4 {
-		for i := range s {
-			word := ^uint32(i)
-			if o+i < len(window) {
-				word = uint32(window[o+i])
-			}
-			s[i] ^= word
+	for o := uint32(0); len(window) > 0; o += 4 {
+		t := [4]uint32{^uint32(0), ^uint32(1), ^uint32(2), ^uint32(3)} // a short block's padding
+		n := min(len(window), 4)
+		for i, id := range window[:n] {
+			t[i] = uint32(id)
 		}
-		s = philox10(s, p.k0^uint32(o), p.k1)
+		s = philox10([4]uint32{s[0] ^ t[0], s[1] ^ t[1], s[2] ^ t[2], s[3] ^ t[3]}, p.k0^o, p.k1)
+		window = window[n:]
 	}
 	p.state = s
 }
@@ -75,13 +74,40 @@ func (p *Philox) Stream(vocab int) []byte {
 		p.stream = make([]byte, 16*blocks)
 	}
 	s := p.stream[:16*blocks]
-	for n := range blocks {
-		w := p.block(uint32(n))
-		out := s[16*n : 16*n+16]
-		binary.LittleEndian.PutUint64(out, uint64(w[1])<<32|uint64(w[0]))
-		binary.LittleEndian.PutUint64(out[8:], uint64(w[3])<<32|uint64(w[2]))
+	for n := 0; n < blocks; n += 2 {
+		v, w := p.pair(uint32(n))
+		putBlock(s[16*n:], v)
+		if n+1 < blocks {
+			putBlock(s[16*n+16:], w)
+		}
 	}
 	return s[:4*vocab]
+}
+
+// pair is block(n) and block(n+1). A round waits for the multiplications of the
+// one before; two counters side by side fill the wait.
+func (p *Philox) pair(n uint32) (v, w [4]uint32) {
+	s := &p.state
+	k0, k1 := p.k0^s[3], p.k1^philoxToken
+	a0, a1, a2, a3 := n, s[0], s[1], s[2]
+	b0, b1, b2, b3 := n+1, s[0], s[1], s[2]
+	for range 10 {
+		h0, l0 := bits.Mul32(philoxM0, a0)
+		h1, l1 := bits.Mul32(philoxM1, a2)
+		g0, m0 := bits.Mul32(philoxM0, b0)
+		g1, m1 := bits.Mul32(philoxM1, b2)
+		a0, a1, a2, a3 = h1^a1^k0, l1, h0^a3^k1, l0
+		b0, b1, b2, b3 = g1^b1^k0, m1, g0^b3^k1, m0
+		k0 += philoxW0
+		k1 += philoxW1
+	}
+	return [4]uint32{a0, a1, a2, a3}, [4]uint32{b0, b1, b2, b3}
+}
+
+func putBlock(dst []byte, w [4]uint32) {
+	dst = dst[:16]
+	binary.LittleEndian.PutUint64(dst, uint64(w[1])<<32|uint64(w[0]))
+	binary.LittleEndian.PutUint64(dst[8:], uint64(w[3])<<32|uint64(w[2]))
 }
 
 // Clone returns an independent copy.
@@ -94,16 +120,23 @@ func (p *Philox) Clone() Source {
 // Format writes the generator's name and never its key, whatever the verb.
 func (p *Philox) Format(s fmt.State, _ rune) { fmt.Fprint(s, "philox-v1") }
 
-// philox10 is ten rounds of Philox4x32 on one counter. Multipliers and Weyl
-// increments are those of the paper's table 2.
+// Multipliers and Weyl increments of Philox4x32: the paper's table 2.
+const (
+	philoxM0 = 0xD2511F53
+	philoxM1 = 0xCD9E8D57
+	philoxW0 = 0x9E3779B9
+	philoxW1 = 0xBB67AE85
+)
+
+// philox10 is ten rounds of Philox4x32 on one counter.
 func philox10(c [4]uint32, k0, k1 uint32) [4]uint32 {
 	c0, c1, c2, c3 := c[0], c[1], c[2], c[3]
 	for range 10 {
-		h0, l0 := bits.Mul32(0xD2511F53, c0)
-		h1, l1 := bits.Mul32(0xCD9E8D57, c2)
+		h0, l0 := bits.Mul32(philoxM0, c0)
+		h1, l1 := bits.Mul32(philoxM1, c2)
 		c0, c1, c2, c3 = h1^c1^k0, l1, h0^c3^k1, l0
-		k0 += 0x9E3779B9
-		k1 += 0xBB67AE85
+		k0 += philoxW0
+		k1 += philoxW1
 	}
 	return [4]uint32{c0, c1, c2, c3}
 }
