@@ -2,20 +2,38 @@ package ledger
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"iter"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
 	"time"
 )
 
-// Info is case.json: the identity of a case.
+// CaseFormat is the version of the case folder that this program writes.
+const CaseFormat = 1
+
+// maxInfo bounds case.json: a few lines of text.
+const maxInfo = 1 << 20
+
+// Info is case.json: the identity of a case, taken from its plan.
 type Info struct {
-	Format    int       `json:"format"`
+	Format    int       `json:"format"` // CaseFormat
 	ID        string    `json:"id"`
 	Created   time.Time `json:"created"`
 	Authority string    `json:"authority,omitempty"`
 	Purpose   string    `json:"purpose,omitempty"`
 	Demo      bool      `json:"demo"`
+}
+
+func infoOf(p *Plan) Info {
+	return Info{
+		Format: CaseFormat, ID: p.CaseID, Created: p.Created.UTC().Round(0),
+		Authority: p.Authority, Purpose: p.Purpose, Demo: p.Demo,
+	}
 }
 
 // File is a file to be written into a new case, Name being its slash-separated
@@ -25,28 +43,137 @@ type File struct {
 	Data []byte
 }
 
-// Case is a case folder opened for reading. It is safe for concurrent use.
-type Case struct {
-	fsys fs.FS
-	dir  string
-	plan *Plan
+// Create makes the case folder dir, which must not exist (its parent must),
+// with the plan, the given files and an empty ledger, and opens it. case.json
+// is written last: a folder without it is an interrupted creation, and Open
+// says so.
+func Create(dir string, p *Plan, files ...File) (*Case, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	plan, err := EncodePlan(p)
+	if err != nil {
+		return nil, err
+	}
+	info, err := encodeIndented(infoOf(p))
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		if err := checkFileName(f.Name); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("creating the case: %s exists already and was left alone: %w", dir, fs.ErrExist)
+		}
+		return nil, fmt.Errorf("creating the case: %w", storage(err))
+	}
+	all := append([]File{{planName, plan}, {ledgerName, nil}}, files...)
+	all = append(all, File{caseName, info})
+	if err := os.Mkdir(filepath.Join(dir, blobsName), 0o700); err != nil {
+		return nil, fmt.Errorf("creating the case: %w", storage(err))
+	}
+	for _, f := range all {
+		name := filepath.Join(dir, filepath.FromSlash(f.Name))
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			return nil, fmt.Errorf("creating the case: %w", storage(err))
+		}
+		if err := WriteNewFile(name, f.Data, 0o600); err != nil {
+			return nil, fmt.Errorf("creating the case: %w", err)
+		}
+	}
+	if err := syncDir(filepath.Dir(dir)); err != nil {
+		return nil, fmt.Errorf("creating the case: %w", err)
+	}
+	return Open(dir)
 }
 
-var errSkeleton = errors.New("not written yet")
+// checkFileName keeps the files of a caller inside the case and away from those
+// of this package.
+func checkFileName(name string) error {
+	switch {
+	case !fs.ValidPath(name) || name == "." || strings.ContainsAny(name, "\\\r\n:"):
+		return fmt.Errorf("%q is not a path inside a case", name)
+	case name == caseName || name == planName || name == ledgerName || path.Dir(name) == blobsName:
+		return fmt.Errorf("%s is written by the case itself", name)
+	}
+	return nil
+}
 
-// NewCaseID returns an id such as 2026-11-20_acme-nova-1_01JD8K7Q: the day, a
-// name made safe for file systems, and 40 random bits.
-func NewCaseID(name string, now time.Time, rand io.Reader) (string, error) { return "", errSkeleton }
+// Case is a case opened for reading. It is safe for concurrent use, also while
+// a [Writer] appends to it.
+type Case struct {
+	fsys      fs.FS
+	dir       string
+	info      Info
+	plan      *Plan
+	planBytes []byte
+	index     *planIndex
+	segments  *segments
+	limit     uint64 // events that are seen; 0 = all
+}
 
-// Create makes the case folder dir (its parent must exist, dir itself must not)
-// with the sealed plan, the given files and an empty ledger.
-func Create(dir string, p *Plan, files ...File) (*Case, error) { return nil, errSkeleton }
+// Open opens a case folder. Plan and identity are read and checked; the ledger
+// is read on demand.
+func Open(dir string) (*Case, error) {
+	st, err := os.Stat(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the case: %w", err)
+	}
+	if !st.IsDir() {
+		return nil, fmt.Errorf("opening the case: %s is not a folder", dir)
+	}
+	c, err := OpenFS(os.DirFS(dir))
+	if err != nil {
+		return nil, fmt.Errorf("opening the case %s: %w", dir, err)
+	}
+	c.dir = dir
+	return c, nil
+}
 
-// Open opens a case folder.
-func Open(dir string) (*Case, error) { return nil, errSkeleton }
-
-// OpenFS opens a case in any file system, such as a zip.Reader.
-func OpenFS(fsys fs.FS) (*Case, error) { return nil, errSkeleton }
+// OpenFS opens a case in any file system, such as a zip.Reader whose root is
+// the case folder.
+func OpenFS(fsys fs.FS) (*Case, error) {
+	raw, err := readLimited(fsys, caseName, maxInfo)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is missing: this is no case, or its creation was interrupted", caseName)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := checkFormat(raw, caseName, CaseFormat); err != nil {
+		return nil, err
+	}
+	var info Info
+	if err := decodeStrict(raw, &info); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", caseName, err)
+	}
+	planBytes, err := readLimited(fsys, planName, maxPlan)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := DecodePlan(planBytes)
+	if err != nil {
+		return nil, err
+	}
+	if err := plan.Validate(); err != nil {
+		return nil, err
+	}
+	want, err := encodeIndented(infoOf(plan))
+	if err != nil {
+		return nil, err
+	}
+	if err := sameBytes(raw, want); err != nil {
+		return nil, fmt.Errorf("%s does not agree with %s: %w", caseName, planName, err)
+	}
+	return &Case{
+		fsys: fsys, info: info, plan: plan, planBytes: planBytes,
+		index:    indexPlan(plan, hexSHA256(planBytes)),
+		segments: &segments{fsys: fsys},
+	}, nil
+}
 
 // Dir is the folder, or "" when the case was opened with [OpenFS].
 func (c *Case) Dir() string { return c.dir }
@@ -55,93 +182,181 @@ func (c *Case) Dir() string { return c.dir }
 func (c *Case) FS() fs.FS { return c.fsys }
 
 // Info returns case.json.
-func (c *Case) Info() Info { return Info{} }
+func (c *Case) Info() Info { return c.info }
 
-// Plan returns the sealed plan. The caller must not change it.
+// Plan returns the plan. The caller must not change it.
 func (c *Case) Plan() *Plan { return c.plan }
 
-// PlanBytes returns plan.json as it lies in the case.
-func (c *Case) PlanBytes() []byte { return nil }
+// PlanBytes returns plan.json as it lies in the case. The caller must not
+// change it.
+func (c *Case) PlanBytes() []byte { return c.planBytes }
 
 // PlanSHA256 is the hex SHA-256 of PlanBytes.
-func (c *Case) PlanSHA256() string { return "" }
+func (c *Case) PlanSHA256() string { return c.index.sha256 }
 
-// Prefix returns a view of the case that ends after the first n events: what
-// an earlier analysis saw.
-func (c *Case) Prefix(n uint64) *Case { return c }
-
-// Line is one line of the ledger.
-type Line struct {
-	Event  Event
-	Raw    []byte // without the newline; valid until the next iteration
-	Hash   string // hex SHA-256 of Raw: the Prev of the next event
-	Offset int64  // of the first byte in ledger.jsonl
+// Item finds an item of the plan by its id.
+func (c *Case) Item(id string) (Item, bool) {
+	i, ok := c.index.byID[id]
+	if !ok {
+		return Item{}, false
+	}
+	return c.index.items[i], true
 }
 
-// Lines streams the ledger with its chain checked. An error ends the iteration;
-// it is ErrTorn when only the last line is incomplete.
+// Prefix returns a view of the case that ends after the first n events (n >= 1):
+// what an earlier analysis saw before later events were added.
+func (c *Case) Prefix(n uint64) *Case {
+	view := *c
+	view.limit = max(n, 1)
+	return &view
+}
+
+// Lines streams the ledger and checks its chain: numbering, hashes, canonical
+// form, and that the first event seals this plan. An error ends the iteration:
+// a *[TornError] when only the last line is incomplete (all lines before it have
+// been yielded), a *[DamageError] that names line and byte, or ErrOrder.
+//
+// The last line has no successor that would hold its hash: it is protected by
+// the head, which findings and seal carry.
 func (c *Case) Lines() iter.Seq2[Line, error] {
-	return func(yield func(Line, error) bool) {}
+	return func(yield func(Line, error) bool) {
+		c.fold(func(l Line, _ change, err error) bool { return yield(l, err) })
+	}
 }
 
 // Events streams the events of [Case.Lines].
 func (c *Case) Events() iter.Seq2[Event, error] {
-	return func(yield func(Event, error) bool) {}
+	return func(yield func(Event, error) bool) {
+		for l, err := range c.Lines() {
+			if !yield(l.Event, err) {
+				return
+			}
+		}
+	}
 }
 
-// ReplyRecord is one settled attempt with its raw bytes.
-type ReplyRecord struct {
-	Event    Event
-	Item     Item // of the plan
-	Attempt  Attempt
-	Response []byte  // raw body; owned by the caller
-	Request  BlobRef // of the intent; load it with Case.Blob
+// fold reads the ledger into a state. yield sees every line and what it changed;
+// it is called once more with an error if there is one.
+func (c *Case) fold(yield func(Line, change, error) bool) *State {
+	s := newState(c.index)
+	f, err := c.fsys.Open(ledgerName)
+	if err != nil {
+		yield(Line{}, change{}, err)
+		return s
+	}
+	defer f.Close()
+	r := newChainReader(f)
+	for c.limit == 0 || s.Head.Events < c.limit {
+		l, err := r.step()
+		if errors.Is(err, io.EOF) {
+			return s
+		}
+		var ch change
+		if err == nil {
+			ch, err = s.add(l)
+		}
+		if err != nil {
+			yield(Line{}, change{}, err)
+			return s
+		}
+		if !yield(l, ch, nil) {
+			return s
+		}
+	}
+	return s
 }
 
-// Replies calls yield for every settled attempt in ledger order. Memory is
-// bounded by one reply, and two segments where the file system cannot seek.
-func (c *Case) Replies(yield func(ReplyRecord) error) error { return errSkeleton }
+// add admits and applies a line that was read.
+func (s *State) add(l Line) (change, error) {
+	ch, err := s.admit(&l.Event)
+	if err != nil {
+		return change{}, fmt.Errorf("%s line %d (byte %d): %w", ledgerName, l.Event.Seq+1, l.Offset, err)
+	}
+	s.apply(&l.Event, ch, l.Raw, l.Hash)
+	return ch, nil
+}
 
-// Blob loads raw bytes and checks their hash.
-func (c *Case) Blob(ref BlobRef) ([]byte, error) { return nil, errSkeleton }
-
-// State reads the ledger once and says where collection stands.
-func (c *Case) State() (*State, error) { return nil, errSkeleton }
-
-// Head identifies the state of a ledger.
-type Head struct {
-	Events uint64 `json:"events"`
-	Hash   string `json:"hash"` // hex SHA-256 of the last line
-	Root   string `json:"root"` // hex Merkle root over all lines (RFC 6962)
+// State reads the ledger once and says where collection stands. With a torn
+// last line the state before it is returned beside the error.
+func (c *Case) State() (*State, error) {
+	var failed error
+	s := c.fold(func(_ Line, _ change, err error) bool {
+		failed = err
+		return true
+	})
+	s.setRoot()
+	if failed != nil && !errors.Is(failed, ErrTorn) {
+		return nil, failed
+	}
+	return s, failed
 }
 
 // LedgerHead reads the ledger and returns its head.
-func (c *Case) LedgerHead() (Head, error) { return Head{}, errSkeleton }
-
-// ItemState is what the ledger says about one item.
-type ItemState struct {
-	Attempts int // intents seen, orphans included; the next attempt is Attempts+1
-	Orphan   bool
-	Settled  bool
-	Outcome  Outcome // of the reply, when settled; else of the last failed attempt
+func (c *Case) LedgerHead() (Head, error) {
+	s, err := c.State()
+	if err != nil {
+		return Head{}, err
+	}
+	return s.Head, nil
 }
 
-// State is where collection stands.
-type State struct {
-	Head    Head
-	First   time.Time // of the first event
-	Last    time.Time
-	Sealed  bool
-	Stopped bool // the last stop event was not followed by a resume
-	Items   map[string]ItemState
+// Blob loads raw bytes and checks their hash. A blob that is not what the
+// ledger says is a *[DamageError].
+func (c *Case) Blob(ref BlobRef) ([]byte, error) { return c.segments.load(ref) }
+
+// ReplyRecord is one settled attempt with its raw bytes.
+type ReplyRecord struct {
+	Event    Event // its Data is Attempt
+	Item     Item  // of the plan
+	Attempt  Attempt
+	Response []byte  // raw body, nil if none was stored; owned by the callee
+	Request  BlobRef // of the intent; Case.Blob loads it
 }
 
-// Settled reports whether the item has its reply.
-func (s *State) Settled(item string) bool { return s.Items[item].Settled }
+// Replies calls yield for every settled attempt, in ledger order, and stops at
+// its first error. One reply is in memory at a time, and at most two segments
+// where the file system cannot seek. A ledger with a torn last line yields all
+// its replies and then a *[TornError].
+func (c *Case) Replies(yield func(ReplyRecord) error) error {
+	var failed error
+	c.fold(func(l Line, ch change, err error) bool {
+		if err == nil && l.Event.Type == EventReply {
+			rec := ReplyRecord{Event: l.Event, Attempt: *ch.attempt, Request: ch.item.Request}
+			rec.Item, _ = c.Item(l.Event.Item) // admitted events name items of the plan
+			if ch.blob != nil {
+				rec.Response, err = c.blobOf(&l.Event, *ch.blob)
+			}
+			if err == nil {
+				err = yield(rec)
+			}
+		}
+		failed = err
+		return err == nil
+	})
+	return failed
+}
 
-// NextAttempt is the number of the item's next attempt, from 1.
-func (s *State) NextAttempt(item string) int { return s.Items[item].Attempts + 1 }
+func (c *Case) blobOf(e *Event, ref BlobRef) ([]byte, error) {
+	data, err := c.Blob(ref)
+	if err != nil {
+		return nil, fmt.Errorf("event %d (%s): %w", e.Seq, e.Item, err)
+	}
+	return data, nil
+}
 
-// Orphans lists, sorted, the items whose last intent has no outcome: sent, or
-// about to be sent, when the program died.
-func (s *State) Orphans() []string { return nil }
+// CheckBlobs loads every blob that the ledger refers to, requests and failed
+// attempts included, and returns how many there are. The error names the first
+// that is missing or changed.
+func (c *Case) CheckBlobs() (int, error) {
+	n := 0
+	var failed error
+	c.fold(func(l Line, ch change, err error) bool {
+		if err == nil && ch.blob != nil {
+			_, err = c.blobOf(&l.Event, *ch.blob)
+			n++
+		}
+		failed = err
+		return err == nil
+	})
+	return n, failed
+}

@@ -1,16 +1,141 @@
 package ledger
 
-// Items lists what the plan asks for in the order of sending: every block holds
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+)
+
+// maxPlan bounds plan.json: 20,000 prompts of 2 KiB each with room to spare.
+const maxPlan = 64 << 20
+
+// orderStream separates the item order from any other use of the same seed: it
+// is the second seed word of the PCG generator ("order" in ASCII).
+const orderStream = 0x6f72646572
+
+// ItemID is target/suite/prompt/sample.
+func ItemID(target, suite, prompt string, sample int) string {
+	return target + "/" + suite + "/" + prompt + "/" + strconv.Itoa(sample)
+}
+
+// Items lists what the plan asks for, in the order of sending: every block holds
 // one sample of one prompt for all targets, in random order, and the blocks are
-// shuffled, so that a fault in time hits all targets alike. The order is a
-// function of OrderSeed.
-func (p *Plan) Items() []Item { return nil }
+// shuffled, so that a fault in time hits rival and controls alike. The order is
+// a function of OrderSeed. The items point into the plan.
+func (p *Plan) Items() []Item {
+	items := make([]Item, 0, len(p.Targets)*len(p.Prompts)*p.Samples)
+	blocks := make([]int, len(p.Prompts)*p.Samples) // prompt*Samples + sample
+	for i := range blocks {
+		blocks[i] = i
+	}
+	targets := make([]int, len(p.Targets))
+	for i := range targets {
+		targets[i] = i
+	}
+	rng := rand.NewPCG(p.OrderSeed, orderStream)
+	shuffle(rng, blocks)
+	for _, b := range blocks {
+		prompt, sample := &p.Prompts[b/p.Samples], b%p.Samples
+		shuffle(rng, targets)
+		for _, t := range targets {
+			target := &p.Targets[t]
+			items = append(items, Item{
+				ID:     ItemID(target.Name, prompt.Suite, prompt.ID, sample),
+				Target: target,
+				Prompt: prompt,
+				Sample: sample,
+			})
+		}
+	}
+	return items
+}
 
-// Validate checks the plan against itself.
-func (p *Plan) Validate() error { return errSkeleton }
+// shuffle is Fisher and Yates' with indices by rejection. It is written out
+// because a sealed plan's order must not change with a later library.
+func shuffle(rng *rand.PCG, a []int) {
+	for i := len(a) - 1; i > 0; i-- {
+		n := uint64(i + 1)
+		limit := -n % n // 2^64 mod n: values below it would make low indices likelier
+		v := rng.Uint64()
+		for v < limit {
+			v = rng.Uint64()
+		}
+		j := int(v % n)
+		a[i], a[j] = a[j], a[i]
+	}
+}
 
-// EncodePlan returns plan.json: indented, with a trailing newline, stable.
-func EncodePlan(p *Plan) ([]byte, error) { return nil, errSkeleton }
+// EncodePlan returns plan.json: indented, with a trailing newline, the same
+// bytes for the same plan. Times are written in UTC.
+func EncodePlan(p *Plan) ([]byte, error) {
+	q := *p
+	q.Created = q.Created.UTC()
+	q.Targets = append([]Target(nil), p.Targets...)
+	for i := range q.Targets {
+		if c := q.Targets[i].Capabilities; c != nil {
+			cc := *c
+			cc.TestedAt = cc.TestedAt.UTC()
+			q.Targets[i].Capabilities = &cc
+		}
+	}
+	q.Keys = append([]KeyRef(nil), p.Keys...)
+	for i := range q.Keys {
+		q.Keys[i].ServingFrom = q.Keys[i].ServingFrom.UTC()
+	}
+	data, err := encodeIndented(&q)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the plan: %w", err)
+	}
+	if len(data) > maxPlan {
+		return nil, fmt.Errorf("the plan has %d MiB, more than the %d MiB that are read", len(data)>>20, maxPlan>>20)
+	}
+	return data, nil
+}
 
-// DecodePlan reads what EncodePlan wrote, and nothing else.
-func DecodePlan(data []byte) (*Plan, error) { return nil, errSkeleton }
+// DecodePlan reads what [EncodePlan] wrote, and nothing else: unknown members,
+// trailing text and any other spelling of the same values are errors. A plan of
+// a later program is ErrNewerFormat. The plan is not validated.
+func DecodePlan(data []byte) (*Plan, error) {
+	if len(data) > maxPlan {
+		return nil, fmt.Errorf("the plan is larger than %d MiB, the most that is read", maxPlan>>20)
+	}
+	if err := checkFormat(data, "the plan", PlanFormat); err != nil {
+		return nil, err
+	}
+	p := new(Plan)
+	if err := decodeStrict(data, p); err != nil {
+		return nil, fmt.Errorf("reading the plan: %w", err)
+	}
+	again, err := EncodePlan(p)
+	if err != nil {
+		return nil, err
+	}
+	if err := sameBytes(data, again); err != nil {
+		return nil, fmt.Errorf("reading the plan: %w", err)
+	}
+	return p, nil
+}
+
+// checkFormat looks at the member "format" before anything else is demanded of
+// a document, so that a newer one is called newer and not malformed.
+func checkFormat(data []byte, what string, known int) error {
+	var head struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			return fmt.Errorf("%s is not JSON (byte %d): %w", what, syntax.Offset, err)
+		}
+		return fmt.Errorf("%s has no readable format number: %w", what, err)
+	}
+	if head.Format > known {
+		return fmt.Errorf("%s has format %d, this program reads %d: use a newer stillmark: %w", what, head.Format, known, ErrNewerFormat)
+	}
+	if head.Format != known {
+		return fmt.Errorf("%s has format %d, this program reads %d", what, head.Format, known)
+	}
+	return nil
+}

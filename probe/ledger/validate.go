@@ -1,0 +1,229 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxItems bounds a plan's requests. Ten million at ten a second are twelve
+// days of sending; a larger number is a slip of the keyboard.
+const maxItems = 10_000_000
+
+// Weights of a test's units.
+const (
+	WeightsNone = "none"
+	WeightsMin8 = "min8"
+)
+
+var (
+	// A name is part of item ids, file names and tables.
+	namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,99}$`)
+	// The name of an environment variable; an API key pasted by mistake has
+	// hyphens or other characters and does not match.
+	envPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
+)
+
+// Validate checks the plan against itself: known references, unique ids, sane
+// numbers. The error is one sentence about the first thing that is wrong.
+func (p *Plan) Validate() error {
+	for _, check := range []func() error{
+		p.validateHead, p.validateTargets, p.validatePrompts, p.validateKeys, p.validateTests, p.validateLimits,
+	} {
+		if err := check(); err != nil {
+			return fmt.Errorf("plan: %w", err)
+		}
+	}
+	return nil
+}
+
+func (p *Plan) validateHead() error {
+	switch {
+	case p.Format != PlanFormat:
+		return fmt.Errorf("format is %d, this program writes %d", p.Format, PlanFormat)
+	case !namePattern.MatchString(p.CaseID):
+		return fmt.Errorf("case id %q is not a name of letters, digits, dots, hyphens and underscores", p.CaseID)
+	case p.Created.IsZero():
+		return errors.New("the time of creation is missing")
+	}
+	for _, s := range append([]string{p.Authority, p.Purpose, p.Wording}, append(p.Propositions, p.Exclusions...)...) {
+		if !utf8.ValidString(s) {
+			return fmt.Errorf("%q is not valid UTF-8", s)
+		}
+	}
+	return nil
+}
+
+func (p *Plan) validateTargets() error {
+	if len(p.Targets) == 0 {
+		return errors.New("there is no target")
+	}
+	seen := make(map[string]bool)
+	for i := range p.Targets {
+		t := &p.Targets[i]
+		if !namePattern.MatchString(t.Name) {
+			return fmt.Errorf("target %q: the name must be of letters, digits, dots, hyphens and underscores", t.Name)
+		}
+		if seen[t.Name] {
+			return fmt.Errorf("target %q is given twice", t.Name)
+		}
+		seen[t.Name] = true
+		if t.Role != Rival && t.Role != Control {
+			return fmt.Errorf("target %q: role %q is neither %q nor %q", t.Name, t.Role, Rival, Control)
+		}
+		if t.Model == "" || !utf8.ValidString(t.Model) {
+			return fmt.Errorf("target %q: the model's name is missing or not valid UTF-8", t.Name)
+		}
+		u, err := url.Parse(t.BaseURL)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			return fmt.Errorf("target %q: base URL is not an http or https address", t.Name)
+		}
+		if u.User != nil {
+			return fmt.Errorf("target %q: base URL holds a password; name an environment variable in api_key_env instead", t.Name)
+		}
+		if t.APIKeyEnv != "" && !envPattern.MatchString(t.APIKeyEnv) {
+			// The value is not printed: it may be the key itself.
+			return fmt.Errorf("target %q: api_key_env must be the name of an environment variable, not a key", t.Name)
+		}
+		if t.Price != nil && !(t.Price.Input >= 0 && t.Price.Output >= 0 && !math.IsInf(t.Price.Input+t.Price.Output, 0)) {
+			return fmt.Errorf("target %q: a price is negative or not a number", t.Name)
+		}
+	}
+	return nil
+}
+
+func (p *Plan) validatePrompts() error {
+	suites := make(map[string]bool)
+	for _, s := range p.Suites {
+		if !namePattern.MatchString(s.Name) {
+			return fmt.Errorf("suite %q: the name must be of letters, digits, dots, hyphens and underscores", s.Name)
+		}
+		if suites[s.Name] {
+			return fmt.Errorf("suite %q is given twice", s.Name)
+		}
+		if !isHexSHA256(s.SHA256) {
+			return fmt.Errorf("suite %q: sha256 %q is not a SHA-256 in lower-case hex", s.Name, s.SHA256)
+		}
+		suites[s.Name] = true
+	}
+	if len(p.Prompts) == 0 {
+		return errors.New("there is no prompt")
+	}
+	seen := make(map[[2]string]bool, len(p.Prompts))
+	for i := range p.Prompts {
+		q := &p.Prompts[i]
+		id := [2]string{q.Suite, q.ID}
+		switch {
+		case !suites[q.Suite]:
+			return fmt.Errorf("prompt %q: suite %q is not among the plan's suites", q.ID, q.Suite)
+		case !namePattern.MatchString(q.ID):
+			return fmt.Errorf("prompt %q: the id must be of letters, digits, dots, hyphens and underscores", q.ID)
+		case seen[id]:
+			return fmt.Errorf("prompt %q of suite %q is given twice", q.ID, q.Suite)
+		case strings.TrimSpace(q.Text) == "":
+			return fmt.Errorf("prompt %q is empty", q.ID)
+		case !utf8.ValidString(q.Text) || !utf8.ValidString(q.System):
+			return fmt.Errorf("prompt %q is not valid UTF-8", q.ID)
+		}
+		seen[id] = true
+	}
+	if p.Samples < 1 {
+		return fmt.Errorf("samples is %d: at least one reply per prompt and target is needed", p.Samples)
+	}
+	// Division keeps the product from overflowing.
+	if len(p.Targets) > maxItems || len(p.Prompts) > maxItems/len(p.Targets) || p.Samples > maxItems/(len(p.Targets)*len(p.Prompts)) {
+		return fmt.Errorf("%d targets × %d prompts × %d samples are more than %d requests", len(p.Targets), len(p.Prompts), p.Samples, maxItems)
+	}
+	return nil
+}
+
+func (p *Plan) validateKeys() error {
+	seen := make(map[string]bool)
+	for _, k := range p.Keys {
+		if !namePattern.MatchString(k.ID) {
+			return fmt.Errorf("key %q: the id must be of letters, digits, dots, hyphens and underscores", k.ID)
+		}
+		if seen[k.ID] {
+			return fmt.Errorf("key %q is given twice", k.ID)
+		}
+		seen[k.ID] = true
+		if k.Stamp != "" && k.Commitment == "" {
+			return fmt.Errorf("key %q has a timestamp but no commitment", k.ID)
+		}
+	}
+	return nil
+}
+
+func (p *Plan) validateTests() error {
+	keys, targets := make(map[string]bool), make(map[string]bool)
+	for _, k := range p.Keys {
+		keys[k.ID] = true
+	}
+	for _, t := range p.Targets {
+		targets[t.Name] = true
+	}
+	seen := make(map[string]bool)
+	for _, t := range p.Tests {
+		switch {
+		case t.ID == "" || !utf8.ValidString(t.ID):
+			return errors.New("a test has no id, or one that is not valid UTF-8")
+		case seen[t.ID]:
+			return fmt.Errorf("test %q is given twice", t.ID)
+		case t.Family == "":
+			return fmt.Errorf("test %q names no family", t.ID)
+		case !keys[t.Key]:
+			return fmt.Errorf("test %q: key %q is not among the plan's keys", t.ID, t.Key)
+		case !targets[t.Target]:
+			return fmt.Errorf("test %q: target %q is not among the plan's targets", t.ID, t.Target)
+		case t.Mode != ModeFixedN && t.Mode != ModeAnytime:
+			return fmt.Errorf("test %q: mode %q is neither %q nor %q", t.ID, t.Mode, ModeFixedN, ModeAnytime)
+		case t.Weights != WeightsNone && t.Weights != WeightsMin8:
+			return fmt.Errorf("test %q: weights %q are neither %q nor %q", t.ID, t.Weights, WeightsNone, WeightsMin8)
+		case t.Filter != "" && t.Primary:
+			return fmt.Errorf("test %q: a filter by served windows makes a test secondary; it cannot be primary", t.ID)
+		}
+		seen[t.ID] = true
+	}
+	return nil
+}
+
+func (p *Plan) validateLimits() error {
+	switch {
+	case p.Params.MaxTokens < 1:
+		return fmt.Errorf("max_tokens is %d: at least one is needed", p.Params.MaxTokens)
+	case !(p.Alpha > 0 && p.Alpha < 1):
+		return fmt.Errorf("alpha is %g, it must lie between 0 and 1", p.Alpha)
+	case p.Decoys.N < 0:
+		return fmt.Errorf("the number of decoys is %d", p.Decoys.N)
+	case p.Decoys.N > 0 && !isHexSHA256(p.Decoys.SeedCommitment):
+		return errors.New("decoys are planned but their seed is not committed to (a SHA-256 in lower-case hex)")
+	case p.Stop.CheckEvery < 0:
+		return fmt.Errorf("stop.check_every is %d", p.Stop.CheckEvery)
+	case p.Caps.MaxRequests < 0 || p.Caps.MaxTokens < 0 || p.Caps.MaxTime < 0 || !(p.Caps.MaxCost >= 0) || math.IsInf(p.Caps.MaxCost, 0):
+		return errors.New("a cap is negative or not a number")
+	}
+	for _, f := range []*float64{p.Params.Temperature, p.Params.TopP} {
+		if f != nil && !(*f >= 0 && *f <= 100) {
+			return fmt.Errorf("temperature or top_p is %g", *f)
+		}
+	}
+	if p.Stop.OnEvidence {
+		for _, t := range p.Tests {
+			if t.Primary && t.Mode != ModeAnytime {
+				return fmt.Errorf("test %q is %s, but collection stops on evidence: only e-process tests stay valid then", t.ID, t.Mode)
+			}
+		}
+	}
+	if p.Caps.MaxCost > 0 && p.Caps.MaxRequests == 0 && p.Caps.MaxTokens == 0 && p.Caps.MaxTime == 0 {
+		for _, t := range p.Targets {
+			if t.Price == nil {
+				return fmt.Errorf("target %q has no price, so a cap on money alone cannot stop it: add a price or another cap", t.Name)
+			}
+		}
+	}
+	return nil
+}
