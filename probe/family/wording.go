@@ -48,13 +48,13 @@ var wording = map[ledger.Verdict]map[ledger.Tier]words{
 	ledger.VerdictExploratory: {"": exploratoryWords},
 	ledger.VerdictWeak: {
 		"": {
-			"A weak signal of key {key} in the replies of {target} (log10 p = {holm} after correction for {m} tests), above the threshold that was fixed beforehand (log10 p = {alpha}).",
+			"A weak signal of key {key} in the replies of {target} ({result}), above the threshold that was fixed beforehand (log10 p = {alpha}).",
 			"Results like this turn up by chance when many audits are made. It may be worth a larger run; it supports no statement about {target}.",
 		},
 	},
 	ledger.VerdictNone: {
 		"": {
-			"No trace of key {key} was found in the replies of {target} (log10 p = {holm} after correction for {m} tests).",
+			"No trace of key {key} was found in the replies of {target} ({result}).",
 			"{power} A smaller effect is not excluded, and inherited marks can be removed by paraphrase, so this clears nobody.",
 		},
 	},
@@ -81,7 +81,7 @@ var wording = map[ledger.Verdict]map[ledger.Tier]words{
 const dependenceMeaning = "The replies depend on key {key}: training on text generated under it, forwarding of requests to our service, use of our weights, or retrieval of such text would each explain this; other tests are needed to tell them apart."
 
 var exploratoryWords = words{
-	"An exploratory signal of key {key} in the replies of {target}: log10 p = {holm} after correction for {m} tests, at the threshold or beyond it (log10 p = {alpha}), but not under the conditions of exact evidence.",
+	"An exploratory signal of key {key} in the replies of {target}: {result}, at the threshold or beyond it (log10 p = {alpha}), but not under the conditions of exact evidence.",
 	"It is a lead that a new run with a key committed beforehand can test; by itself it supports no statement about {target}.",
 }
 
@@ -179,11 +179,23 @@ func placeholders(f *ledger.Finding, log10Alpha float64) *strings.Replacer {
 	return strings.NewReplacer(
 		"{target}", f.Target, "{key}", f.Key, "{prf}", f.PRF,
 		"{k}", audits(f.HolmLog10P),
-		"{holm}", log10(f.HolmLog10P), "{alpha}", log10(&log10Alpha),
-		"{m}", strconv.Itoa(f.M), "{n}", strconv.FormatInt(f.N, 10),
+		"{result}", result(f), "{alpha}", log10(&log10Alpha), "{n}", strconv.FormatInt(f.N, 10),
 		"{decoys}", decoyCount(f.Decoys), "{rank}", decoyRank(f.Decoys),
 		"{power}", powerSentence(f.Power),
 	)
+}
+
+// result is the number that a verdict rests on. An e-value enters as p = 1/e.
+func result(f *ledger.Finding) string {
+	if f.Primary || f.HolmLog10P != nil {
+		return "log10 p = " + log10(f.HolmLog10P) + " after correction for " + strconv.Itoa(f.M) + " tests"
+	}
+	p := f.Log10P
+	if p == nil && f.Log10E != nil {
+		inverse := math.Min(0, -*f.Log10E)
+		p = &inverse
+	}
+	return "log10 p = " + log10(p) + " without correction"
 }
 
 // audits is the k of "once in 10^k audits", rounded down: in the target's favour.

@@ -1,0 +1,379 @@
+package family
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/watermark"
+	"github.com/stillmark/stillmark/watermark/evidence"
+)
+
+// FindingsFormat is the version of findings.json that this program writes.
+const FindingsFormat = 1
+
+// Options of an analysis. The zero value does what the plan says.
+type Options struct {
+	// Progress is told how far the analysis is, from several goroutines but one
+	// call at a time.
+	Progress func(Progress)
+	// Decoys overrides the planned number of decoy keys; the difference is
+	// listed as a deviation. Nil means as planned.
+	Decoys *int
+	// Tokenizer opens the tokenizer of a key; nil means the embedded ones.
+	Tokenizer func(name, sha256 string) (watermark.Tokenizer, error)
+}
+
+// Progress says which test is being computed, and how many of its decoys are done.
+type Progress struct {
+	Test         string
+	Index, Tests int // the test's number, from 1, and how many there are
+	Done, Decoys int
+}
+
+// Analyze runs every test that the case's plan declares, on the replies that its
+// ledger holds, under the given keys. It is a pure function of (ledger, keys,
+// plan): the same input gives the same findings, byte for byte.
+//
+// A test whose key is not given gets [ledger.VerdictUnverified]. Errors: a
+// ledger or segment that is damaged, a key that is not what the plan says, a
+// tokenizer that cannot be had, ctx cancelled.
+func Analyze(ctx context.Context, c *ledger.Case, keys []*watermark.Key, opt Options) (*ledger.Findings, error) {
+	a := &analysis{c: c, plan: c.Plan(), keys: keys, opt: opt, readers: readers{open: opt.Tokenizer}}
+	if err := a.load(); err != nil {
+		return nil, fmt.Errorf("analyse %s: %w", c.Plan().CaseID, err)
+	}
+	for i := range a.plan.Tests {
+		if err := a.test(ctx, i); err != nil {
+			return nil, fmt.Errorf("analyse %s: %w", c.Plan().CaseID, err)
+		}
+	}
+	a.judge()
+	return a.findings()
+}
+
+// Encode returns findings.json: indented, with a trailing newline, stable.
+func Encode(f *ledger.Findings) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(f); err != nil {
+		return nil, fmt.Errorf("encode the findings: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+type analysis struct {
+	c       *ledger.Case
+	plan    *ledger.Plan
+	keys    []*watermark.Key
+	opt     Options
+	readers readers
+
+	targets map[string]*gathered
+	order   []*gathered
+	history *history
+	seed    [32]byte
+	decoys  int
+	head    ledger.Head
+
+	results []ledger.Finding
+	log10P  []float64 // of each test, as it enters Holm
+	given   []bool    // the key was there
+}
+
+func (a *analysis) load() error {
+	var err error
+	if a.head, err = a.c.LedgerHead(); err != nil {
+		return err
+	}
+	if a.order, err = gather(a.c); err != nil {
+		return err
+	}
+	a.targets = map[string]*gathered{}
+	for _, g := range a.order {
+		a.targets[g.target.Name] = g
+	}
+	if a.history, err = readHistory(a.c, a.targets); err != nil {
+		return err
+	}
+	a.decoys = a.plan.Decoys.N
+	if a.opt.Decoys != nil {
+		a.decoys = *a.opt.Decoys
+	}
+	if a.decoys > 0 {
+		if a.seed, err = decoySeed(a.c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// test computes one declared test.
+func (a *analysis) test(ctx context.Context, i int) error {
+	t := &a.plan.Tests[i]
+	g := a.targets[t.Target]
+	if t.Family != Radioactivity {
+		return fmt.Errorf("test %s: this program does not know family %q", t.ID, t.Family)
+	}
+	key, err := findKey(a.plan, t.Key, a.keys)
+	if err != nil {
+		return err
+	}
+	if key == nil {
+		a.add(ledger.Finding{
+			Test: t.ID, Family: t.Family, Target: t.Target, Role: g.target.Role, Key: t.Key,
+			Tier: ledger.Exploratory, Primary: t.Primary, Mode: t.Mode, Hypothesis: rung, Null: t.Null,
+			Weights: t.Weights, Curve: []ledger.CurvePoint{}, Power: ledger.PowerRow{Test: t.ID},
+		}, 0, false)
+		return nil
+	}
+	mark, err := key.Mark()
+	if err != nil {
+		return fmt.Errorf("key %s: %w", key.ID, err)
+	}
+	r, err := a.readers.forKey(key)
+	if err != nil {
+		return err
+	}
+	e := &e1{
+		test: t, target: g, scheme: mark, reader: r, decoys: a.decoys, seed: a.seed,
+		log10Alpha: a.log10Alpha() - math.Log10(float64(primaries(a.plan))),
+	}
+	if report := a.opt.Progress; report != nil {
+		p := Progress{Test: t.ID, Index: i + 1, Tests: len(a.plan.Tests), Decoys: a.decoys}
+		report(p)
+		e.progress = func(done int) {
+			p.Done = done
+			report(p)
+		}
+	}
+	if t.Filter != "" {
+		set, h, err := loadFilter(a.c, t.Filter)
+		if err != nil {
+			return fmt.Errorf("test %s: %w", t.ID, err)
+		}
+		if h != mark.Window() {
+			return fmt.Errorf("test %s: the filter has windows of %d tokens, the key has %d", t.ID, h, mark.Window())
+		}
+		e.keep = set.Has
+	}
+	f, log10P, err := e.run(ctx)
+	if err != nil {
+		return err
+	}
+	if f.Committed, err = checkCommitment(a.c, a.ref(t.Key), key, g.first); err != nil {
+		return err
+	}
+	f.Tier = ledger.Exploratory
+	if f.Committed.State == CommitBeforeServing && t.Primary {
+		f.Tier = ledger.Exact
+	}
+	a.add(f, log10P, true)
+	return nil
+}
+
+func (a *analysis) add(f ledger.Finding, log10P float64, given bool) {
+	f.M = primaries(a.plan)
+	a.results = append(a.results, f)
+	a.log10P = append(a.log10P, math.Min(0, log10P))
+	a.given = append(a.given, given)
+}
+
+func (a *analysis) log10Alpha() float64 { return math.Log10(a.plan.Alpha) }
+
+func (a *analysis) ref(id string) *ledger.KeyRef {
+	for i := range a.plan.Keys {
+		if a.plan.Keys[i].ID == id {
+			return &a.plan.Keys[i]
+		}
+	}
+	return &ledger.KeyRef{ID: id}
+}
+
+// judge corrects for the number of declared primary tests, rivals and controls
+// alike, and applies the claim rule. A test without a result (key withheld,
+// nothing to score, gate failed) enters with p = 1: it may have been smaller, and
+// then the others' corrected values would be smaller too, so this errs in the
+// target's favour.
+//
+// Secondary tests stand outside: each is held to Bonferroni's share of all
+// declared tests by itself.
+func (a *analysis) judge() {
+	var primary []int
+	var log10P []float64
+	for i := range a.results {
+		if a.results[i].Primary {
+			primary = append(primary, i)
+			log10P = append(log10P, a.log10P[i])
+		}
+	}
+	corrected := evidence.Holm(log10P)
+	for k, i := range primary {
+		if f := &a.results[i]; f.Log10P != nil || f.Log10E != nil {
+			f.HolmLog10P = number(corrected[k])
+		}
+	}
+	for i := range a.results {
+		f := &a.results[i]
+		claim := Claim{
+			Tier: f.Tier, Primary: f.Primary, KeyGiven: a.given[i], Powered: f.Power.Effect > 0,
+			Log10Alpha: a.log10Alpha(), Runs: 1, Gate: gateOf(f),
+		}
+		if f.HolmLog10P != nil {
+			claim.Log10P = *f.HolmLog10P
+		} else if !f.Primary {
+			claim.Log10P = math.Min(0, a.log10P[i]+math.Log10(float64(len(a.results))))
+		}
+		f.Verdict = Judge(claim)
+		f.Warnings = warn(a.warnings(i), f)
+		f.NotShown = Say(f, a.log10Alpha()).NotShown
+	}
+}
+
+func gateOf(f *ledger.Finding) Gate {
+	switch {
+	case f.Decoys == nil:
+		return GateUnchecked
+	case f.Decoys.Pass:
+		return GatePassed
+	}
+	return GateFailed
+}
+
+// warnings lists what limits a finding.
+func (a *analysis) warnings(i int) []Warning {
+	f := &a.results[i]
+	var w []Warning
+	add := func(on bool, code Warning) {
+		if on {
+			w = append(w, code)
+		}
+	}
+	add(a.plan.Demo, WarnDemo)
+	if !a.given[i] {
+		return w
+	}
+	g := a.targets[f.Target]
+	control, hit := a.controls(f)
+	gate := gateOf(f)
+	if f.Primary {
+		w = append(w, commitmentWarning(f.Committed.State))
+	}
+	add(!f.Primary, WarnSecondary)
+	add(f.PRF != watermark.AESCTR, WarnPRF)
+	add(gate == GateUnchecked && f.N > 0, WarnNoDecoys)
+	add(gate == GateFailed, WarnGate)
+	add(gate != GateUnchecked && a.plan.Stop.OnEvidence, WarnRankStopped)
+	add(f.Role == ledger.Rival && !control, WarnNoControl)
+	add(f.Role == ledger.Rival && hit, WarnControlHit)
+	add(g.reasoning > 0, WarnReasoning)
+	add(g.drift > 0, WarnDrift)
+	switch f.Verdict {
+	case ledger.VerdictDependence, ledger.VerdictSingleRun, ledger.VerdictExploratory, ledger.VerdictWeak:
+		add(!a.plan.Demo, WarnSearch)
+	}
+	return w
+}
+
+// controls reports whether a control was scored under the finding's key, and
+// whether one of them shows a signal by itself (log10 p <= -2, uncorrected).
+func (a *analysis) controls(f *ledger.Finding) (scored, hit bool) {
+	for i := range a.results {
+		c := &a.results[i]
+		if c.Role != ledger.Control || c.Key != f.Key || c.N == 0 {
+			continue
+		}
+		scored = true
+		hit = hit || a.log10P[i] <= Log10Weak
+	}
+	return scored, hit
+}
+
+func (a *analysis) findings() (*ledger.Findings, error) {
+	f := &ledger.Findings{
+		Format: FindingsFormat, CaseID: a.plan.CaseID, PlanSHA256: a.c.PlanSHA256(),
+		LedgerHead: a.head.Hash, Events: a.head.Events, Findings: a.results, Deviations: a.deviations(),
+	}
+	if f.Findings == nil {
+		f.Findings = []ledger.Finding{}
+	}
+	for _, g := range a.order {
+		f.Accounting = append(f.Accounting, g.accounting)
+	}
+	return f, nil
+}
+
+// findKey is the given key of an id, or nil. One whose public part is not what
+// the plan says is an error: the plan was made for another key.
+func findKey(p *ledger.Plan, id string, keys []*watermark.Key) (*watermark.Key, error) {
+	for _, k := range keys {
+		if k == nil || k.ID != id {
+			continue
+		}
+		for i := range p.Keys {
+			if p.Keys[i].ID != id {
+				continue
+			}
+			var planned watermark.Spec
+			if err := json.Unmarshal(p.Keys[i].Spec, &planned); err != nil {
+				return nil, fmt.Errorf("the plan's spec of key %s: %w", id, err)
+			}
+			given, err := json.Marshal(k.Spec)
+			if err != nil {
+				return nil, fmt.Errorf("key %s: %w", id, err)
+			}
+			again, err := json.Marshal(planned)
+			if err != nil {
+				return nil, fmt.Errorf("the plan's spec of key %s: %w", id, err)
+			}
+			if !bytes.Equal(given, again) {
+				return nil, fmt.Errorf("key %s is not the key of the plan: its spec differs", id)
+			}
+		}
+		return k, nil
+	}
+	return nil, nil
+}
+
+// DecoySeedFile is where a case keeps the seed of its decoy keys.
+const DecoySeedFile = "decoys.json"
+
+// DecoySeed is that file.
+type DecoySeed struct {
+	Format int    `json:"format"`
+	Seed   string `json:"seed"` // 64 hex digits
+}
+
+// decoySeed reads the seed and checks it against the plan's commitment: the
+// SHA-256 of its 32 bytes.
+func decoySeed(c *ledger.Case) ([32]byte, error) {
+	var seed [32]byte
+	data, err := readCaseFile(c.FS(), DecoySeedFile, maxCommitment)
+	if err != nil {
+		return seed, fmt.Errorf("read the decoys' seed: %w", err)
+	}
+	var file DecoySeed
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&file); err != nil {
+		return seed, fmt.Errorf("read the decoys' seed: %w", err)
+	}
+	raw, err := hex.DecodeString(file.Seed)
+	if err != nil || len(raw) != len(seed) || file.Format != 1 {
+		return seed, errors.New("read the decoys' seed: it is not 64 hex digits of format 1")
+	}
+	copy(seed[:], raw)
+	sum := sha256.Sum256(seed[:])
+	if hex.EncodeToString(sum[:]) != c.Plan().Decoys.SeedCommitment {
+		return seed, errors.New("the decoys' seed is not the one that the plan commits to")
+	}
+	return seed, nil
+}

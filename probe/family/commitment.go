@@ -1,0 +1,125 @@
+package family
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"time"
+
+	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/probe/timestamp"
+	"github.com/stillmark/stillmark/watermark"
+)
+
+// The states of a commitment.
+const (
+	CommitBeforeServing  = "before-serving"  // the only one of the exact tier
+	CommitLate           = "late"            // stamped after serving began, or after the first reply
+	CommitServingUnknown = "serving-unknown" // nobody declared when serving began
+	CommitUnstamped      = "unstamped"       // no valid timestamp
+	CommitAbsent         = "absent"
+	CommitMismatch       = "mismatch" // the key does not open it
+)
+
+// CommitmentsDir is where commitments and their tokens lie in a case.
+const CommitmentsDir = "commitments"
+
+// maxCommitment bounds commitments, tokens and the decoys' seed: a commitment of
+// a hundred thousand labels is 50 MB.
+const maxCommitment = 64 << 20
+
+// checkCommitment says whether the key was committed, under a third party's
+// timestamp over the commitment file, before it was served and before the first
+// reply of the target. An error is about a file that should be there and cannot
+// be read.
+//
+// The token's imprint and signature are checked; whether its authority is to be
+// trusted is left to the verification, which has the roots.
+func checkCommitment(c *ledger.Case, ref *ledger.KeyRef, key *watermark.Key, first time.Time) (*ledger.CommitmentCheck, error) {
+	check := &ledger.CommitmentCheck{State: CommitAbsent, FirstReply: first}
+	if ref.Commitment == "" {
+		return check, nil
+	}
+	data, err := readCaseFile(c.FS(), path.Join(CommitmentsDir, ref.Commitment), maxCommitment)
+	if err != nil {
+		return nil, fmt.Errorf("read the commitment of key %s: %w", ref.ID, err)
+	}
+	commitment, err := watermark.ParseCommitment(data)
+	if err != nil || commitment.Check(key) != nil {
+		check.State = CommitMismatch
+		return check, nil
+	}
+	check.State = CommitUnstamped
+	if ref.Stamp == "" {
+		return check, nil
+	}
+	token, err := readCaseFile(c.FS(), path.Join(CommitmentsDir, ref.Stamp), maxCommitment)
+	if err != nil {
+		return nil, fmt.Errorf("read the timestamp of key %s: %w", ref.ID, err)
+	}
+	stamp, err := timestamp.Verify(token, sha256.Sum256(data), nil)
+	if err != nil {
+		return check, nil
+	}
+	check.Time, check.Authority = stamp.Time.UTC(), stamp.Authority
+	serving := servingFrom(ref, key)
+	switch {
+	case serving.IsZero():
+		check.State = CommitServingUnknown
+	case stamp.Time.Before(serving) && (first.IsZero() || stamp.Time.Before(first)):
+		check.State = CommitBeforeServing
+	default:
+		check.State = CommitLate
+	}
+	return check, nil
+}
+
+// servingFrom is the earliest time at which serving is said to have begun: in
+// the plan, or in the key file, where it is part of what was committed to.
+func servingFrom(ref *ledger.KeyRef, key *watermark.Key) time.Time {
+	a, b := ref.ServingFrom, key.ServingFrom
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// commitmentWarning is the warning of a state, "" for none.
+func commitmentWarning(state string) Warning {
+	switch state {
+	case CommitBeforeServing:
+		return WarnStampTrust
+	case CommitLate:
+		return WarnLate
+	case CommitServingUnknown:
+		return WarnServingUnknown
+	case CommitUnstamped:
+		return WarnUnstamped
+	case CommitMismatch:
+		return WarnMismatch
+	}
+	return WarnAbsent
+}
+
+// readCaseFile reads a file of a case of at most limit bytes.
+func readCaseFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
+	if !fs.ValidPath(name) {
+		return nil, fmt.Errorf("%q is not a path inside a case", name)
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, errors.New(name + " is larger than any file of its kind")
+	}
+	return data, nil
+}

@@ -1,0 +1,205 @@
+package family
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/stillmark/stillmark/probe/ledger"
+)
+
+// history is what the ledger says about the course of collection.
+type history struct {
+	sessions  int
+	orphans   int
+	changed   []string
+	drifts    []drift
+	pauses    map[string]int
+	jumps     int
+	faults    int
+	stop      StopEvent
+	collected bool // a stop event came after the last reply
+	versions  []string
+}
+
+// drift is one change with how often it was seen.
+type drift struct {
+	DriftEvent
+	n int
+}
+
+// readHistory reads the events and counts attempts into the accounting.
+func readHistory(c *ledger.Case, targets map[string]*gathered) (*history, error) {
+	h := &history{pauses: map[string]int{}}
+	owner := map[string]*gathered{}
+	for _, it := range c.Plan().Items() {
+		owner[it.ID] = targets[it.Target.Name]
+	}
+	for e, err := range c.Events() {
+		if err != nil {
+			return nil, fmt.Errorf("read the ledger: %w", err)
+		}
+		if err := h.take(&e, owner, targets); err != nil {
+			return nil, fmt.Errorf("read event %d of the ledger: %w", e.Seq, err)
+		}
+	}
+	return h, nil
+}
+
+func (h *history) take(e *ledger.Event, owner, targets map[string]*gathered) error {
+	switch e.Type {
+	case ledger.EventIntent:
+		if g := owner[e.Item]; g != nil {
+			g.accounting.Sent++
+		}
+		h.collected = false
+	case ledger.EventAttemptFailed:
+		var a ledger.Attempt
+		if err := json.Unmarshal(e.Data, &a); err != nil {
+			return err
+		}
+		if g := owner[e.Item]; g != nil {
+			g.accounting.Failed[a.Outcome]++
+		}
+	case ledger.EventResume, ledger.EventConfigChange:
+		var s SessionEvent
+		if err := json.Unmarshal(e.Data, &s); err != nil {
+			return err
+		}
+		if s.Kind != KindSession {
+			return nil
+		}
+		h.sessions++
+		h.orphans += s.Orphans
+		h.changed = append(h.changed, s.Changed...)
+		if v := s.Program.Version; v != "" && !slices.Contains(h.versions, v) {
+			h.versions = append(h.versions, v)
+		}
+	case ledger.EventDrift:
+		var d DriftEvent
+		if err := json.Unmarshal(e.Data, &d); err != nil {
+			return err
+		}
+		if g := targets[d.Target]; g != nil {
+			g.drift++
+		}
+		h.addDrift(d)
+	case ledger.EventPause:
+		var p PauseEvent
+		if err := json.Unmarshal(e.Data, &p); err != nil {
+			return err
+		}
+		h.pauses[p.Target]++
+	case ledger.EventClockJump:
+		h.jumps++
+	case ledger.EventFault:
+		h.faults++
+	case ledger.EventStop:
+		h.collected = true
+		return json.Unmarshal(e.Data, &h.stop)
+	}
+	return nil
+}
+
+func (h *history) addDrift(d DriftEvent) {
+	for i := range h.drifts {
+		if h.drifts[i].DriftEvent == d {
+			h.drifts[i].n++
+			return
+		}
+	}
+	h.drifts = append(h.drifts, drift{d, 1})
+}
+
+// deviations lists in sentences where collection was not what the plan says, or
+// what a reader must know about its course. The order is fixed.
+func (a *analysis) deviations() []string {
+	d := []string{}
+	add := func(format string, args ...any) { d = append(d, fmt.Sprintf(format, args...)) }
+	h := a.history
+	for _, g := range a.order {
+		acc := &g.accounting
+		if acc.Missing > 0 {
+			add("%s: %d of %d planned replies are missing.", acc.Target, acc.Missing, acc.Planned)
+		}
+		for _, class := range sortedClasses(acc.Classes) {
+			if class != ledger.OK {
+				add("%s: %d of %d replies are of class %q and do not enter.", acc.Target, acc.Classes[class], acc.Planned, class)
+			}
+		}
+		if g.redecoded > 0 {
+			add("%s: the raw bytes of %d replies say otherwise than what was noted when they arrived; the bytes count.", acc.Target, g.redecoded)
+		}
+		if len(acc.Models) > 1 {
+			names := make([]string, 0, len(acc.Models))
+			for name := range acc.Models {
+				names = append(names, fmt.Sprintf("%q", name))
+			}
+			sort.Strings(names)
+			add("%s: replies came under several model names: %s.", acc.Target, strings.Join(names, ", "))
+		}
+	}
+	for _, x := range h.drifts {
+		what := "collection stopped"
+		if x.Accepted {
+			what = "collection went on"
+		}
+		add("%s: the %s changed from %q to %q (seen %s; %s).", x.Target, x.Field, x.From, x.To, times(x.n), what)
+	}
+	if h.sessions > 1 {
+		add("Collection was resumed %s.", times(h.sessions-1))
+	}
+	if h.orphans > 0 {
+		add("%d attempts were cut off without a record of their outcome and made again.", h.orphans)
+	}
+	for _, c := range h.changed {
+		add("An option was changed while collection went on: %s.", c)
+	}
+	if len(h.versions) > 1 {
+		add("Collection ran under several versions of the program: %s.", strings.Join(h.versions, ", "))
+	}
+	for _, g := range a.order {
+		if n := h.pauses[g.target.Name]; n > 0 {
+			add("%s could not be reached at times: collection from it paused %s.", g.target.Name, times(n))
+		}
+	}
+	if h.jumps > 0 {
+		add("The clock jumped %s.", times(h.jumps))
+	}
+	if h.faults > 0 {
+		add("%d faults of storage are on record.", h.faults)
+	}
+	switch {
+	case !h.collected:
+		add("Collection has no recorded end: replies may still be coming in.")
+	case h.stop.Reason == StopEvidence && h.stop.Missing > 0:
+		add("Collection stopped early on the evidence, as the plan allows, with %d replies not asked for.", h.stop.Missing)
+	case h.stop.Missing > 0:
+		add("Collection ended before the plan was done (%s).", h.stop.Reason)
+	}
+	if a.opt.Decoys != nil && *a.opt.Decoys != a.plan.Decoys.N {
+		add("%d decoy keys were scored instead of the planned %d.", *a.opt.Decoys, a.plan.Decoys.N)
+	}
+	return d
+}
+
+func sortedClasses(m map[ledger.Outcome]int64) []ledger.Outcome {
+	out := make([]ledger.Outcome, 0, len(m))
+	for c := range m {
+		out = append(out, c)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func times(n int) string {
+	switch n {
+	case 1:
+		return "once"
+	case 2:
+		return "twice"
+	}
+	return fmt.Sprintf("%d times", n)
+}

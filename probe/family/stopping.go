@@ -1,0 +1,183 @@
+package family
+
+import (
+	"fmt"
+	"math"
+	"sync"
+
+	"github.com/stillmark/stillmark/corpora/tokens"
+	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/watermark"
+)
+
+// RunningE is the evidence of one anytime test so far.
+type RunningE struct {
+	Test      string
+	Log10E    float64
+	Threshold float64 // log10(m/alpha)
+}
+
+// Stopper watches the e-values of a plan's anytime tests while replies come in,
+// so that collection can stop when they suffice. Its evidence may be looked at
+// after every reply: under the null the chance that an e-value ever reaches
+// m/alpha is at most alpha/m (Ville's inequality), in whatever order the replies
+// arrive. Tests on controls are scored by the analysis, but a run does not wait
+// for evidence against them.
+//
+// It is safe for concurrent use.
+type Stopper struct {
+	mu    sync.Mutex
+	tests []*running
+	every int
+	added int
+	last  int
+}
+
+type running struct {
+	test      string
+	target    string
+	reader    *reader
+	detector  *watermark.Detector
+	threshold float64
+}
+
+// checkEvery is how many replies lie between two looks where the plan does not
+// say: a look costs less than a reply, and nothing is lost by looking late.
+const checkEvery = 25
+
+// NewStopper prepares the plan's primary anytime tests on rivals. A key that one
+// of them needs and that is not given is an error.
+func NewStopper(p *ledger.Plan, keys []*watermark.Key) (*Stopper, error) {
+	s := &Stopper{every: p.Stop.CheckEvery}
+	if s.every == 0 {
+		s.every = checkEvery
+	}
+	roles := map[string]ledger.Role{}
+	for i := range p.Targets {
+		roles[p.Targets[i].Name] = p.Targets[i].Role
+	}
+	readers := readers{open: nil}
+	for i := range p.Tests {
+		t := &p.Tests[i]
+		if !t.Primary || t.Family != Radioactivity || t.Mode != ledger.ModeAnytime || roles[t.Target] != ledger.Rival {
+			continue
+		}
+		key, err := findKey(p, t.Key, keys)
+		if err != nil {
+			return nil, err
+		}
+		if key == nil {
+			return nil, fmt.Errorf("test %s needs key %s", t.ID, t.Key)
+		}
+		mark, err := key.Mark()
+		if err != nil {
+			return nil, fmt.Errorf("key %s: %w", key.ID, err)
+		}
+		r, err := readers.forKey(key)
+		if err != nil {
+			return nil, err
+		}
+		s.tests = append(s.tests, &running{
+			test: t.ID, target: t.Target, reader: r,
+			detector:  watermark.NewDetector(mark, watermark.Options{Weights: watermark.WeightsNone}),
+			threshold: math.Log10(float64(primaries(p))) - math.Log10(p.Alpha),
+		})
+	}
+	if len(s.tests) == 0 {
+		return nil, fmt.Errorf("the plan has no anytime test on a rival")
+	}
+	return s, nil
+}
+
+// Add scores a reply. Only OK outcomes enter.
+func (s *Stopper) Add(it ledger.Item, r ledger.Reply) error {
+	if r.Outcome != ledger.OK {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.tests {
+		if t.target != it.Target.Name {
+			continue
+		}
+		prompt, err := t.reader.prompt(it.Prompt)
+		if err != nil {
+			return err
+		}
+		ids, err := t.reader.tokenizer.Encode(r.Text)
+		if err != nil {
+			return fmt.Errorf("tokenise the reply to %s: %w", it.ID, err)
+		}
+		t.detector.Add(watermark.Item{ID: it.ID, Prompt: prompt, Tokens: ids})
+	}
+	s.added++
+	return nil
+}
+
+// Check reports the evidence when a look is due, and whether every test has
+// reached its threshold.
+func (s *Stopper) Check() (due bool, evidence []RunningE, enough bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.added-s.last < s.every {
+		return false, nil, false
+	}
+	s.last = s.added
+	enough = true
+	for _, t := range s.tests {
+		e := RunningE{Test: t.test, Log10E: t.detector.Result().Log10E, Threshold: t.threshold}
+		evidence = append(evidence, e)
+		enough = enough && e.Log10E >= e.Threshold
+	}
+	return true, evidence, enough
+}
+
+// primaries is m, the number of tests that the family-wise level is shared by.
+func primaries(p *ledger.Plan) int {
+	m := 0
+	for i := range p.Tests {
+		if p.Tests[i].Primary {
+			m++
+		}
+	}
+	return max(m, 1)
+}
+
+// readers holds one reader per tokenizer.
+type readers struct {
+	open   func(name, sha256 string) (watermark.Tokenizer, error) // nil: the embedded ones
+	byName map[string]*reader
+}
+
+// forKey is the reader of a key's tokenizer. One that is not the very tokenizer
+// of the key is an error.
+func (r *readers) forKey(k *watermark.Key) (*reader, error) {
+	if got := r.byName[k.Tokenizer+" "+k.TokenizerSHA256]; got != nil {
+		return got, nil
+	}
+	open := r.open
+	if open == nil {
+		open = embedded
+	}
+	t, err := open(k.Tokenizer, k.TokenizerSHA256)
+	if err != nil {
+		return nil, fmt.Errorf("key %s: %w", k.ID, err)
+	}
+	if r.byName == nil {
+		r.byName = map[string]*reader{}
+	}
+	made := &reader{tokenizer: t, prompts: map[*ledger.Prompt][]int32{}}
+	r.byName[k.Tokenizer+" "+k.TokenizerSHA256] = made
+	return made, nil
+}
+
+func embedded(name, sha256 string) (watermark.Tokenizer, error) {
+	e, err := tokens.Get(name)
+	if err != nil {
+		return nil, err
+	}
+	if sha256 != "" && e.SHA256() != sha256 {
+		return nil, fmt.Errorf("tokenizer %s has the SHA-256 %s, the key wants %s", name, e.SHA256(), sha256)
+	}
+	return e, nil
+}

@@ -1,0 +1,252 @@
+package probe
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stillmark/stillmark/probe/endpoint"
+	"github.com/stillmark/stillmark/probe/family"
+	"github.com/stillmark/stillmark/probe/ledger"
+)
+
+// load makes the lanes of the plan and brings them to where the ledger ends.
+func (r *runner) load() error {
+	state := r.w.State()
+	lanes := map[string]*lane{}
+	for i := range r.plan.Targets {
+		l := newLane(&r.plan.Targets[i], r.opt.Concurrency)
+		lanes[l.target.Name] = l
+		r.lanes = append(r.lanes, l)
+	}
+	items := map[string]*ledger.Item{}
+	planned := r.plan.Items()
+	for i := range planned {
+		it := &planned[i]
+		items[it.ID] = it
+		l := lanes[it.Target.Name]
+		l.planned++
+		if state.Settled(it.ID) {
+			l.settled++
+			continue
+		}
+		l.queue = append(l.queue, task{item: it, block: int(l.planned - 1), attempts: state.Items[it.ID].Attempts})
+	}
+	for _, l := range r.lanes {
+		r.planned += l.planned
+		r.settled += l.settled
+	}
+	if err := r.replay(lanes, items); err != nil {
+		return err
+	}
+	return r.loadStopper()
+}
+
+// replay sums up what earlier runs did: classes, money, models, options.
+func (r *runner) replay(lanes map[string]*lane, items map[string]*ledger.Item) error {
+	open := map[string]bool{} // items whose last intent has no outcome yet
+	var mono, last time.Duration
+	for e, err := range r.w.Case().Events() {
+		if err != nil {
+			return fmt.Errorf("read the ledger: %w", err)
+		}
+		// The writer's clock begins anew with every run.
+		if m := time.Duration(e.Mono); m < last {
+			mono += last
+			last = m
+		} else {
+			last = m
+		}
+		it := items[e.Item]
+		switch e.Type {
+		case ledger.EventIntent:
+			r.sent++
+			if it != nil {
+				open[e.Item] = true
+			}
+			r.reason = ""
+		case ledger.EventReply, ledger.EventAttemptFailed:
+			var a ledger.Attempt
+			if err := json.Unmarshal(e.Data, &a); err != nil {
+				return fmt.Errorf("read event %d of the ledger: %w", e.Seq, err)
+			}
+			if it == nil {
+				return fmt.Errorf("event %d of the ledger is about %q, which the plan does not ask for", e.Seq, e.Item)
+			}
+			delete(open, e.Item)
+			r.spent.add(billed(it, &r.plan.Params, &a))
+			if e.Type == ledger.EventAttemptFailed {
+				r.failed[a.Outcome]++
+				continue
+			}
+			r.classes[a.Outcome]++
+			lanes[it.Target.Name].meet(&a)
+		case ledger.EventDrift:
+			var d family.DriftEvent
+			if err := json.Unmarshal(e.Data, &d); err != nil {
+				return fmt.Errorf("read event %d of the ledger: %w", e.Seq, err)
+			}
+			r.drift++
+			if l := lanes[d.Target]; l != nil && d.Accepted {
+				l.accept(d.Field, d.To)
+			}
+		case ledger.EventConfigChange, ledger.EventResume:
+			var s family.SessionEvent
+			if err := json.Unmarshal(e.Data, &s); err != nil {
+				return fmt.Errorf("read event %d of the ledger: %w", e.Seq, err)
+			}
+			if s.Kind == family.KindSession {
+				r.session, r.lastOpt = s.Number, s.OnDrift
+			}
+		case ledger.EventStop:
+			var s family.StopEvent
+			if err := json.Unmarshal(e.Data, &s); err != nil {
+				return fmt.Errorf("read event %d of the ledger: %w", e.Seq, err)
+			}
+			r.reason = s.Reason
+		}
+	}
+	// What was sent when the program died may have been billed.
+	for id := range open {
+		r.spent.add(atMost(items[id], &r.plan.Params))
+	}
+	r.before = mono + last
+	r.already = r.reason == family.StopEvidence
+	return nil
+}
+
+// openSession writes down that a run begins, and under which options. Options
+// that differ from the last run's need the operator's word.
+func (r *runner) openSession() error {
+	data := family.SessionEvent{
+		Kind: family.KindSession, Number: r.session + 1, OnDrift: r.opt.OnDrift, Settled: r.settled,
+		Orphans: len(r.w.State().Orphans()), Program: r.opt.Program,
+	}
+	typ := ledger.EventResume
+	if r.session == 0 {
+		typ = ledger.EventConfigChange
+	} else if r.lastOpt != r.opt.OnDrift {
+		typ = ledger.EventConfigChange
+		data.Changed = []string{fmt.Sprintf("on-drift: %s -> %s", r.lastOpt, r.opt.OnDrift)}
+	}
+	if len(data.Changed) > 0 && !r.opt.AcceptChanges {
+		return &Error{
+			Code:     CodeUsage,
+			Happened: "the options differ from the case's last run: " + strings.Join(data.Changed, ", "),
+			Kept:     r.kept(),
+			Do:       "Use the same options, or accept the change: it will be listed as a deviation from the plan",
+		}
+	}
+	if _, err := r.w.Append(typ, "", 0, data); err != nil {
+		return r.storage(err)
+	}
+	return nil
+}
+
+// loadStopper brings the running evidence to where the ledger ends. It exists
+// only where the plan lets the run look at its scores.
+func (r *runner) loadStopper() error {
+	if !r.plan.Stop.OnEvidence || len(r.opt.Keys) == 0 {
+		return nil
+	}
+	s, err := family.NewStopper(r.plan, r.opt.Keys)
+	if err != nil {
+		return usage("Give the keys of the plan, or none to collect everything", "cannot watch the evidence: %s", err)
+	}
+	r.stopper = s
+	if r.settled == 0 {
+		return nil
+	}
+	err = r.w.Case().Replies(func(rec ledger.ReplyRecord) error {
+		return s.Add(rec.Item, family.Decode(rec))
+	})
+	if err != nil {
+		return fmt.Errorf("read the replies of earlier runs: %w", err)
+	}
+	return nil
+}
+
+// task is an item that waits for its reply.
+type task struct {
+	item     *ledger.Item
+	block    int // position among the target's items
+	attempts int // so far, in all runs
+}
+
+// lane is the sending to one target. Its fields below limiter are guarded by
+// the runner's mu.
+type lane struct {
+	target  *ledger.Target
+	client  *endpoint.Client
+	limiter *endpoint.AIMD
+
+	queue    []task
+	planned  int64
+	settled  int64
+	next     int // index into queue
+	open     int // tasks begun and neither settled nor given up
+	inFlight int
+
+	transport    int  // transport failures in a row
+	rejected     int  // rejections in a row
+	answered     bool // something came back in this run
+	paused       bool
+	pauseNote    string
+	limitedSince time.Time // first of the 429s in a row
+	limited      int       // how many
+	heldUntil    time.Time
+
+	expected string              // the model that replies name
+	known    map[string][]string // values met, by field
+}
+
+func newLane(t *ledger.Target, concurrency int) *lane {
+	start, most := min(autoStart, autoMax), autoMax
+	if concurrency > 0 {
+		start, most = concurrency, concurrency
+	}
+	l := &lane{target: t, limiter: endpoint.NewAIMD(start, most), known: map[string][]string{}}
+	if c := t.Capabilities; c != nil && c.Model != "" {
+		l.accept(fieldModel, c.Model)
+	}
+	return l
+}
+
+// The fields whose change is drift.
+const (
+	fieldModel       = "model"
+	fieldFingerprint = "fingerprint"
+	fieldProvider    = "provider"
+)
+
+// maxKnown bounds the values that are remembered per field, and so the drift
+// events that a target can cause: some send a fresh fingerprint with every reply.
+const maxKnown = 32
+
+// accept makes value one of the values that are no drift any more; of models the
+// last accepted one is expected from here on.
+func (l *lane) accept(field, value string) {
+	if field == fieldModel {
+		l.expected = value
+	}
+	if known := l.known[field]; !slices.Contains(known, value) && len(known) < maxKnown {
+		l.known[field] = append(known, value)
+	}
+}
+
+// meet takes note of what an earlier run's reply says about its origin.
+func (l *lane) meet(a *ledger.Attempt) {
+	if a.Outcome == ledger.Drifted {
+		return
+	}
+	if a.Model != "" && l.expected == "" {
+		l.accept(fieldModel, a.Model)
+	}
+	for field, value := range map[string]string{fieldFingerprint: a.Fingerprint, fieldProvider: a.Provider} {
+		if value != "" && len(l.known[field]) == 0 {
+			l.accept(field, value)
+		}
+	}
+}

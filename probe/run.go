@@ -1,0 +1,397 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/stillmark/stillmark/probe/endpoint"
+	"github.com/stillmark/stillmark/probe/family"
+	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/watermark"
+)
+
+// What to do when a target turns out to be another model.
+const (
+	DriftStop  = "stop"  // stop the run (exit 23); the default
+	DriftSplit = "split" // go on: the change is on record and opens an epoch
+)
+
+// RunOptions are the settings of one run of a case. The zero value is usable.
+type RunOptions struct {
+	// Concurrency bounds the attempts under way at each target. Zero finds its
+	// way up to endpoint.DefaultConcurrency from a few.
+	Concurrency int
+	// OnDrift is DriftStop (also the meaning of "") or DriftSplit.
+	OnDrift string
+	// AcceptChanges lets a case go on under other options than before. The
+	// change is written down and listed as a deviation.
+	AcceptChanges bool
+	// Keys are looked at while the run goes on where the plan says that it may
+	// stop on evidence, and nowhere else.
+	Keys []*watermark.Key
+	// Progress is called a few times a second and once at the end, never
+	// concurrently. It must not call back into the run.
+	Progress func(Status)
+	// Abort, when closed, ends the attempts under way at once: the second
+	// signal. The first is the cancelling of Run's context.
+	Abort <-chan struct{}
+	// Endpoint are the settings of the clients.
+	Endpoint endpoint.Options
+	// Program is written down with every run.
+	Program ledger.Build
+	// Writer are the ledger's clocks.
+	Writer ledger.WriterOptions
+
+	pace pace
+}
+
+// pace holds the waits of the runner. Tests shorten them.
+type pace struct {
+	backoff  endpoint.Backoff
+	probes   []time.Duration // waits before the probes of a target that is not reached
+	drain    time.Duration   // for attempts under way when a run stops
+	progress time.Duration
+}
+
+// The runner's own limits; those of single attempts are in package endpoint.
+const (
+	// autoStart is where the search for a fitting concurrency begins: enough to
+	// get going, too little to annoy anybody.
+	autoStart = 8
+	autoMax   = 256
+	// lead is how many prompts one target may be ahead of the slowest. Without
+	// it a fast control would be asked in another hour than the rival.
+	lead = 64
+	// inARow transport failures, or rejections, of one target without anything
+	// else between them mean that it is not the single request that fails.
+	inARow = 20
+)
+
+var defaultPace = pace{
+	// One minute in all: a longer outage is for the operator, who runs the same
+	// command again.
+	probes: []time.Duration{5 * time.Second, 15 * time.Second, 40 * time.Second},
+	// As long as most replies take; a second signal cuts it short.
+	drain:    30 * time.Second,
+	progress: 200 * time.Millisecond,
+}
+
+// Summary is what a run leaves behind. Counts include earlier runs of the case.
+type Summary struct {
+	CaseID      string
+	Planned     int64
+	Settled     int64
+	Missing     int64
+	Sent        int64 // attempts
+	SentNow     int64 // attempts of this run
+	Classes     map[ledger.Outcome]int64
+	Failed      map[ledger.Outcome]int64
+	Tokens      int64
+	Cost        float64
+	Currency    string
+	Drift       int
+	Resumed     bool // the case had been run before
+	AlreadyDone bool // nothing was left to do
+	Stopped     string
+	Elapsed     time.Duration
+}
+
+// Run collects the replies of a case, or goes on collecting them. When ctx is
+// cancelled nothing new is sent, attempts under way may end for thirty seconds,
+// and the error has code 130.
+//
+// It returns nil once every item is settled or the evidence suffices where the
+// plan allows to stop on it; running the case again then changes nothing. Other
+// ends are an [*Error] with its exit code; whatever was received is in the
+// ledger by then.
+func Run(ctx context.Context, dir string, opt RunOptions) (Summary, error) {
+	w, err := ledger.OpenWriter(dir, opt.Writer)
+	if err != nil {
+		return Summary{}, openError(dir, err)
+	}
+	r, err := newRunner(w, opt)
+	if err != nil {
+		return Summary{}, errors.Join(err, w.Close())
+	}
+	err = r.run(ctx)
+	if cerr := w.Close(); cerr != nil && err == nil {
+		err = r.storage(cerr)
+	}
+	return r.summary(), err
+}
+
+func openError(dir string, err error) error {
+	e := &Error{Happened: "cannot open case " + dir + ": " + err.Error(), Err: err}
+	switch {
+	case errors.Is(err, ledger.ErrLocked):
+		e.Code, e.Do = CodeUsage, "Wait for the other run to end, or stop it, then run the same command again"
+	case errors.Is(err, ledger.ErrSealed):
+		e.Code, e.Do = CodeUsage, "A sealed case cannot be added to: plan a new one"
+	case errors.Is(err, ledger.ErrStorage):
+		e.Code, e.Do = CodeStorage, "Free some space, then run the same command again"
+	case errors.Is(err, fs.ErrNotExist):
+		e.Code, e.Do = CodeUsage, "Make the case with `probe plan` first"
+	default:
+		return fmt.Errorf("open case %s: %w", dir, err)
+	}
+	return e
+}
+
+// runner is one run of a case. Its fields below mu are guarded by it; cond is
+// signalled whenever one of them changes that somebody may wait for.
+type runner struct {
+	opt   RunOptions
+	w     *ledger.Writer
+	plan  *ledger.Plan
+	lanes []*lane
+	began time.Time
+
+	sending context.Context // ends when nothing new may be sent
+	stopNow context.CancelFunc
+	flying  context.Context // ends when attempts under way must end, too
+	ground  context.CancelFunc
+	items   sync.WaitGroup
+
+	mu       sync.Mutex
+	cond     *sync.Cond
+	stopped  bool
+	reason   string // of the stop event
+	stopErr  *Error
+	spent    spend
+	reserved spend
+	planned  int64
+	settled  int64
+	sent     int64
+	sentNow  int64
+	givenUp  int64
+	inFlight int
+	classes  map[ledger.Outcome]int64
+	failed   map[ledger.Outcome]int64
+	drift    int
+	recent   rate
+	evidence []Evidence
+	session  int // runs before this one
+	lastOpt  string
+	stopper  *family.Stopper
+	already  bool
+	before   time.Duration // run time of earlier sessions
+}
+
+func newRunner(w *ledger.Writer, opt RunOptions) (*runner, error) {
+	switch opt.OnDrift {
+	case "":
+		opt.OnDrift = DriftStop
+	case DriftStop, DriftSplit:
+	default:
+		return nil, usage("Use stop or split", "on-drift %q is not known", opt.OnDrift)
+	}
+	if opt.Concurrency < 0 {
+		return nil, usage("Use a positive number, or auto", "a concurrency of %d is not possible", opt.Concurrency)
+	}
+	if opt.pace.probes == nil {
+		opt.pace.probes = defaultPace.probes
+	}
+	if opt.pace.drain == 0 {
+		opt.pace.drain = defaultPace.drain
+	}
+	if opt.pace.progress == 0 {
+		opt.pace.progress = defaultPace.progress
+	}
+	r := &runner{
+		opt: opt, w: w, plan: w.Case().Plan(), began: time.Now(),
+		classes: map[ledger.Outcome]int64{}, failed: map[ledger.Outcome]int64{},
+	}
+	r.opt.pace.backoff.Seed = r.plan.OrderSeed
+	r.cond = sync.NewCond(&r.mu)
+	if err := r.load(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// run drives the lanes until they end, and writes the stop event.
+func (r *runner) run(ctx context.Context) error {
+	if r.already || r.pending() == 0 && r.reason == family.StopComplete {
+		r.already = true
+		r.report(PhaseDone)
+		return nil
+	}
+	if err := r.openSession(); err != nil {
+		return err
+	}
+	for _, l := range r.lanes {
+		client, err := endpoint.New(*l.target, r.opt.Endpoint)
+		if err != nil {
+			return &Error{Code: CodeUsage, Target: l.target.Name, Happened: err.Error(), Err: err}
+		}
+		defer client.Close()
+		l.client = client
+	}
+	r.sending, r.stopNow = context.WithCancel(context.Background())
+	r.flying, r.ground = context.WithCancel(context.Background())
+	defer r.stopNow()
+	defer r.ground()
+
+	done := make(chan struct{})
+	var watchers sync.WaitGroup
+	watchers.Go(func() { r.watch(ctx, done) })
+	watchers.Go(func() { r.showProgress(done) })
+
+	var feeding sync.WaitGroup
+	for _, l := range r.lanes {
+		feeding.Go(func() { r.feed(l) })
+	}
+	feeding.Wait()
+	r.items.Wait()
+	close(done)
+	watchers.Wait()
+	err := r.finish()
+	r.report(PhaseDone)
+	return err
+}
+
+// watch turns the caller's wishes and the plan's time cap into stops, and
+// bounds how long a stopped run drains.
+func (r *runner) watch(ctx context.Context, done <-chan struct{}) {
+	var timeUp <-chan time.Time
+	if limit := r.plan.Caps.MaxTime; limit > 0 {
+		timer := time.NewTimer(max(0, limit-r.before))
+		defer timer.Stop()
+		timeUp = timer.C
+	}
+	stopped := r.sending.Done()
+	interrupted := ctx.Done()
+	var drained <-chan time.Time
+	for {
+		select {
+		case <-done:
+			return
+		case <-interrupted:
+			interrupted = nil
+			r.halt(family.StopOperator, &Error{
+				Code: CodeInterrupted, Happened: "stopped by the operator", Do: "Run the same command again to go on",
+			})
+		case <-r.opt.Abort:
+			r.halt(family.StopOperator, &Error{
+				Code: CodeInterrupted, Happened: "stopped at once by the operator", Do: "Run the same command again to go on",
+			})
+			r.ground()
+			return
+		case <-timeUp:
+			r.halt(family.StopCap, r.capError(brief(r.plan.Caps.MaxTime)))
+		case <-stopped:
+			stopped = nil
+			timer := time.NewTimer(r.opt.pace.drain)
+			defer timer.Stop()
+			drained = timer.C
+		case <-drained:
+			r.ground()
+			return
+		}
+	}
+}
+
+// halt ends the sending, once: the first reason counts.
+func (r *runner) halt(reason string, err *Error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.haltLocked(reason, err)
+}
+
+func (r *runner) haltLocked(reason string, err *Error) {
+	if r.stopped {
+		return
+	}
+	r.stopped, r.reason, r.stopErr = true, reason, err
+	r.stopNow()
+	r.cond.Broadcast()
+}
+
+// storage makes the error of a ledger that could not be written.
+func (r *runner) storage(err error) *Error {
+	return &Error{
+		Code: CodeStorage, Happened: "the case cannot be written to: " + err.Error(), Err: err,
+		Do: "Free some space, then run the same command again",
+	}
+}
+
+func (r *runner) capError(limit string) *Error {
+	return &Error{
+		Code: CodeIncomplete, Happened: "the plan's cap of " + limit + " is reached",
+		Do: "Analyse what is there, or plan a new case with a higher cap",
+	}
+}
+
+// finish writes the stop event and words the end of the run.
+func (r *runner) finish() error {
+	r.mu.Lock()
+	missing := r.planned - r.settled
+	reason, stopErr := r.reason, r.stopErr
+	switch {
+	case r.stopped && missing > 0:
+	case missing == 0:
+		reason, stopErr = family.StopComplete, nil
+	default:
+		reason = family.StopGivenUp
+		stopErr = &Error{
+			Code:     CodeIncomplete,
+			Happened: fmt.Sprintf("%s of %s items got no reply after %d tries each", group(r.givenUp), group(r.planned), endpoint.MaxTries),
+			Do:       "Run the same command again to try them once more, or analyse what is there",
+		}
+	}
+	r.reason, r.stopErr = reason, stopErr
+	data := family.StopEvent{Reason: reason, Settled: r.settled, Missing: missing}
+	r.mu.Unlock()
+	if stopErr != nil {
+		data.Detail = stopErr.Happened
+	}
+	if reason == family.StopStorage {
+		// The reserve may let the record of the fault through; if not, the
+		// error says the same.
+		_, _ = r.w.Append(ledger.EventFault, "", 0, data)
+	}
+	if _, err := r.w.Append(ledger.EventStop, "", 0, data); err != nil && stopErr == nil {
+		stopErr = r.storage(err)
+	}
+	if stopErr == nil {
+		return nil
+	}
+	stopErr.Kept = r.kept()
+	return stopErr
+}
+
+func (r *runner) kept() string {
+	return fmt.Sprintf("%s of %s replies are saved", group(r.settled), group(r.planned))
+}
+
+func (r *runner) pending() int {
+	n := 0
+	for _, l := range r.lanes {
+		n += len(l.queue)
+	}
+	return n
+}
+
+func (r *runner) summary() Summary {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return Summary{
+		CaseID: r.plan.CaseID, Planned: r.planned, Settled: r.settled, Missing: r.planned - r.settled,
+		Sent: r.sent, SentNow: r.sentNow, Classes: r.classes, Failed: r.failed,
+		Tokens: r.spent.tokens, Cost: r.spent.cost, Currency: currencyOf(r.plan), Drift: r.drift,
+		Resumed: r.session > 0, AlreadyDone: r.already, Stopped: r.reason, Elapsed: time.Since(r.began),
+	}
+}
+
+func currencyOf(p *ledger.Plan) string {
+	for i := range p.Targets {
+		if price := p.Targets[i].Price; price != nil {
+			return price.Currency
+		}
+	}
+	return ""
+}

@@ -1,0 +1,470 @@
+package probe
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stillmark/stillmark/probe/endpoint"
+	"github.com/stillmark/stillmark/probe/family"
+	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/probe/wire"
+)
+
+// feed begins the lane's tasks in the plan's order.
+func (r *runner) feed(l *lane) {
+	for i := range l.queue {
+		if !r.admit(l, i) {
+			return
+		}
+		task := l.queue[i]
+		r.items.Go(func() { r.settle(l, task) })
+	}
+	r.mu.Lock()
+	l.next = len(l.queue)
+	r.cond.Broadcast() // nobody needs to wait for this lane any more
+	r.mu.Unlock()
+}
+
+// admit waits until the lane may begin its i-th task, or the run is stopped.
+// Tasks that wait for another try take precedence over new ones: at most twice
+// the concurrency is open at a time.
+func (r *runner) admit(l *lane, i int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l.next = i
+	r.cond.Broadcast()
+	for !r.stopped && (l.paused || l.open >= l.openLimit() || l.queue[i].block > r.slowest()+lead) {
+		r.cond.Wait()
+	}
+	if r.stopped {
+		return false
+	}
+	l.open++
+	return true
+}
+
+func (l *lane) openLimit() int {
+	limit, _ := l.limiter.State()
+	return 2*limit + 4
+}
+
+// slowest is the block that the lane furthest behind is about to begin.
+func (r *runner) slowest() int {
+	least := int(r.planned)
+	for _, l := range r.lanes {
+		if l.next < len(l.queue) {
+			least = min(least, l.queue[l.next].block)
+		}
+	}
+	return least
+}
+
+// settle tries to get the item's reply until it has one, or has to give up.
+func (r *runner) settle(l *lane, t task) {
+	defer r.close(l)
+	tries := 0
+	var began time.Time // of the first try; waits that the target asked for are taken out
+	for {
+		slot, err := l.limiter.Acquire(r.sending)
+		if err != nil {
+			return
+		}
+		if !r.claim(l, &t) {
+			slot.Release(ledger.Cancelled)
+			return
+		}
+		if began.IsZero() {
+			began = time.Now()
+		}
+		t.attempts++
+		att, err := r.attempt(l, &t)
+		slot.Release(att.Meta.Outcome)
+		if err != nil {
+			r.halt(family.StopStorage, r.storage(err))
+			return
+		}
+		waiting := time.Now()
+		follow := r.judge(l, &t, &att)
+		if follow == nextProbe {
+			follow = r.probe(l, &t)
+		}
+		switch follow {
+		case nextDone:
+			return
+		case nextWait: // a 429 or an outage costs no try, and the wait no time
+			began = began.Add(time.Since(waiting))
+			continue
+		}
+		tries++
+		delay := r.opt.pace.backoff.Delay(t.item.ID, tries)
+		if tries >= endpoint.MaxTries || time.Since(began)+delay > endpoint.MaxElapsed {
+			r.mu.Lock()
+			r.givenUp++
+			r.mu.Unlock()
+			return
+		}
+		if !r.sleep(delay) {
+			return
+		}
+	}
+}
+
+func (r *runner) close(l *lane) {
+	r.mu.Lock()
+	l.open--
+	r.cond.Broadcast()
+	r.mu.Unlock()
+}
+
+// sleep waits, and reports whether the run still sends.
+func (r *runner) sleep(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-r.sending.Done():
+		return false
+	}
+}
+
+// claim waits until a paused lane goes on and the attempt fits under the plan's
+// caps, and sets aside what it may cost at most. It reports whether the attempt
+// may be made.
+func (r *runner) claim(l *lane, t *task) bool {
+	cost := atMost(t.item, &r.plan.Params)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for !r.stopped {
+		total := r.spent
+		total.add(r.reserved)
+		total.add(cost)
+		limit := exceeds(&r.plan.Caps, total, currencyOf(r.plan))
+		switch {
+		case l.paused:
+		case limit == "":
+			r.take(l, cost)
+			return true
+		case r.inFlight == 0:
+			// Nothing under way can turn out cheaper than feared.
+			r.haltLocked(family.StopCap, r.capError(limit))
+			return false
+		}
+		r.cond.Wait()
+	}
+	return false
+}
+
+func (r *runner) take(l *lane, cost spend) {
+	r.reserved.add(cost)
+	r.inFlight++
+	l.inFlight++
+}
+
+// attempt makes one attempt and writes it down: the intent before, the outcome
+// after. The error is the ledger's.
+func (r *runner) attempt(l *lane, t *task) (att endpoint.Attempt, err error) {
+	att.Meta.Outcome = ledger.Cancelled
+	cost := atMost(t.item, &r.plan.Params)
+	defer func() { r.settleAccount(l, t, &att, cost) }()
+	prepared, err := l.client.Prepare(endpoint.RequestFor(*t.item, r.plan.Params))
+	if err != nil {
+		return att, err
+	}
+	sent, err := r.w.PutBlob(prepared.Body)
+	if err != nil {
+		return att, err
+	}
+	if _, err = r.w.Append(ledger.EventIntent, t.item.ID, t.attempts, ledger.Intent{Target: l.target.Name, Request: sent}); err != nil {
+		return att, err
+	}
+	r.mu.Lock()
+	r.sent++
+	r.sentNow++
+	r.mu.Unlock()
+	att = prepared.Do(r.flying)
+	drift := r.drifted(l, &att)
+	if len(att.Response) > 0 {
+		ref, err := r.w.PutBlob(att.Response)
+		if err != nil {
+			return att, err
+		}
+		att.Meta.Response = &ref
+	}
+	typ := ledger.EventAttemptFailed
+	if att.Meta.Outcome.Final() {
+		typ = ledger.EventReply
+	}
+	if _, err = r.w.Append(typ, t.item.ID, t.attempts, att.Meta); err != nil {
+		return att, err
+	}
+	for _, d := range drift {
+		if _, err = r.w.Append(ledger.EventDrift, t.item.ID, t.attempts, d); err != nil {
+			return att, err
+		}
+	}
+	return att, nil
+}
+
+// settleAccount replaces what was set aside for an attempt by what it did cost.
+func (r *runner) settleAccount(l *lane, t *task, att *endpoint.Attempt, reserved spend) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reserved.sub(reserved)
+	r.inFlight--
+	l.inFlight--
+	if att.Meta.Status != 0 || att.Meta.MayBeBilled || att.Meta.Outcome != ledger.Cancelled {
+		r.spent.add(billed(t.item, &r.plan.Params, &att.Meta))
+	}
+	r.cond.Broadcast()
+}
+
+// drifted compares what a reply says about its origin with what was known, and
+// decides what a change means: another model makes the reply Drifted unless the
+// operator chose to split; fingerprint and provider are noted only, since many
+// services balance over several.
+func (r *runner) drifted(l *lane, att *endpoint.Attempt) []family.DriftEvent {
+	m := &att.Meta
+	if !m.Outcome.Final() {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var events []family.DriftEvent
+	if m.Model != "" {
+		switch {
+		case l.expected == "":
+			l.accept(fieldModel, m.Model)
+		case !wire.SameModel(l.expected, m.Model):
+			split := r.opt.OnDrift == DriftSplit
+			d := family.DriftEvent{Target: l.target.Name, Field: fieldModel, From: l.expected, To: m.Model, Accepted: split}
+			switch {
+			case !split:
+				m.Outcome = ledger.Drifted
+				m.Detail = fmt.Sprintf("answered by %q, not by %q", m.Model, l.expected)
+				events = append(events, d)
+			case !slices.Contains(l.known[fieldModel], m.Model):
+				events = append(events, d)
+				l.accept(fieldModel, m.Model)
+			default:
+				l.accept(fieldModel, m.Model) // back to a model that was seen before
+			}
+		}
+	}
+	events = l.note(events, fieldFingerprint, m.Fingerprint)
+	events = l.note(events, fieldProvider, m.Provider)
+	r.drift += len(events)
+	return events
+}
+
+// note records a value of a field that was not seen before; the first is no change.
+func (l *lane) note(events []family.DriftEvent, field, value string) []family.DriftEvent {
+	known := l.known[field]
+	if value == "" || slices.Contains(known, value) || len(known) >= maxKnown {
+		return events
+	}
+	l.accept(field, value)
+	if len(known) == 0 {
+		return events
+	}
+	return append(events, family.DriftEvent{
+		Target: l.target.Name, Field: field, From: known[len(known)-1], To: value, Accepted: true,
+	})
+}
+
+// next is what follows an attempt.
+type next int
+
+const (
+	nextDone  next = iota // the item is settled, or the run stops
+	nextRetry             // the same again after a while
+	nextWait              // the same again as soon as the target allows
+	nextProbe             // the target seems to be down: this task finds out
+)
+
+// judge takes note of an attempt's outcome and says what follows.
+func (r *runner) judge(l *lane, t *task, att *endpoint.Attempt) next {
+	o := att.Meta.Outcome
+	if att.Meta.Outcome == ledger.OK && r.stopper != nil {
+		r.weigh(t.item, &att.Reply)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	name := l.target.Name
+	if o.Final() {
+		r.settled++
+		l.settled++
+		r.classes[o]++
+		r.recent.add(time.Now())
+	} else {
+		r.failed[o]++
+	}
+	switch o {
+	case ledger.RateLimited:
+		return r.limitLocked(l, att.RetryAfter)
+	case ledger.Transport, ledger.Truncated, ledger.Malformed:
+		l.transport++
+		if l.transport >= inARow && !l.paused {
+			l.paused = true
+			l.pauseNote = att.Meta.Detail
+			return nextProbe
+		}
+		return nextRetry
+	case ledger.Auth:
+		do := "Check the target's key"
+		if env := l.target.APIKeyEnv; env != "" {
+			do = "Set " + env
+		}
+		r.haltLocked(family.StopAuth, &Error{
+			Code: CodeAuth, Target: name, Do: do + ", then run the same command again",
+			Happened: fmt.Sprintf("HTTP %d from %s after %s replies", att.Meta.Status, name, group(r.settled)),
+		})
+	case ledger.Quota:
+		r.haltLocked(family.StopQuota, &Error{
+			Code: CodeQuota, Target: name, Do: "Top up the account, then run the same command again",
+			Happened: fmt.Sprintf("HTTP %d from %s: the quota is used up after %s replies", att.Meta.Status, name, group(r.settled)),
+		})
+	case ledger.Drifted:
+		r.haltLocked(family.StopDrift, &Error{
+			Code: CodeDrift, Target: name,
+			Happened: fmt.Sprintf("%s is no longer the model it was: %s", name, att.Meta.Detail),
+			Do:       "Plan a new case for the new model, or go on with --on-drift split, which is listed as a deviation",
+		})
+	case ledger.Rejected:
+		if l.rejected++; l.rejected >= inARow {
+			r.haltLocked(family.StopUnavailable, &Error{
+				Code: CodeUnavailable, Target: name,
+				Happened: fmt.Sprintf("%s rejects every request: %s", name, strings.TrimSuffix(att.Meta.Detail, ".")),
+				Do:       "Run `target test` to see what it accepts, then plan a new case",
+			})
+		}
+	}
+	l.limited, l.limitedSince = 0, time.Time{}
+	if o != ledger.Cancelled {
+		l.transport, l.answered = 0, true
+	}
+	if o != ledger.Rejected {
+		l.rejected = 0
+	}
+	return nextDone
+}
+
+// limitLocked holds a lane that was told to wait.
+func (r *runner) limitLocked(l *lane, wait time.Duration) next {
+	now := time.Now()
+	l.transport = 0
+	if l.limitedSince.IsZero() {
+		l.limitedSince = now
+	}
+	if wait > endpoint.MaxRetryAfter || now.Sub(l.limitedSince) > endpoint.MaxRetryAfter {
+		happened := fmt.Sprintf("%s has let nothing through for %s", l.target.Name, brief(now.Sub(l.limitedSince)))
+		if wait > endpoint.MaxRetryAfter {
+			happened = fmt.Sprintf("%s asks to wait for %s", l.target.Name, brief(wait))
+		}
+		r.haltLocked(family.StopRateLimit, &Error{
+			Code: CodeIncomplete, Target: l.target.Name, Happened: happened, Do: "Run the same command again later",
+		})
+		return nextDone
+	}
+	l.limited++
+	if wait <= 0 {
+		wait = r.opt.pace.backoff.Delay(l.target.Name, min(l.limited, endpoint.MaxTries))
+	}
+	l.limiter.Hold(wait)
+	if until := now.Add(wait); until.After(l.heldUntil) {
+		l.heldUntil = until
+	}
+	return nextWait
+}
+
+// probe finds out whether a target that failed many times in a row is there:
+// it waits and tries its own item again, a few times. Meanwhile nothing else is
+// sent to the target. It says what follows for the item.
+func (r *runner) probe(l *lane, t *task) next {
+	waits := r.opt.pace.probes
+	r.mu.Lock()
+	if !l.answered {
+		waits = waits[:1] // it never was there: no need to wait a minute
+	}
+	failures, detail := l.transport, l.pauseNote
+	r.mu.Unlock()
+	for _, wait := range waits {
+		_, err := r.w.Append(ledger.EventPause, "", 0, family.PauseEvent{
+			Target: l.target.Name, WaitMS: wait.Milliseconds(),
+			Reason: fmt.Sprintf("%d attempts in a row failed, the last one: %s", failures, detail),
+		})
+		if err != nil {
+			r.halt(family.StopStorage, r.storage(err))
+			return nextDone
+		}
+		if !r.sleep(wait) {
+			return nextDone
+		}
+		slot, err := l.limiter.Acquire(r.sending)
+		if err != nil {
+			return nextDone
+		}
+		t.attempts++
+		r.mu.Lock()
+		r.take(l, atMost(t.item, &r.plan.Params))
+		r.mu.Unlock()
+		att, err := r.attempt(l, t)
+		slot.Release(att.Meta.Outcome)
+		if err != nil {
+			r.halt(family.StopStorage, r.storage(err))
+			return nextDone
+		}
+		r.mu.Lock()
+		l.pauseNote = att.Meta.Detail
+		r.mu.Unlock()
+		failures, detail = failures+1, att.Meta.Detail
+		if o := att.Meta.Outcome; o == ledger.Transport || o == ledger.Truncated || o == ledger.Malformed {
+			r.mu.Lock()
+			r.failed[o]++
+			r.mu.Unlock()
+			continue
+		}
+		if _, err := r.w.Append(ledger.EventResume, "", 0, family.SessionEvent{Kind: family.KindTarget, Target: l.target.Name}); err != nil {
+			r.halt(family.StopStorage, r.storage(err))
+			return nextDone
+		}
+		follow := r.judge(l, t, &att)
+		r.mu.Lock()
+		l.paused = false
+		r.cond.Broadcast()
+		r.mu.Unlock()
+		return follow
+	}
+	r.halt(family.StopUnavailable, &Error{
+		Code: CodeUnavailable, Target: l.target.Name,
+		Happened: fmt.Sprintf("%s cannot be reached: %s", l.target.Name, strings.TrimSuffix(detail, ".")),
+		Do:       "Check its address and the network, then run the same command again",
+	})
+	return nextDone
+}
+
+// weigh adds a reply to the running evidence and stops the run when every
+// anytime test has reached its threshold.
+func (r *runner) weigh(it *ledger.Item, reply *ledger.Reply) {
+	err := r.stopper.Add(*it, *reply)
+	if err != nil {
+		// What cannot be scored now will be met again by the analysis, with an
+		// error that says why; collection goes on.
+		return
+	}
+	due, evidence, enough := r.stopper.Check()
+	if !due {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.evidence = r.evidence[:0]
+	for _, e := range evidence {
+		r.evidence = append(r.evidence, Evidence{Test: e.Test, Log10E: e.Log10E, Threshold: e.Threshold})
+	}
+	if enough {
+		r.haltLocked(family.StopEvidence, nil)
+	}
+}

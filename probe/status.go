@@ -1,0 +1,150 @@
+package probe
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stillmark/stillmark/probe/ledger"
+)
+
+// Phase says what a run is doing.
+type Phase string
+
+// The phases.
+const (
+	PhaseRunning  Phase = "running"
+	PhaseWaiting  Phase = "waiting"  // every target under way asks to wait
+	PhasePaused   Phase = "paused"   // a target cannot be reached; it is tried again soon
+	PhaseDraining Phase = "draining" // nothing new is sent, what is under way may end
+	PhaseDone     Phase = "done"
+)
+
+// Status is a run's progress. The counts include earlier runs of the case;
+// rate, estimate and elapsed time are of this one.
+type Status struct {
+	Phase       Phase
+	Note        string // what is being waited for, or why the run drains
+	Planned     int64  // items
+	Settled     int64  // items with a final outcome
+	GivenUp     int64  // items left without one in this run
+	Sent        int64  // attempts
+	Classes     map[ledger.Outcome]int64
+	Failed      map[ledger.Outcome]int64 // attempts that did not settle their item
+	InFlight    int
+	Concurrency int     // limit in force, over all targets
+	PerMinute   float64 // items settled per minute, over the last minute
+	Tokens      int64   // read and written, by the targets' own count
+	Cost        float64
+	Currency    string
+	MaxCost     float64
+	Drift       int // changes of model, fingerprint or provider
+	Evidence    []Evidence
+	Elapsed     time.Duration
+	ETA         time.Duration // zero while unknown
+	Targets     []TargetStatus
+}
+
+// Evidence is the running e-value of an anytime test, where the plan lets the
+// run look at it.
+type Evidence struct {
+	Test      string
+	Log10E    float64
+	Threshold float64 // log10 of m/alpha
+}
+
+// TargetStatus is the part of one target.
+type TargetStatus struct {
+	Name     string
+	Planned  int64
+	Settled  int64
+	InFlight int
+	Limit    int
+}
+
+// lineClasses are the classes of the progress line; what is left is "err".
+var lineClasses = []ledger.Outcome{ledger.OK, ledger.Refused, ledger.Filtered, ledger.Empty, ledger.Exhausted, ledger.Rejected, ledger.Drifted}
+
+// Line is the progress in one line without its target's name, as in
+//
+//	8,412/20,000 42% | ok 8,120 refused 171 err 48 | 297 rpm j=18 | $51.20/120 | drift none | ETA 39m
+func (s Status) Line() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s/%s %d%% |", group(s.Settled), group(s.Planned), percent(s.Settled, s.Planned))
+	for _, c := range lineClasses {
+		if n := s.Classes[c]; n > 0 || c == ledger.OK {
+			fmt.Fprintf(&b, " %s %s", c, group(n))
+		}
+	}
+	var failed int64
+	for _, n := range s.Failed {
+		failed += n
+	}
+	if failed > 0 {
+		fmt.Fprintf(&b, " err %s", group(failed))
+	}
+	fmt.Fprintf(&b, " | %.0f rpm j=%d", s.PerMinute, s.Concurrency)
+	switch {
+	case s.MaxCost > 0:
+		fmt.Fprintf(&b, " | %s%.2f/%.0f", currencySign(s.Currency), s.Cost, s.MaxCost)
+	case s.Cost > 0:
+		fmt.Fprintf(&b, " | %s%.2f", currencySign(s.Currency), s.Cost)
+	default:
+		fmt.Fprintf(&b, " | %s tok", group(s.Tokens))
+	}
+	if s.Drift == 0 {
+		b.WriteString(" | drift none")
+	} else {
+		fmt.Fprintf(&b, " | drift %d", s.Drift)
+	}
+	for _, e := range s.Evidence {
+		fmt.Fprintf(&b, " | log10 e %.1f of %.1f", e.Log10E, e.Threshold)
+	}
+	switch {
+	case s.Phase != PhaseRunning && s.Note != "":
+		fmt.Fprintf(&b, " | %s: %s", s.Phase, s.Note)
+	case s.Phase != PhaseRunning:
+		fmt.Fprintf(&b, " | %s", s.Phase)
+	case s.ETA > 0:
+		fmt.Fprintf(&b, " | ETA %s", brief(s.ETA))
+	}
+	return b.String()
+}
+
+func percent(n, of int64) int64 {
+	if of == 0 {
+		return 100
+	}
+	return 100 * n / of
+}
+
+// group writes thousands apart: 20,000.
+func group(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func currencySign(currency string) string {
+	switch currency {
+	case "", "USD":
+		return "$"
+	case "EUR":
+		return "€"
+	}
+	return currency + " "
+}
+
+// brief is a duration to the nearest sensible unit: 39m, 2h05m, 8s.
+func brief(d time.Duration) string {
+	switch {
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm", int(d.Round(time.Minute).Minutes()))
+	}
+	return fmt.Sprintf("%ds", int(d.Round(time.Second).Seconds()))
+}
