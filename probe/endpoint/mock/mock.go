@@ -2,7 +2,6 @@ package mock
 
 import (
 	"context"
-	"net/http"
 	"time"
 )
 
@@ -48,11 +47,13 @@ type Generator interface {
 }
 
 // PromptCounter is a generator that can count the tokens of a prompt, for usage.
+// Without it words are counted.
 type PromptCounter interface {
 	CountTokens(text string) int
 }
 
-// Echoer is a generator that can score a prompt, for completions with echo.
+// Echoer is a generator that can score a prompt, for completions with echo: it
+// emits the prompt piece by piece.
 type Echoer interface {
 	Echo(ctx context.Context, req GenRequest, emit func(Piece) error) error
 }
@@ -75,24 +76,3 @@ type Record struct {
 	Body   []byte // as received
 	Fault  string // kind of the fault that was played, or ""
 }
-
-// Server is the mock server. It is an http.Handler; Start listens on loopback.
-type Server struct{}
-
-// New makes a server. Errors: no model, or a script that names none of them.
-func New(opt Options) (*Server, error) { return &Server{}, nil }
-
-// ServeHTTP serves /v1/chat/completions, /v1/completions and /v1/models.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {}
-
-// Start listens on 127.0.0.1; port 0 takes a free one.
-func (s *Server) Start(port int) error { return nil }
-
-// URL is the base URL of a started server, up to and including /v1.
-func (s *Server) URL() string { return "" }
-
-// Close lets requests under way end, for two seconds at most, and stops.
-func (s *Server) Close() error { return nil }
-
-// Requests is a copy of the request log.
-func (s *Server) Requests() []Record { return nil }

@@ -1,29 +1,71 @@
 package mock
 
-// Script says how the server's models behave and misbehave.
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// Script says how the server's models behave and misbehave. As JSON:
+//
+//	{"models": {"nova": {"ignore_seed": true}},
+//	 "faults": [{"kind": "status", "model": "nova", "at": [3], "status": 429, "header": {"Retry-After": "2"}},
+//	            {"kind": "drop", "every": 50, "after_pieces": 10}]}
 type Script struct {
 	Models map[string]Personality `json:"models,omitempty"`
-	Faults []Fault                `json:"faults,omitempty"`
+	Faults []Fault                `json:"faults,omitempty"` // the first one that matches is played
 }
 
 // Personality is how a model differs from a fully capable one.
 type Personality struct {
-	IgnoreSeed    bool   `json:"ignore_seed,omitempty"`
-	NoLogprobs    bool   `json:"no_logprobs,omitempty"`
-	NoEcho        bool   `json:"no_echo,omitempty"`
-	NoCompletions bool   `json:"no_completions,omitempty"`
-	NoUsage       bool   `json:"no_usage,omitempty"`
-	NoStream      bool   `json:"no_stream,omitempty"`
-	NoSystem      bool   `json:"no_system,omitempty"`
-	NoZeroTemp    bool   `json:"no_zero_temperature,omitempty"`
-	IgnoreMax     bool   `json:"ignore_max_tokens,omitempty"`
-	ContentParts  bool   `json:"content_parts,omitempty"` // content as an array of text parts
-	ReportAs      string `json:"report_as,omitempty"`     // name in replies, if not the model's own
+	IgnoreSeed    bool   `json:"ignore_seed,omitempty"`         // every request is sampled afresh
+	NoLogprobs    bool   `json:"no_logprobs,omitempty"`         // asked for, they are null
+	NoEcho        bool   `json:"no_echo,omitempty"`             // 400
+	NoCompletions bool   `json:"no_completions,omitempty"`      // 404
+	NoUsage       bool   `json:"no_usage,omitempty"`            // left out
+	NoStream      bool   `json:"no_stream,omitempty"`           // 400
+	NoSystem      bool   `json:"no_system,omitempty"`           // 400
+	NoZeroTemp    bool   `json:"no_zero_temperature,omitempty"` // 400
+	IgnoreMax     bool   `json:"ignore_max_tokens,omitempty"`   // the generator's own limit holds
+	ContentParts  bool   `json:"content_parts,omitempty"`       // content as an array of text parts
+	ReportAs      string `json:"report_as,omitempty"`           // name in replies, if not the model's own
 	Fingerprint   string `json:"system_fingerprint,omitempty"`
 }
 
-// Fault is one scripted fault. It is played at generation requests of a model
-// that match At, Every or From; requests are counted per model from 1.
+// The kinds of fault.
+const (
+	FaultStatus      = "status"       // answer Status with Header and Body
+	FaultRedirect    = "redirect"     // answer 307 (or Status) to Location
+	FaultError200    = "error200"     // status 200 with an error object
+	FaultHTML        = "html"         // status 200 with an HTML page
+	FaultEmpty       = "empty"        // status 200 without a body
+	FaultGarbage     = "garbage"      // status 200 with bytes that are nothing
+	FaultOversize    = "oversize"     // status 200 with a body of Count MiB
+	FaultHang        = "hang"         // no headers, or silence after AfterPieces, until the client gives up
+	FaultDrop        = "drop"         // the connection is dropped at body byte AfterBytes or after AfterPieces
+	FaultCut         = "cut"          // the body ends there as if it were whole
+	FaultTrickle     = "trickle"      // DelayMS before every piece
+	FaultNoDone      = "no_done"      // the stream has no [DONE]
+	FaultNoFinish    = "no_finish"    // the reply has no finish reason
+	FaultDuplicate   = "duplicate"    // every chunk is sent twice
+	FaultComments    = "comments"     // Count keep-alive comments before every chunk
+	FaultModelSwitch = "model_switch" // the reply names the model As
+	FaultTrailing    = "trailing"     // Body follows the reply
+)
+
+var faultKinds = []string{
+	FaultStatus, FaultRedirect, FaultError200, FaultHTML, FaultEmpty, FaultGarbage, FaultOversize, FaultHang, FaultDrop, FaultCut,
+	FaultTrickle, FaultNoDone, FaultNoFinish, FaultDuplicate, FaultComments, FaultModelSwitch, FaultTrailing,
+}
+
+// Fault is one scripted fault. It is played at the generation requests of a
+// model that match At, Every or From; requests are counted per model from 1,
+// faulty ones included.
 type Fault struct {
 	Kind  string `json:"kind"`
 	Model string `json:"model,omitempty"` // "" matches every model
@@ -33,16 +75,101 @@ type Fault struct {
 
 	Status      int               `json:"status,omitempty"`
 	Header      map[string]string `json:"header,omitempty"`
-	Body        string            `json:"body,omitempty"`
+	Body        string            `json:"body,omitempty"` // {authorization} stands for the request's header
+	Location    string            `json:"location,omitempty"`
 	AfterBytes  int               `json:"after_bytes,omitempty"`
-	AfterPieces int               `json:"after_pieces,omitempty"`
+	AfterPieces int               `json:"after_pieces,omitempty"` // in streams
 	DelayMS     int               `json:"delay_ms,omitempty"`
 	Count       int               `json:"count,omitempty"`
 	As          string            `json:"as,omitempty"`
 }
 
-// ParseScript reads a script strictly: an unknown member is an error.
-func ParseScript(data []byte) (*Script, error) { return &Script{}, nil }
+func (f *Fault) matches(model string, n int) bool {
+	if f.Model != "" && f.Model != model {
+		return false
+	}
+	return slices.Contains(f.At, n) || f.Every > 0 && n%f.Every == 0 || f.From > 0 && n >= f.From
+}
+
+// maxScript bounds script files; a fault is about 100 bytes.
+const maxScript = 1 << 20
+
+// ParseScript reads a script strictly: unknown members, unknown kinds and faults
+// that would never be played are errors.
+func ParseScript(data []byte) (*Script, error) {
+	if len(data) > maxScript {
+		return nil, errors.New("mock script: larger than 1 MiB")
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	var s Script
+	if err := dec.Decode(&s); err != nil {
+		return nil, fmt.Errorf("mock script: %w", err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, errors.New("mock script: more than one JSON value")
+	}
+	return &s, s.check()
+}
 
 // LoadScript reads a script file of at most 1 MiB.
-func LoadScript(path string) (*Script, error) { return &Script{}, nil }
+func LoadScript(path string) (*Script, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("mock script: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxScript+1))
+	if err != nil {
+		return nil, fmt.Errorf("mock script %s: %w", path, err)
+	}
+	return ParseScript(data)
+}
+
+func (s *Script) check() error {
+	for i := range s.Faults {
+		if err := s.Faults[i].check(); err != nil {
+			return fmt.Errorf("mock script: fault %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+func (f *Fault) check() error {
+	if !slices.Contains(faultKinds, f.Kind) {
+		return fmt.Errorf("unknown kind %q; known are %s", f.Kind, strings.Join(faultKinds, ", "))
+	}
+	if len(f.At) == 0 && f.Every == 0 && f.From == 0 {
+		return errors.New("says not when: set at, every or from")
+	}
+	if f.Every < 0 || f.From < 0 || f.AfterBytes < 0 || f.AfterPieces < 0 || f.DelayMS < 0 || f.Count < 0 || slices.ContainsFunc(f.At, func(n int) bool { return n < 1 }) {
+		return errors.New("negative number (requests are counted from 1)")
+	}
+	switch f.Kind {
+	case FaultStatus:
+		if f.Status < 400 || f.Status > 599 {
+			return errors.New("status must be from 400 to 599")
+		}
+	case FaultRedirect:
+		if f.Status != 0 && (f.Status < 300 || f.Status > 399) || f.Location == "" {
+			return errors.New("a redirect needs a location, and a status from 300 to 399 or none")
+		}
+	case FaultTrickle:
+		if f.DelayMS == 0 {
+			return errors.New("trickle needs delay_ms")
+		}
+	case FaultComments, FaultOversize:
+		if f.Count == 0 {
+			return fmt.Errorf("%s needs a count", f.Kind)
+		}
+	case FaultModelSwitch:
+		if f.As == "" {
+			return errors.New("model_switch needs as")
+		}
+	case FaultTrailing:
+		if f.Body == "" {
+			return errors.New("trailing needs a body")
+		}
+	}
+	return nil
+}
