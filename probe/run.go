@@ -349,11 +349,6 @@ func (r *runner) finish() error {
 	if stopErr != nil {
 		data.Detail = stopErr.Happened
 	}
-	if reason == family.StopStorage {
-		// The reserve may let the record of the fault through; if not, the
-		// error says the same.
-		_, _ = r.w.Append(ledger.EventFault, "", 0, data)
-	}
 	if _, err := r.w.Append(ledger.EventStop, "", 0, data); err != nil && stopErr == nil {
 		stopErr = r.storage(err)
 	}

@@ -71,7 +71,7 @@ func (r *runner) settle(l *lane, t task) {
 		if err != nil {
 			return
 		}
-		if !r.claim(l, &t) {
+		if !r.claim(l, &t, false) {
 			slot.Release(ledger.Cancelled)
 			return
 		}
@@ -132,8 +132,8 @@ func (r *runner) sleep(d time.Duration) bool {
 
 // claim waits until a paused lane goes on and the attempt fits under the plan's
 // caps, and sets aside what it may cost at most. It reports whether the attempt
-// may be made.
-func (r *runner) claim(l *lane, t *task) bool {
+// may be made. A probe is made although the lane is paused.
+func (r *runner) claim(l *lane, t *task, probing bool) bool {
 	cost := atMost(t.item, &r.plan.Params)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -143,7 +143,7 @@ func (r *runner) claim(l *lane, t *task) bool {
 		total.add(cost)
 		limit := exceeds(&r.plan.Caps, total, currencyOf(r.plan))
 		switch {
-		case l.paused:
+		case l.paused && !probing:
 		case limit == "":
 			r.take(l, cost)
 			return true
@@ -402,16 +402,13 @@ func (r *runner) probe(l *lane, t *task) next {
 		if !r.sleep(wait) {
 			return nextDone
 		}
-		slot, err := l.limiter.Acquire(r.sending)
-		if err != nil {
+		// No slot is taken: those may all be held by tasks that wait for the
+		// lane to go on.
+		if !r.claim(l, t, true) {
 			return nextDone
 		}
 		t.attempts++
-		r.mu.Lock()
-		r.take(l, atMost(t.item, &r.plan.Params))
-		r.mu.Unlock()
 		att, err := r.attempt(l, t)
-		slot.Release(att.Meta.Outcome)
 		if err != nil {
 			r.halt(family.StopStorage, r.storage(err))
 			return nextDone
@@ -425,6 +422,9 @@ func (r *runner) probe(l *lane, t *task) next {
 			r.failed[o]++
 			r.mu.Unlock()
 			continue
+		}
+		if att.Meta.Outcome == ledger.Cancelled {
+			return r.judge(l, t, &att)
 		}
 		if _, err := r.w.Append(ledger.EventResume, "", 0, family.SessionEvent{Kind: family.KindTarget, Target: l.target.Name}); err != nil {
 			r.halt(family.StopStorage, r.storage(err))

@@ -1,0 +1,453 @@
+package probe
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/stillmark/stillmark/corpora"
+	"github.com/stillmark/stillmark/probe/family"
+	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/probe/timestamp"
+	"github.com/stillmark/stillmark/watermark"
+	"github.com/stillmark/stillmark/watermark/evidence"
+)
+
+// Defaults of a plan.
+const (
+	// DefaultAlpha is the family-wise level at the exact tier. A plan may be
+	// stricter; it may not be laxer.
+	DefaultAlpha = 1e-6
+	// DefaultDecoys resolves a rank to 1/1000 and the spread of the null to 9 %
+	// (four standard errors).
+	DefaultDecoys = 999
+	// DefaultDistinct is the assumed share of a run's positions that are
+	// distinct scored units. Long-form English under windows of two tokens has
+	// .5 to .8, falling with the size of the run; the low side is assumed, so
+	// that the promised effect errs on the modest side.
+	DefaultDistinct = .5
+	// defaultFill is the assumed length of a reply as a share of max_tokens.
+	defaultFill = .75
+)
+
+// PlanSuite is a suite with the prompts that were drawn from it.
+type PlanSuite struct {
+	Ref     ledger.SuiteRef
+	Prompts []corpora.Prompt
+}
+
+// ExpandSuite draws n prompts (0 means all) of a suite.
+func ExpandSuite(s *corpora.Suite, seed uint64, n int) (PlanSuite, error) {
+	prompts, err := s.Expand(seed, n)
+	if err != nil {
+		return PlanSuite{}, fmt.Errorf("expand suite %s: %w", s.Name, err)
+	}
+	return PlanSuite{
+		Ref:     ledger.SuiteRef{Name: s.Name, Version: s.Version, SHA256: s.SHA256(), Seed: seed, N: len(prompts)},
+		Prompts: prompts,
+	}, nil
+}
+
+// PlanKey is a key with what proves that it was there before.
+type PlanKey struct {
+	Key         *watermark.Key
+	Commitment  []byte    // the commitment file, nil if there is none
+	Stamp       []byte    // RFC 3161 token over that file, nil if there is none
+	ServingFrom time.Time // when the first token was served under it; zero if unknown
+	// Served is a file of served windows (family.WriteWindows). It adds a
+	// secondary test per target, which only scores windows that were served.
+	Served []byte
+}
+
+// PlanInput is what a plan is made of. Zero members mean the defaults that are
+// named here; Targets, Suites, Keys, Params.MaxTokens, Now and Rand are needed.
+type PlanInput struct {
+	Name      string // of the case; the first rival's name if empty
+	Demo      bool
+	Authority string
+	Purpose   string
+	Targets   []ledger.Target
+	Suites    []PlanSuite
+	Samples   int // 1
+	Params    ledger.Params
+	Keys      []PlanKey
+	// Scored says which keys are tested on which targets; nil means all on all.
+	Scored func(keyID, target string) bool
+	// Mode is fixed-n (default) or e-process. StopOnEvidence needs the latter.
+	Mode           string
+	StopOnEvidence bool
+	CheckEvery     int
+	Alpha          float64 // DefaultAlpha
+	Decoys         int     // DefaultDecoys; negative means none
+	Caps           ledger.Caps
+	// TokensPerReply and Distinct are assumptions of the power: tokens of the
+	// marked model's tokenizer per reply (3/4 of max_tokens), and the share of
+	// them that are distinct scored units (DefaultDistinct).
+	TokensPerReply float64
+	Distinct       float64
+	Program        ledger.Build
+	Now            time.Time
+	Rand           io.Reader // crypto/rand.Reader outside tests and demonstrations
+}
+
+// Draft is a plan that has not been sealed.
+type Draft struct {
+	Plan     *ledger.Plan
+	Files    []ledger.File // of the case: commitments, tokens, decoy seed, filters
+	Estimate Estimate
+	Warnings []string // why a result could not be what it might have been
+}
+
+// Estimate is what carrying out the plan may cost at most, retries apart.
+type Estimate struct {
+	Requests         int64
+	PromptTokens     int64
+	CompletionTokens int64 // if every reply uses its whole budget
+	Cost             float64
+	Currency         string
+	Priced           bool // every target has a price
+	Targets          []TargetEstimate
+	Assumptions      []string // of cost and power, in sentences
+}
+
+// TargetEstimate is one target's share.
+type TargetEstimate struct {
+	Target           string
+	Requests         int64
+	PromptTokens     int64
+	CompletionTokens int64
+	Cost             float64
+	Priced           bool
+}
+
+// NewPlan decides everything that has to be decided before the first request.
+// Its errors are [*Error] with code 2: nothing was sent.
+func NewPlan(in PlanInput) (*Draft, error) {
+	if err := in.complete(); err != nil {
+		return nil, err
+	}
+	p := &ledger.Plan{
+		Format: ledger.PlanFormat, Created: in.Now.UTC(), Demo: in.Demo, Authority: in.Authority, Purpose: in.Purpose,
+		Targets: in.Targets, Samples: in.Samples, Params: in.Params, Alpha: in.Alpha, Caps: in.Caps,
+		Stop: ledger.StopRule{OnEvidence: in.StopOnEvidence, CheckEvery: in.CheckEvery}, Wording: family.WordingVersion,
+		Program: in.Program, Exclusions: exclusions(), Suites: []ledger.SuiteRef{}, Prompts: []ledger.Prompt{},
+	}
+	d := &Draft{Plan: p}
+	if err := d.draw(&in); err != nil {
+		return nil, err
+	}
+	for _, s := range in.Suites {
+		p.Suites = append(p.Suites, s.Ref)
+		for _, q := range s.Prompts {
+			p.Prompts = append(p.Prompts, ledger.Prompt{
+				ID: q.ID, Suite: s.Ref.Name, Lang: q.Lang, Category: q.Category, System: q.System, Text: q.Text,
+			})
+		}
+	}
+	laws := map[string]evidence.Law{}
+	for i := range in.Keys {
+		if err := d.addKey(&in.Keys[i], laws); err != nil {
+			return nil, err
+		}
+	}
+	d.addTests(&in)
+	if err := p.Validate(); err != nil {
+		return nil, &Error{Code: CodeUsage, Happened: err.Error(), Do: "Change the plan's configuration", Err: err}
+	}
+	if err := d.estimate(&in, laws); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// complete fills in the defaults and refuses what cannot be meant.
+func (in *PlanInput) complete() error {
+	setDefault(&in.Samples, 1)
+	setDefault(&in.Mode, ledger.ModeFixedN)
+	setDefault(&in.Alpha, DefaultAlpha)
+	setDefault(&in.Decoys, DefaultDecoys)
+	in.Decoys = max(in.Decoys, 0)
+	setDefault(&in.TokensPerReply, defaultFill*float64(in.Params.MaxTokens))
+	setDefault(&in.Distinct, DefaultDistinct)
+	rivals := 0
+	for i := range in.Targets {
+		t := &in.Targets[i]
+		if t.Role == ledger.Rival {
+			if setDefault(&in.Name, t.Name); rivals == 0 {
+				rivals++
+			}
+		}
+		if in.Params.Stream && unsupported(t, "stream") {
+			return usage("Plan without streaming", "target %s does not stream", t.Name)
+		}
+	}
+	switch {
+	case in.Rand == nil || in.Now.IsZero():
+		return errors.New("probe: a plan needs a clock and a source of randomness") // a programmer's error
+	case rivals == 0:
+		return usage("Give at least one target the role rival", "the plan has no rival")
+	case len(in.Keys) == 0:
+		return usage("Name a key file, made with `key new`", "the plan has no key")
+	case !(in.Alpha > 0) || in.Alpha > DefaultAlpha:
+		return usage("Leave it out, or ask for less", "alpha is %g, which is laxer than the %g of exact evidence", in.Alpha, DefaultAlpha)
+	case in.Mode != ledger.ModeFixedN && in.Mode != ledger.ModeAnytime:
+		return usage("Use fixed-n or e-process", "mode %q is not known", in.Mode)
+	case in.StopOnEvidence && in.Mode != ledger.ModeAnytime:
+		return usage("Use mode e-process", "a fixed-n test cannot stop on the evidence: its p-value holds for a number of replies that was fixed beforehand")
+	case !(in.TokensPerReply > 0) || !(in.Distinct > 0 && in.Distinct <= 1):
+		return usage("Leave the assumptions out, or give positive ones", "assuming %g tokens per reply, of which a share of %g is distinct, is not possible", in.TokensPerReply, in.Distinct)
+	}
+	return nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// unsupported reports whether a capability test found that a target lacks something.
+func unsupported(t *ledger.Target, what string) bool {
+	return t.Capabilities != nil && t.Capabilities.Support[what].State == "no"
+}
+
+// draw takes what is random: the case's id, the order of the items, the decoys.
+func (d *Draft) draw(in *PlanInput) error {
+	id, err := ledger.NewCaseID(in.Name, in.Now, in.Rand)
+	if err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	var order [8]byte
+	var seed [32]byte
+	for _, b := range [][]byte{order[:], seed[:]} {
+		if _, err := io.ReadFull(in.Rand, b); err != nil {
+			return fmt.Errorf("plan: draw the seeds: %w", err)
+		}
+	}
+	d.Plan.CaseID, d.Plan.OrderSeed = id, binary.LittleEndian.Uint64(order[:])
+	if in.Decoys == 0 {
+		d.Warnings = append(d.Warnings, "Without decoy keys the validity of the results is not checked, and the claim rule cannot be met.")
+		return nil
+	}
+	sum := sha256.Sum256(seed[:])
+	d.Plan.Decoys = ledger.DecoyPlan{N: in.Decoys, SeedCommitment: hex.EncodeToString(sum[:])}
+	file, err := json.Marshal(family.DecoySeed{Format: 1, Seed: hex.EncodeToString(seed[:])})
+	if err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	d.add(family.DecoySeedFile, append(file, '\n'))
+	return nil
+}
+
+// add puts a file into the case, once.
+func (d *Draft) add(name string, data []byte) {
+	for _, f := range d.Files {
+		if f.Name == name {
+			return
+		}
+	}
+	d.Files = append(d.Files, ledger.File{Name: name, Data: data})
+}
+
+// addKey enters a key with its commitment, and says now what the analysis would
+// say later about the tier.
+func (d *Draft) addKey(k *PlanKey, laws map[string]evidence.Law) error {
+	mark, err := k.Key.Mark()
+	if err != nil {
+		return usage("Make the key file anew, or give another", "key %s cannot be used: %s", k.Key.ID, err)
+	}
+	laws[k.Key.ID] = mark.Law()
+	spec, err := json.Marshal(k.Key.Spec)
+	if err != nil {
+		return fmt.Errorf("plan: key %s: %w", k.Key.ID, err)
+	}
+	ref := ledger.KeyRef{ID: k.Key.ID, Spec: spec, ServingFrom: k.ServingFrom.UTC()}
+	if k.Commitment != nil {
+		if err := checkCommitmentFile(k); err != nil {
+			return err
+		}
+		// Keys under one root share the file, which is named by its content.
+		sum := sha256.Sum256(k.Commitment)
+		ref.Commitment = hex.EncodeToString(sum[:8]) + ".json"
+		d.add(family.CommitmentsDir+"/"+ref.Commitment, k.Commitment)
+		if k.Stamp != nil {
+			ref.Stamp = hex.EncodeToString(sum[:8]) + ".tsr"
+			d.add(family.CommitmentsDir+"/"+ref.Stamp, k.Stamp)
+		}
+	}
+	if why := exploratory(k, d.Plan.Created); why != "" {
+		d.Warnings = append(d.Warnings, fmt.Sprintf("Results under key %s will be exploratory: %s.", k.Key.ID, why))
+	}
+	d.Plan.Keys = append(d.Plan.Keys, ref)
+	return nil
+}
+
+func checkCommitmentFile(k *PlanKey) error {
+	c, err := watermark.ParseCommitment(k.Commitment)
+	if err == nil {
+		err = c.Check(k.Key)
+	}
+	if err != nil {
+		return usage("Give the commitment that was made of this key, or none", "the commitment of key %s does not fit: %s", k.Key.ID, err)
+	}
+	if k.Stamp == nil {
+		return nil
+	}
+	if _, err := timestamp.Verify(k.Stamp, sha256.Sum256(k.Commitment), nil); err != nil {
+		return usage("Give the token of this very commitment file, or none", "the timestamp of key %s does not fit its commitment: %s", k.Key.ID, err)
+	}
+	return nil
+}
+
+// exploratory says why a key cannot give exact evidence, or "".
+func exploratory(k *PlanKey, now time.Time) string {
+	serving := k.ServingFrom
+	if s := k.Key.ServingFrom; serving.IsZero() || !s.IsZero() && s.Before(serving) {
+		serving = s
+	}
+	switch {
+	case k.Commitment == nil:
+		return "it was not committed before serving"
+	case k.Stamp == nil:
+		return "its commitment has no third-party timestamp"
+	case serving.IsZero():
+		return "it is not said when serving under it began"
+	}
+	stamp, err := timestamp.Verify(k.Stamp, sha256.Sum256(k.Commitment), nil)
+	switch {
+	case err != nil:
+		return "its timestamp does not fit"
+	case !stamp.Time.Before(serving):
+		return "its commitment was timestamped after serving began"
+	case stamp.Time.After(now):
+		return "its timestamp lies in the future"
+	}
+	return ""
+}
+
+// addTests declares the hypotheses: every key on every target that it is scored
+// on, controls included.
+func (d *Draft) addTests(in *PlanInput) {
+	p := d.Plan
+	for i := range in.Keys {
+		k := &in.Keys[i]
+		if k.Served != nil {
+			d.add(family.WindowsName(k.Served), k.Served)
+		}
+		// What is declared for an e-process are first occurrences, unweighted:
+		// counts are not known before the run ends.
+		weights := watermark.WeightsNone
+		if in.Mode == ledger.ModeFixedN {
+			weights, _ = watermark.ResolveWeights(watermark.WeightsAuto, k.Key.Scheme) // auto always resolves
+		}
+		for j := range p.Targets {
+			t := &p.Targets[j]
+			if in.Scored != nil && !in.Scored(k.Key.ID, t.Name) {
+				continue
+			}
+			test := ledger.Test{
+				ID: strings.Join([]string{family.Radioactivity, k.Key.ID, t.Name}, "/"), Family: family.Radioactivity,
+				Key: k.Key.ID, Target: t.Name, Mode: in.Mode, Weights: weights, Primary: true,
+				Null: fmt.Sprintf("The replies of %s are statistically independent of secret key %s, which was drawn at random.", t.Name, k.Key.ID),
+			}
+			p.Tests = append(p.Tests, test)
+			if t.Role == ledger.Rival {
+				p.Propositions = append(p.Propositions,
+					"H0: "+test.Null,
+					fmt.Sprintf("H1: The replies of %s depend on secret key %s.", t.Name, k.Key.ID))
+			}
+			if k.Served != nil {
+				test.ID += "/served"
+				test.Primary, test.Filter = false, family.WindowsName(k.Served)
+				test.Null += " Only windows that were served are scored."
+				p.Tests = append(p.Tests, test)
+			}
+		}
+	}
+}
+
+func exclusions() []string {
+	return []string{
+		"Only replies of class ok enter; the others are counted by class.",
+		"A position whose window occurs in its prompt or system text is dropped.",
+		"A unit (window, token) counts once in the whole run; with weights min8 it counts as often as it occurs, at most 8 times.",
+		"A position with fewer predecessors than the window is long, or with a token outside the key's vocabulary, is dropped.",
+		"Separate reasoning text is not scored.",
+	}
+}
+
+// estimate works out cost and power.
+func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
+	p := d.Plan
+	e := &d.Estimate
+	e.Priced = true
+	var perTarget int64 // prompt tokens
+	for i := range p.Prompts {
+		perTarget += promptTokens(&p.Prompts[i]) * int64(p.Samples)
+	}
+	replies := int64(len(p.Prompts)) * int64(p.Samples)
+	for i := range p.Targets {
+		t := &p.Targets[i]
+		row := TargetEstimate{
+			Target: t.Name, Requests: replies, PromptTokens: perTarget, CompletionTokens: replies * int64(p.Params.MaxTokens),
+			Priced: t.Price != nil,
+		}
+		row.Cost = money(t.Price, row.PromptTokens, row.CompletionTokens)
+		e.Targets = append(e.Targets, row)
+		e.Requests += row.Requests
+		e.PromptTokens += row.PromptTokens
+		e.CompletionTokens += row.CompletionTokens
+		e.Cost += row.Cost
+		e.Priced = e.Priced && row.Priced
+		if t.Price != nil {
+			if e.Currency != "" && e.Currency != t.Price.Currency {
+				return usage("Give all prices in one currency", "prices are in %s and %s", e.Currency, t.Price.Currency)
+			}
+			e.Currency = t.Price.Currency
+		}
+		if unsupported(t, "max_tokens") {
+			d.Warnings = append(d.Warnings, fmt.Sprintf("%s ignores max_tokens: its replies may cost more than estimated.", t.Name))
+		}
+	}
+	units := int64(math.Round(float64(replies) * in.TokensPerReply * in.Distinct))
+	m := 0
+	for i := range p.Tests {
+		if p.Tests[i].Primary {
+			m++
+		}
+	}
+	level := math.Log10(p.Alpha) - math.Log10(float64(max(m, 1)))
+	p.Power = []ledger.PowerRow{}
+	known := map[string]float64{} // one search per law, not per target
+	for _, t := range p.Tests {
+		if !t.Primary {
+			continue
+		}
+		law := laws[t.Key]
+		effect, ok := known[t.Key]
+		if !ok {
+			effect = family.DetectableEffect(law, evidence.Plain(units), t.Mode, level)
+			known[t.Key] = effect
+		}
+		p.Power = append(p.Power, ledger.PowerRow{
+			Test: t.ID, Units: units, Log10Alpha: level, Effect: effect, EffectUnit: family.EffectUnit(law),
+		})
+	}
+	e.Assumptions = []string{
+		fmt.Sprintf("A prompt is taken to have a token per %.1f bytes and %d more for the chat's frame.", bytesPerToken, promptOverhead),
+		fmt.Sprintf("The cost supposes that every reply uses its whole budget of %d tokens, and no retries.", p.Params.MaxTokens),
+		fmt.Sprintf("The power supposes replies of %.0f tokens, %.0f %% of which are distinct scored units, each counted once.", in.TokensPerReply, 100*in.Distinct),
+	}
+	if limit := exceeds(&p.Caps, spend{e.Requests, e.PromptTokens + e.CompletionTokens, e.Cost}, e.Currency); limit != "" {
+		d.Warnings = append(d.Warnings, "The cap of "+limit+" is below the estimate: the run may end before the plan is done.")
+	}
+	return nil
+}
