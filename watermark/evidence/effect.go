@@ -67,7 +67,7 @@ func (l Law) Effect(clusters []Cluster) Interval {
 
 // studentQuantile is the 97.5 % point of Student's t with df degrees of freedom:
 // the closed forms for 1 and 2, then Hill's expansion about the normal point
-// (Abramowitz & Stegun 26.7.5), relative error below 1e-3.
+// (Abramowitz & Stegun 26.7.5), relative error below 2e-3.
 func studentQuantile(df float64) float64 {
 	switch df {
 	case 1:

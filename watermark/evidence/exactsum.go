@@ -184,13 +184,17 @@ func exactMixture(parts []part, x float64) (lnP float64, ok bool) {
 
 	type mix struct{ a, na, s float64 }
 	var mixes []mix
-	top := 0.
+	top, expected := 0., 0. // the largest a, the mean of J
 	for _, c := range parts {
 		if c.w > w0 {
 			a := (c.w - w0) / (c.w * rho)
 			mixes = append(mixes, mix{a: a, na: c.n * a})
 			top = max(top, a)
+			expected += c.n * a / (1 - a)
 		}
+	}
+	if !(expected < maxMixtureSteps) {
+		return 0, false
 	}
 
 	// h(m), from far enough below its Poisson's mean.

@@ -12,7 +12,8 @@ import (
 // p is computed by
 //   - twice the exact one-sided tail when n·d² >= 4, where both sides at once have
 //     probability below 1e-13 (Smirnov 1944, Birnbaum & Tingey 1951); for
-//     n > 100,000 its expansion exp(-(6nd+1)²/18n), relative error below 1e-2;
+//     n > 100,000 its expansion exp(-(6nd+1)²/18n), relative error below 2e-2 to
+//     p = 1e-55 (Maag & Dicaire 1971);
 //   - else the exact matrix form to n = 1000 (Marsaglia, Tsang & Wang 2003, J. Stat.
 //     Softw. 8(18)), absolute error below 1e-11;
 //   - else the expansion of Pelz & Good (1976, J. R. Stat. Soc. B 38), absolute
