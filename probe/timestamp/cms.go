@@ -106,6 +106,9 @@ func parseSigned(token []byte) (*signed, error) {
 	if len(sd.Signers) != 1 {
 		return nil, fmt.Errorf("it has %d signers, where one is expected", len(sd.Signers))
 	}
+	if err := checkUnsigned(ci.Content.Bytes, &sd); err != nil {
+		return nil, err
+	}
 	s := &signed{content: sd.Encapsulated.Content, signer: sd.Signers[0]}
 	var err error
 	if s.certs, err = x509.ParseCertificates(sd.Certificates.Bytes); err != nil {
@@ -113,6 +116,34 @@ func parseSigned(token []byte) (*signed, error) {
 	}
 	s.attrs, err = parseAttributes(s.signer.SignedAttrs.Bytes)
 	return s, err
+}
+
+// checkUnsigned looks at what the signature does not cover. The encoding must be
+// the only one of its content (encoding/asn1 does not compare the lengths of an
+// explicit tag and of what it holds), the version numbers those of RFC 3161 and
+// RFC 5652, and the signer's digest algorithm among those announced.
+func checkUnsigned(der []byte, sd *signedData) error {
+	again, err := asn1.Marshal(*sd)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(der, again) {
+		return errors.New("it is not in DER")
+	}
+	for _, set := range []asn1.RawValue{sd.Certificates, sd.CRLs, sd.Signers[0].SignedAttrs, sd.Signers[0].UnsignedAttrs} {
+		if len(set.FullBytes) > 0 && !set.IsCompound {
+			return errors.New("it is not in DER: a set is not marked as one")
+		}
+	}
+	if sd.Version != 3 || sd.Signers[0].Version != 1 {
+		return fmt.Errorf("versions %d and %d are not those of a timestamp", sd.Version, sd.Signers[0].Version)
+	}
+	if !slices.ContainsFunc(sd.DigestAlgorithms, func(a pkix.AlgorithmIdentifier) bool {
+		return a.Algorithm.Equal(sd.Signers[0].Digest.Algorithm)
+	}) {
+		return errors.New("the signer's digest algorithm is not announced")
+	}
+	return nil
 }
 
 // parseAttributes reads signed attributes; each may occur once and has one value

@@ -78,8 +78,8 @@ func TestStampAndVerify(t *testing.T) {
 	}
 }
 
-// TestEveryByte changes and cuts a token at every byte: nothing but the intact
-// one may be trusted.
+// TestEveryByte changes every bit of a token and cuts it at every byte: nothing
+// but the intact one may be trusted, although CMS leaves some bytes unsigned.
 func TestEveryByte(t *testing.T) {
 	t.Parallel()
 	a := authorityAt(t, then)
@@ -89,30 +89,18 @@ func TestEveryByte(t *testing.T) {
 		t.Fatal(err)
 	}
 	roots := a.Roots()
-	accepted := 0
 	for i := range token {
-		bad := bytes.Clone(token)
-		bad[i] ^= 0x01
-		if s, err := Verify(bad, digest, roots); err == nil && s.Trusted {
-			accepted++
-			t.Logf("byte %d of %x", i, token[max(0, i-6):i+3])
-			// The version numbers, the list of digest algorithms and the signer's
-			// identifier are outside of the signature; time, digest and
-			// certificate are not.
-			if !s.Time.Equal(then.Truncate(time.Second)) || s.Authority != "Demo Authority" {
-				t.Errorf("byte %d: accepted with %+v", i, s)
+		for bit := range 8 {
+			bad := bytes.Clone(token)
+			bad[i] ^= 1 << bit
+			if s, err := Verify(bad, digest, roots); err == nil && s.Trusted {
+				t.Errorf("accepted with bit %d of byte %d changed: %+v", bit, i, s)
 			}
 		}
 		if _, err := Verify(token[:i], digest, roots); err == nil {
 			t.Errorf("accepted when cut at byte %d", i)
 		}
 	}
-	// version (2), digest algorithm list (13), issuer and serial, parameters: what
-	// RFC 5652 leaves unsigned. Tokens lie in the manifest, which covers it.
-	if accepted > 120 {
-		t.Errorf("%d of %d single-bit changes were accepted", accepted, len(token))
-	}
-	t.Logf("%d of %d single-bit changes lie outside of the signature", accepted, len(token))
 }
 
 func TestRequestResponse(t *testing.T) {
