@@ -301,3 +301,42 @@ func TestExactMixtureLarge(t *testing.T) {
 	}
 	t.Logf("large mixtures: worst relative error %.2g", worst)
 }
+
+func TestDualGammaEdges(t *testing.T) {
+	t.Parallel()
+	for _, alpha := range []float64{0, 1} {
+		if got := Log10DualGammaSF(7, alpha, 12); got != Log10GammaSF(7, 12) {
+			t.Errorf("alpha %v: %v", alpha, got)
+		}
+	}
+	if got := Log10DualGammaSF(7, 0.5, 12); got != Log10GammaSF(14, 24) {
+		t.Errorf("alpha ½: %v", got)
+	}
+	for _, x := range []float64{0, -3} {
+		if got := Log10DualGammaSF(7, 0.9, x); got != 0 {
+			t.Errorf("x = %v: %v", x, got)
+		}
+	}
+	// Continuous in alpha at the middle, symmetric about it.
+	for _, x := range []float64{6000, 6400, 9000} {
+		a, b := Log10DualGammaSF(6000, 0.5, x), Log10DualGammaSF(6000, 0.5+1e-9, x)
+		if math.Abs(a-b) > 1e-8*(1-a) {
+			t.Errorf("x = %v: %v at ½, %v beside it", x, a, b)
+		}
+		if a, b := Log10DualGammaSF(6000, 0.3, x), Log10DualGammaSF(6000, 1-0.3, x); math.Abs(a-b) > 1e-10*(1-a) {
+			t.Errorf("x = %v: %v and %v for mirrored alpha", x, a, b)
+		}
+	}
+	// Far from the middle the bound takes over; beside one gamma it is too large by
+	// the bound's cost, never too small.
+	exact, bound := Log10GammaSF(200_000, 203_000), Log10DualGammaSF(200_000, 1e-6, 203_000)
+	if bound < exact || bound > exact+2 {
+		t.Errorf("alpha 1e-6: %v beside %v", bound, exact)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("alpha 1.1 did not panic")
+		}
+	}()
+	Log10DualGammaSF(5, 1.1, 3)
+}
