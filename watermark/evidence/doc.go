@@ -15,7 +15,7 @@
 // Accuracy. The tails are sums of positive terms started from Loader's form of
 // the probability mass function, so nothing cancels: the relative error of p is
 // at most 1e-11 down to log10 p = -1200, which the tests establish against
-// 60-digit arithmetic. Beyond that the float64 that holds log10 p limits it.
+// 96-digit arithmetic. Beyond that the float64 that holds log10 p limits it.
 //
 // The package imports the standard library alone; its tests compare with gonum
 // where gonum is accurate.
