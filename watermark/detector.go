@@ -169,7 +169,7 @@ func (d *Detector) fate(window []int32, ok, strange bool) Fate {
 	case !ok:
 		d.dropped.Short++
 		return FateShort
-	case d.prompt.has(window):
+	case d.prompt.len() > 0 && d.prompt.has(window):
 		d.dropped.Prompt++
 		return FatePrompt
 	case strange:

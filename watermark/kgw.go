@@ -40,29 +40,28 @@ func (k *kgw) Score(window []int32, token int32) float64 {
 	return 0
 }
 
-// bonus is delta for a green word and 0 for another, without a branch: one
-// token in four is green at random, which no branch predictor follows, and a
-// mispredicted branch costs five times as much as all the rest.
-func (k *kgw) bonus(word uint32) float32 {
-	return math.Float32frombits(uint32((int64(word)-k.threshold)>>63) & k.delta)
+// bonus is delta (its bits) for a green word and 0 for another, without a
+// branch: one token in four is green at random, which no branch predictor
+// follows, and a mispredicted branch costs five times as much as all the rest.
+func bonus(word uint32, threshold int64, delta uint32) float32 {
+	return math.Float32frombits(uint32((int64(word)-threshold)>>63) & delta)
 }
 
 func (k *kgw) Process(history []int32, logits []float32) {
 	if !k.begin(history) {
 		return
 	}
-	words := k.src.Stream(len(logits))
-	for len(logits) >= 4 {
-		w := words[:16]
-		a, b := binary.LittleEndian.Uint64(w), binary.LittleEndian.Uint64(w[8:])
-		logits[0] += k.bonus(uint32(a))
-		logits[1] += k.bonus(uint32(a >> 32))
-		logits[2] += k.bonus(uint32(b))
-		logits[3] += k.bonus(uint32(b >> 32))
+	words, threshold, delta := k.src.Stream(len(logits)), k.threshold, k.delta
+	for len(logits) >= 4 && len(words) >= 16 {
+		a, b := binary.LittleEndian.Uint64(words), binary.LittleEndian.Uint64(words[8:])
+		logits[0] += bonus(uint32(a), threshold, delta)
+		logits[1] += bonus(uint32(a>>32), threshold, delta)
+		logits[2] += bonus(uint32(b), threshold, delta)
+		logits[3] += bonus(uint32(b>>32), threshold, delta)
 		logits, words = logits[4:], words[16:]
 	}
 	for i := range logits {
-		logits[i] += k.bonus(binary.LittleEndian.Uint32(words[4*i:]))
+		logits[i] += bonus(binary.LittleEndian.Uint32(words[4*i:]), threshold, delta)
 	}
 }
 
@@ -71,7 +70,7 @@ func (k *kgw) ProcessCandidates(history, ids []int32, logits []float32) {
 		return
 	}
 	for i, id := range ids {
-		logits[i] += k.bonus(k.src.Word(id))
+		logits[i] += bonus(k.src.Word(id), k.threshold, k.delta)
 	}
 }
 

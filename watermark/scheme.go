@@ -50,7 +50,8 @@ type Scheme interface {
 
 // newScheme builds the scheme that a valid spec names on the source of its key.
 func newScheme(s Spec, src prf.Source) (Scheme, error) {
-	c := core{spec: s, src: src, current: make([]int32, s.Params.Window)}
+	c := core{spec: s, src: src, extract: lastTokens}
+	c.scratch, c.current = make([]int32, s.Params.Window), make([]int32, s.Params.Window)
 	switch s.Scheme {
 	case Gumbel:
 		return newGumbel(c), nil
@@ -64,8 +65,12 @@ func newScheme(s Spec, src prf.Source) (Scheme, error) {
 
 // core is what the native schemes share: the window convention and the source.
 type core struct {
-	spec    Spec
-	src     prf.Source
+	spec Spec
+	src  prf.Source
+	// extract is the window convention: see Scheme.WindowOf. scratch has room
+	// for a window that cannot alias history.
+	extract func(history, scratch []int32) (window []int32, ok bool)
+	scratch []int32
 	current []int32 // the window that src is under, if set
 	set     bool
 }
@@ -80,8 +85,11 @@ func (c *core) Format(s fmt.State, _ rune) {
 	fmt.Fprintf(s, "%s on %s", c.spec.Scheme, c.spec.PRF)
 }
 
-func (c *core) WindowOf(history []int32) ([]int32, bool) {
-	h := c.spec.Params.Window
+func (c *core) WindowOf(history []int32) ([]int32, bool) { return c.extract(history, c.scratch) }
+
+// lastTokens is the native convention: no window before there are enough tokens.
+func lastTokens(history, scratch []int32) ([]int32, bool) {
+	h := len(scratch)
 	if len(history) < h {
 		return nil, false
 	}
@@ -89,7 +97,10 @@ func (c *core) WindowOf(history []int32) ([]int32, bool) {
 }
 
 func (c *core) clone() core {
-	return core{spec: c.spec, src: c.src.Clone(), current: slices.Clone(c.current), set: c.set}
+	d := *c
+	d.src = c.src.Clone()
+	d.scratch, d.current = slices.Clone(c.scratch), slices.Clone(c.current)
+	return d
 }
 
 // word is the word of a token under a window. Runs of one window pay for its

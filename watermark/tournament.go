@@ -19,17 +19,32 @@ const layers = 30
 //
 //	p*(t) = p(t) * (1 + g(t) - G),  G = sum over t of p(t) g(t).
 //
-// Over the key p* averages to p. The score is the number of ones among the
+// Computed with R = 1 - G, the probability of g = 0, a factor is R or 1 + R and
+// nothing cancels. Over the key p* averages to p. The score is the number of ones among the
 // token's 30 g-values: Binomial(30, 1/2) under the null.
 type tournament struct {
 	core
-	// Scratch of Process: the support of truncated logits, and probabilities.
+	// The candidates of a step: ids, words, and logits that become probabilities.
 	ids   []int32
 	words []uint32
 	p     []float64
-	// Scratch of large supports: see bucketed.
-	buckets *buckets
+
+	width  int              // layers of a group: see play
+	mass   [maxMass]float64 // by pattern of a group's bits: probability before the group
+	factor [maxMass]float64 // by pattern: what the group multiplies p by
+	logs   [3 * maxMass]float64
 }
+
+// Layers are played in groups of 5 or 10: see play.
+const (
+	narrow   = 5
+	wide     = 10
+	maxMass  = 1 << wide
+	wideFrom = 2000 // candidates from which five passes saved pay for 1024 patterns
+	// streamFrom is the number of candidates from which taking the whole
+	// vocabulary's words as a stream beats asking one by one.
+	streamFrom = 2500
+)
 
 func newTournament(c core) *tournament { return &tournament{core: c} }
 
@@ -39,37 +54,35 @@ func (t *tournament) Score(window []int32, token int32) float64 {
 	return float64(bits.OnesCount32(t.word(window, token) & (1<<layers - 1)))
 }
 
-// smallSupport is the number of candidates up to which layer after layer over
-// the candidates beats the bucketed form, whose cost starts at its table size.
-const smallSupport = 1024
-
 func (t *tournament) Process(history []int32, logits []float32) {
 	if !t.begin(history) {
 		return
 	}
 	// Truncated logits are a short candidate list in disguise.
+	t.room(len(logits))
 	t.ids = t.ids[:0]
-	top := math.Inf(-1)
 	for id, logit := range logits {
-		if x := float64(logit); x > math.Inf(-1) {
-			top = max(top, x)
-			if len(t.ids) <= smallSupport {
-				t.ids = append(t.ids, int32(id))
-			}
+		if !math.IsInf(float64(logit), -1) {
+			t.ids = append(t.ids, int32(id))
 		}
 	}
-	if len(t.ids) > smallSupport {
-		t.bucketed(t.src.Stream(len(logits)), logits, top)
+	t.room(len(t.ids))
+	if len(t.ids) < streamFrom {
+		for i, id := range t.ids {
+			t.words[i], t.p[i] = t.src.Word(id), float64(logits[id])
+		}
+	} else {
+		stream := t.src.Stream(len(logits))
+		for i, id := range t.ids {
+			t.words[i], t.p[i] = binary.LittleEndian.Uint32(stream[4*id:]), float64(logits[id])
+		}
+	}
+	norm, ok := t.play()
+	if !ok {
 		return
 	}
-	t.begins(len(t.ids))
 	for i, id := range t.ids {
-		t.words[i], t.p[i] = t.src.Word(id), float64(logits[id])
-	}
-	if t.play(t.words, t.p, top) {
-		for i, id := range t.ids {
-			logits[id] = float32(math.Log(t.p[i]))
-		}
+		logits[id] = float32(float64(logits[id]) - norm + t.logFactor(t.words[i]))
 	}
 }
 
@@ -77,147 +90,111 @@ func (t *tournament) ProcessCandidates(history, ids []int32, logits []float32) {
 	if !t.begin(history) {
 		return
 	}
-	t.begins(len(ids))
-	top := math.Inf(-1)
+	t.room(len(ids))
 	for i, id := range ids {
 		t.words[i], t.p[i] = t.src.Word(id), float64(logits[i])
-		top = max(top, t.p[i])
 	}
-	if t.play(t.words, t.p, top) {
-		for i, p := range t.p {
-			logits[i] = float32(math.Log(p))
+	norm, ok := t.play()
+	if !ok {
+		return
+	}
+	for i, w := range t.words {
+		logits[i] = float32(float64(logits[i]) - norm + t.logFactor(w))
+	}
+}
+
+// room makes the scratch n candidates long.
+func (t *tournament) room(n int) {
+	if cap(t.ids) < n {
+		t.ids, t.words, t.p = make([]int32, n), make([]uint32, n), make([]float64, n)
+	}
+	t.ids, t.words, t.p = t.ids[:n], t.words[:n], t.p[:n]
+}
+
+// play runs all layers on the candidates' words and logits (in p). The log of a
+// candidate's modified probability is its logit - norm + logFactor(its word).
+// It reports false where the logits are no distribution: all -Inf, a NaN, +Inf.
+//
+// It takes a pass over the candidates for each group of layers instead of one
+// for each layer. A layer multiplies p(t) by a factor that depends on t only
+// through its g-value, so the layers of a group see t only through the pattern
+// of the group's bits in its word: the probability of each pattern is all that
+// they need. One pass adds these up, the layers run on the patterns, and the
+// next pass applies each pattern's factor.
+func (t *tournament) play() (norm float64, ok bool) {
+	words, p := t.words, t.p[:len(t.words)]
+	t.width = narrow
+	if len(p) >= wideFrom {
+		t.width = wide
+	}
+	mask := uint32(1)<<t.width - 1
+	top := math.Inf(-1)
+	for _, x := range p {
+		if x > top { // the built-in max would spread a NaN, at five times the cost
+			top = x
 		}
 	}
-}
-
-// begins makes room for n candidates.
-func (t *tournament) begins(n int) {
-	if cap(t.words) < n {
-		t.words, t.p = make([]uint32, n), make([]float64, n)
-	}
-	t.words, t.p = t.words[:n], t.p[:n]
-}
-
-// play turns the candidates' logits in p, of which top is the largest, into
-// probabilities after all layers. It reports false, leaving nothing usable in
-// p, where the logits are no distribution (all -Inf, or a NaN or +Inf).
-func (t *tournament) play(words []uint32, p []float64, top float64) bool {
 	var sum float64
+	clear(t.mass[:])
 	for i, x := range p {
-		p[i] = math.Exp(x - top)
-		sum += p[i]
+		x = math.Exp(x - top)
+		p[i] = x
+		sum += x
+		t.mass[words[i]&mask] += x
 	}
 	if !(sum > 0) {
-		return false
+		return 0, false
 	}
-	words = words[:len(p)]
-	var green float64 // G of the layer
-	for i := range p {
-		p[i] /= sum
-		green += p[i] * float64(words[i]&1)
-	}
-	for l := range layers {
-		factor := matchFactors(green)
-		green = 0
+	t.group(0, sum)
+	for shift := t.width; shift < layers; shift += t.width {
+		clear(t.mass[:mask+1])
 		for i, w := range words {
-			p[i] *= factor[w>>l&1]
-			green += p[i] * float64(w>>(l+1)&1)
+			w >>= shift - t.width
+			x := p[i] * t.factor[w&mask]
+			p[i] = x
+			t.mass[w>>t.width&mask] += x
 		}
+		t.group(shift, sum)
 	}
-	return true
+	return top + math.Log(sum), true
 }
 
-// matchFactors returns 1 + g - G for g = 0 and 1. G is a sum of probabilities:
-// rounding may carry it past 1 by an ulp, which must not make a negative p.
-func matchFactors(green float64) [2]float64 {
-	green = min(green, 1)
-	return [2]float64{1 - green, 2 - green}
+// group runs the layers whose bits begin at shift on the patterns' masses, which
+// add up to sum, and sets the patterns' factors and their logarithms. After its
+// own layer a bit matters to no later one of the group: pairs of patterns that
+// differ only there are folded into one.
+func (t *tournament) group(shift int, sum float64) {
+	mass := t.mass[:1<<t.width]
+	logs := t.logs[shift/t.width<<t.width:][:1<<t.width]
+	t.factor[0], logs[0] = 1, 0
+	for l := range t.width {
+		var red float64
+		for i := 0; i < len(mass); i += 2 {
+			red += mass[i]
+		}
+		red /= sum
+		half := mass[:len(mass)/2]
+		for i := range half {
+			half[i] = mass[2*i]*red + mass[2*i+1]*(1+red)
+		}
+		mass = half
+		logRed, logGreen := math.Log(red), math.Log1p(red)
+		for i := range 1 << l {
+			t.factor[i|1<<l], logs[i|1<<l] = t.factor[i]*(1+red), logs[i]+logGreen
+			t.factor[i], logs[i] = t.factor[i]*red, logs[i]+logRed
+		}
+	}
+}
+
+// logFactor is the logarithm of what all layers multiplied a word's p by.
+func (t *tournament) logFactor(w uint32) float64 {
+	if t.width == wide {
+		const size = 1 << wide
+		return t.logs[w%size] + t.logs[size+w>>wide%size] + t.logs[2*size+w>>(2*wide)%size]
+	}
+	const size = 1 << narrow
+	return t.logs[w%size] + t.logs[size+w>>narrow%size] + t.logs[2*size+w>>(2*narrow)%size] +
+		t.logs[3*size+w>>(3*narrow)%size] + t.logs[4*size+w>>(4*narrow)%size] + t.logs[5*size+w>>(5*narrow)%size]
 }
 
 func (t *tournament) Clone() Scheme { return &tournament{core: t.clone()} }
-
-// buckets is the scratch of the tournament over a large support.
-type buckets struct {
-	p      []float64                       // per token: probability after the groups so far
-	mass   [1 << groupBits]float64         // per pattern of the group's bits: probability before it
-	factor [1 << groupBits]float64         // product of the group's match factors
-	log    [groups][1 << groupBits]float64 // its logarithm
-}
-
-// Layers in groups of ten: see bucketed.
-const (
-	groupBits = 10
-	groups    = layers / groupBits
-)
-
-// bucketed plays the tournament over a whole vocabulary in four passes instead
-// of thirty. A layer multiplies p(t) by a factor that depends on t only through
-// its g-value, so the ten layers of a group see t only through ten bits of its
-// word: the probability of each of the 1024 patterns is all that they need. One
-// pass adds it up, the layers run on the patterns, and the next pass applies
-// each pattern's factor. The log of the modified probability is the logit less
-// the log of the normalising sum, plus the logs of three factors, which are
-// tabulated: no logarithm is taken per token.
-func (t *tournament) bucketed(words []byte, logits []float32, top float64) {
-	if t.buckets == nil {
-		t.buckets = new(buckets)
-	}
-	b := t.buckets
-	if cap(b.p) < len(logits) {
-		b.p = make([]float64, len(logits))
-	}
-	b.p = b.p[:len(logits)]
-	var sum float64
-	clear(b.mass[:])
-	for i, logit := range logits {
-		p := math.Exp(float64(logit) - top)
-		b.p[i] = p
-		sum += p
-		b.mass[binary.LittleEndian.Uint32(words[4*i:])%(1<<groupBits)] += p
-	}
-	if !(sum > 0) {
-		return
-	}
-	for g := range groups {
-		if g > 0 {
-			shift := groupBits * (g - 1)
-			clear(b.mass[:])
-			for i := range b.p {
-				w := binary.LittleEndian.Uint32(words[4*i:]) >> shift
-				b.p[i] *= b.factor[w%(1<<groupBits)]
-				b.mass[w>>groupBits%(1<<groupBits)] += b.p[i]
-			}
-		}
-		b.playGroup(g, sum)
-	}
-	norm := top + math.Log(sum)
-	for i, logit := range logits {
-		w := binary.LittleEndian.Uint32(words[4*i:])
-		x := float64(logit) - norm
-		for g := range groups {
-			x += b.log[g][w>>(groupBits*g)%(1<<groupBits)]
-		}
-		logits[i] = float32(x)
-	}
-}
-
-// playGroup runs the ten layers of one group on the patterns' masses, which add
-// up to sum, and sets the patterns' factors and their logarithms.
-func (b *buckets) playGroup(g int, sum float64) {
-	for i := range b.factor {
-		b.factor[i] = 1
-	}
-	for l := range groupBits {
-		var green float64
-		for i, m := range b.mass {
-			green += m * b.factor[i] * float64(i>>l&1)
-		}
-		match := matchFactors(green / sum)
-		for i := range b.factor {
-			b.factor[i] *= match[i>>l&1]
-		}
-	}
-	for i, f := range b.factor {
-		b.log[g][i] = math.Log(f)
-	}
-}
