@@ -19,7 +19,7 @@ import (
 // more and bounds what a hostile file can make the program allocate.
 const (
 	maxRankFile = 32 << 20
-	maxRank     = 1<<21 - 1
+	maxRank     = 1<<20 - 1
 	maxToken    = 1024
 )
 
@@ -80,7 +80,7 @@ func (t *table) hash(pattern string) string {
 // that leaves any text unmatched is an error when such a text is encoded.
 //
 // Refused with an error naming the line: bad base64, a rank that is no number
-// or above 2,097,151, a piece that is empty or over 1,024 bytes, a piece or
+// or above 1,048,575, a piece that is empty or over 1,024 bytes, a piece or
 // rank given twice. Refused as a whole: a file over 32 MiB, or one in which a
 // single byte has no token, because then some text could not be encoded.
 func LoadTiktoken(path, pattern string) (*Encoding, error) {
@@ -168,8 +168,8 @@ func (t *table) add(piece string, rank int32) error {
 	if _, dup := t.ranks[piece]; dup {
 		return fmt.Errorf("piece %q occurs twice", piece)
 	}
-	for int(rank) >= len(t.pieces) {
-		t.pieces = append(t.pieces, "")
+	if n := int(rank) + 1 - len(t.pieces); n > 0 {
+		t.pieces = append(t.pieces, make([]string, n)...)
 	}
 	if t.pieces[rank] != "" {
 		return fmt.Errorf("rank %d occurs twice", rank)

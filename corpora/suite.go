@@ -1,0 +1,156 @@
+package corpora
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+//go:embed suites/*.yaml
+var embedded embed.FS
+
+// Prompt is one expanded prompt. Text, System and Lang determine it; ID is
+// unique in its suite and stays the same as long as the text does.
+type Prompt struct {
+	ID       string `json:"id"`
+	Lang     string `json:"lang"` // BCP 47, such as "en"; empty if the source does not say
+	Category string `json:"category,omitempty"`
+	System   string `json:"system,omitempty"`
+	Text     string `json:"text"`
+}
+
+// Suite is a set of prompt templates. It is immutable and safe for concurrent
+// use.
+type Suite struct {
+	Name     string
+	Version  string
+	Family   string // id of the test family it serves, such as "E1"
+	Purpose  string
+	NeverUse string
+
+	Languages []string
+
+	types     map[string][]string // slot values that templates share
+	templates []template
+	maxTokens int
+	hash      string
+}
+
+// Info is the card of a suite.
+type Info struct {
+	Name       string          `json:"name"`
+	Version    string          `json:"version"`
+	Family     string          `json:"family"`
+	Purpose    string          `json:"purpose"`
+	NeverUse   string          `json:"never_use"`
+	Languages  []string        `json:"languages"`
+	Templates  int             `json:"templates"`
+	Prompts    int             `json:"prompts"` // distinct, over all slots; 0 if a slot has no values
+	Categories []CategoryCount `json:"categories"`
+	SHA256     string          `json:"sha256"`
+}
+
+// CategoryCount is a category's share of a suite.
+type CategoryCount struct {
+	Category  string `json:"category"`
+	Templates int    `json:"templates"`
+	Prompts   int    `json:"prompts"`
+}
+
+// List returns the cards of the embedded suites, by name.
+func List() []Info {
+	var cards []Info
+	for _, name := range names() {
+		s, err := Load(name)
+		if err != nil {
+			panic("corpora: embedded suite " + name + ": " + err.Error()) // kept from happening by a test
+		}
+		cards = append(cards, s.Info())
+	}
+	return cards
+}
+
+func names() []string {
+	files, err := fs.Glob(embedded, "suites/*.yaml")
+	if err != nil {
+		panic("corpora: " + err.Error()) // the pattern is a constant
+	}
+	for i, file := range files {
+		files[i] = strings.TrimSuffix(path.Base(file), ".yaml")
+	}
+	return files
+}
+
+// Load returns an embedded suite by its name, or reads a user's suite from a
+// file whose name ends in .yaml or .yml (the format of the embedded suites,
+// described in suites/README.md) or in .jsonl. Each line of a .jsonl file is
+// an object with the string members id and text and, if wanted, lang, system
+// and category; other members are refused. An embedded name wins over a file.
+//
+// Structural faults are errors that name the line or template; what is merely
+// unwise is left to Lint.
+func Load(name string) (*Suite, error) {
+	if slices.Contains(names(), name) {
+		data, err := embedded.ReadFile("suites/" + name + ".yaml")
+		if err != nil {
+			return nil, fmt.Errorf("embedded suite %s: %w", name, err)
+		}
+		return parseYAML(data)
+	}
+	ext := filepath.Ext(name)
+	switch ext {
+	case ".yaml", ".yml", ".jsonl":
+	default:
+		return nil, fmt.Errorf("no suite is named %q: the embedded ones are %s; a file of your own must end in .yaml, .yml or .jsonl", name, strings.Join(names(), ", "))
+	}
+	data, err := readSource(name)
+	if err != nil {
+		return nil, err
+	}
+	var s *Suite
+	if ext == ".jsonl" {
+		s, err = parseJSONL(strings.TrimSuffix(filepath.Base(name), ext), data)
+	} else {
+		s, err = parseYAML(data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("suite file %s: %w", name, err)
+	}
+	return s, nil
+}
+
+// SHA256 returns the hexadecimal hash of the suite's source file, as sha256sum
+// prints it.
+func (s *Suite) SHA256() string { return s.hash }
+
+// Info returns the suite's card.
+func (s *Suite) Info() Info {
+	card := Info{
+		Name: s.Name, Version: s.Version, Family: s.Family, Purpose: s.Purpose, NeverUse: s.NeverUse,
+		Languages: slices.Clone(s.Languages), Templates: len(s.templates), SHA256: s.hash,
+	}
+	at := make(map[string]int)
+	count := func(category string) *CategoryCount {
+		i, ok := at[category]
+		if !ok {
+			i = len(card.Categories)
+			at[category] = i
+			card.Categories = append(card.Categories, CategoryCount{Category: category})
+		}
+		return &card.Categories[i]
+	}
+	for _, t := range s.templates {
+		count(t.category).Templates++
+	}
+	if prompts, err := s.Expand(0, 0); err == nil {
+		card.Prompts = len(prompts)
+		for _, p := range prompts {
+			count(p.Category).Prompts++
+		}
+	}
+	return card
+}

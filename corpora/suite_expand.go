@@ -1,0 +1,124 @@
+package corpora
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+)
+
+// Expand draws n distinct prompts without replacement; n = 0 means all. Equal
+// arguments give equal prompts in equal order in every release: the order
+// comes from SHA-256 over the seed and the ids, not from a random generator.
+// The prompts for a smaller n are the first of those for a larger one.
+//
+// The draw is balanced. It goes in rounds, each of which takes one prompt of
+// every template that has any left, alternating between the groups of equal
+// language and category. So n may be small without missing a category, and no
+// template is used again before all have been.
+//
+// Errors: n is negative or larger than the number of distinct prompts, a slot
+// has no values, or the slots have too many combinations.
+func (s *Suite) Expand(seed uint64, n int) ([]Prompt, error) {
+	if n < 0 {
+		return nil, fmt.Errorf("suite %s: cannot draw %d prompts", s.Name, n)
+	}
+	rounds, err := s.rounds(seed)
+	if err != nil {
+		return nil, fmt.Errorf("suite %s: %w", s.Name, err)
+	}
+	var out []Prompt
+	for r, prompts := range rounds {
+		out = append(out, alternate(seed, r, prompts)...)
+	}
+	if n > len(out) {
+		return nil, fmt.Errorf("suite %s has %d distinct prompts, %d were asked for: ask for fewer or add another suite", s.Name, len(out), n)
+	}
+	if n > 0 {
+		out = out[:n:n]
+	}
+	return out, nil
+}
+
+// rounds returns, for each round, one prompt of every template that has any
+// left. A text that an earlier template gives too is left out of the later.
+func (s *Suite) rounds(seed uint64) ([][]Prompt, error) {
+	type identity struct{ lang, system, text string }
+	seen := make(map[identity]bool)
+	var rounds [][]Prompt
+	size := 0
+	for i := range s.templates {
+		prompts, err := s.prompts(&s.templates[i])
+		if err != nil {
+			return nil, err
+		}
+		prompts = slices.DeleteFunc(prompts, func(p Prompt) bool {
+			key := identity{p.Lang, p.System, p.Text}
+			dup := seen[key]
+			seen[key] = true
+			size += len(p.Text)
+			return dup
+		})
+		if len(seen) > maxPrompts || size > maxFilled {
+			return nil, fmt.Errorf("more than %d distinct prompts or %d bytes of them: cut it into several suites", maxPrompts, maxFilled)
+		}
+		sortByKey(prompts, seed, "prompt", func(p Prompt) string { return p.ID })
+		for r, p := range prompts {
+			if r == len(rounds) {
+				rounds = append(rounds, nil)
+			}
+			rounds[r] = append(rounds[r], p)
+		}
+	}
+	return rounds, nil
+}
+
+// alternate orders the prompts of one round: groups take turns, in an order
+// drawn per round, as do the prompts within a group.
+func alternate(seed uint64, round int, prompts []Prompt) []Prompt {
+	groups := make(map[string][]Prompt)
+	var names []string
+	for _, p := range prompts {
+		name := p.Lang + "/" + p.Category
+		if _, ok := groups[name]; !ok {
+			names = append(names, name)
+		}
+		groups[name] = append(groups[name], p)
+	}
+	sortByKey(names, seed, fmt.Sprintf("group %d", round), func(name string) string { return name })
+	for _, name := range names {
+		sortByKey(groups[name], seed, fmt.Sprintf("turn %d", round), func(p Prompt) string { return p.ID })
+	}
+	out := make([]Prompt, 0, len(prompts))
+	for turn := 0; len(out) < len(prompts); turn++ {
+		for _, name := range names {
+			if turn < len(groups[name]) {
+				out = append(out, groups[name][turn])
+			}
+		}
+	}
+	return out
+}
+
+// sortByKey sorts items by SHA-256(label, seed, purpose, id), which nobody can
+// predict without computing it and which no release may change.
+func sortByKey[T any](items []T, seed uint64, purpose string, id func(T) string) {
+	type keyed struct {
+		key  [32]byte
+		item T
+	}
+	all := make([]keyed, len(items))
+	for i, item := range items {
+		msg := binary.BigEndian.AppendUint64([]byte("stillmark suite order v1\x00"), seed)
+		msg = append(append(append(msg, purpose...), 0), id(item)...)
+		all[i] = keyed{sha256.Sum256(msg), item}
+	}
+	slices.SortFunc(all, func(a, b keyed) int {
+		return cmp.Or(bytes.Compare(a.key[:], b.key[:]), cmp.Compare(id(a.item), id(b.item)))
+	})
+	for i := range all {
+		items[i] = all[i].item
+	}
+}

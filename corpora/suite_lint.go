@@ -1,0 +1,240 @@
+package corpora
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/stillmark/stillmark/corpora/tokens"
+)
+
+// Problem is one thing that makes a suite unfit, found by Lint.
+type Problem struct {
+	Rule   string `json:"rule"`
+	ID     string `json:"id,omitempty"` // of the template or prompt; empty if it concerns the suite
+	Detail string `json:"detail"`
+}
+
+// String returns the problem as one line.
+func (p Problem) String() string {
+	if p.ID == "" {
+		return p.Rule + ": " + p.Detail
+	}
+	return p.ID + ": " + p.Rule + ": " + p.Detail
+}
+
+// maxPerRule problems of one rule are listed, then only counted: a person
+// reads no more, and a file with one systematic fault stays readable.
+const maxPerRule = 25
+
+// Lint returns what is wrong with the suite, in a fixed order; nothing if it is
+// fit for use. The rules:
+//
+//   - card: the suite does not say its family, purpose or what it must never
+//     be used for (YAML suites; a JSONL file has no card)
+//   - empty: a prompt or a slot's value without text
+//   - unfilled-slot: a slot that nothing fills, or more fillings than Expand makes
+//   - unused-slot: values that no template uses, mostly a misspelt name
+//   - duplicate: the same words twice, regardless of case and punctuation
+//   - near-duplicate: two templates whose word triples overlap by 60 % or more
+//   - vendor-name: a model's or vendor's name, except in suites of family C3
+//   - over-length: more tokens than the suite's limit
+//   - missing-language: a prompt without language, in a language that the
+//     suite does not declare, or a declared language without prompts
+func (s *Suite) Lint() []Problem {
+	var r findings
+	s.lintCard(&r)
+	s.lintSlots(&r)
+	s.lintLanguages(&r)
+	s.lintPrompts(&r)
+	s.lintNearDuplicates(&r)
+	return r.list()
+}
+
+// findings collects problems and cuts each rule's list.
+type findings struct {
+	problems []Problem
+	count    map[string]int
+}
+
+func (r *findings) add(rule, id, format string, args ...any) {
+	if r.count == nil {
+		r.count = make(map[string]int)
+	}
+	if r.count[rule]++; r.count[rule] <= maxPerRule {
+		r.problems = append(r.problems, Problem{rule, id, fmt.Sprintf(format, args...)})
+	}
+}
+
+func (r *findings) list() []Problem {
+	for _, rule := range slices.Sorted(maps.Keys(r.count)) {
+		if more := r.count[rule] - maxPerRule; more > 0 {
+			r.problems = append(r.problems, Problem{Rule: rule, Detail: fmt.Sprintf("%d more are not listed", more)})
+		}
+	}
+	return r.problems
+}
+
+func (s *Suite) lintCard(r *findings) {
+	if s.Version == fileVersion {
+		return
+	}
+	for _, field := range []struct{ name, value string }{
+		{"family", s.Family}, {"purpose", s.Purpose}, {"never_use", s.NeverUse},
+	} {
+		if field.value == "" {
+			r.add("card", "", "the suite does not state %s", field.name)
+		}
+	}
+}
+
+func (s *Suite) lintSlots(r *findings) {
+	usedTypes := make(map[string]bool)
+	for i := range s.templates {
+		t := &s.templates[i]
+		names := t.slotNames()
+		for _, name := range names {
+			if _, own := t.slots[name]; !own {
+				usedTypes[name] = true
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(t.slots)) {
+			if !slices.Contains(names, name) {
+				r.add("unused-slot", t.id, "values for {%s}, which the text does not contain", name)
+			}
+			lintValues(r, t.id, name, t.slots[name])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.types)) {
+		if !usedTypes[name] {
+			r.add("unused-slot", "", "type %s is used by no template", name)
+		}
+		lintValues(r, "", name, s.types[name])
+	}
+}
+
+func lintValues(r *findings, id, name string, values []string) {
+	for _, v := range values {
+		if strings.TrimSpace(v) == "" {
+			r.add("empty", id, "slot {%s} has a value without text", name)
+		}
+	}
+}
+
+func (s *Suite) lintLanguages(r *findings) {
+	used := make(map[string]bool)
+	for i := range s.templates {
+		t := &s.templates[i]
+		used[t.lang] = true
+		switch {
+		case t.lang == "":
+			r.add("missing-language", t.id, "no language is given")
+		case !slices.Contains(s.Languages, t.lang):
+			r.add("missing-language", t.id, "language %s is not among those of the suite", t.lang)
+		}
+	}
+	for _, lang := range s.Languages {
+		if !used[lang] {
+			r.add("missing-language", "", "no prompt is in %s, which the suite declares", lang)
+		}
+	}
+}
+
+// lintPrompts looks at every filling of every template.
+func (s *Suite) lintPrompts(r *findings) {
+	count, err := tokens.Get("cl100k")
+	if err != nil {
+		panic("corpora: " + err.Error()) // the ranks are part of the program
+	}
+	first, size := make(map[string]string), 0 // normalized text to the id that had it first
+	for i := range s.templates {
+		prompts, err := s.prompts(&s.templates[i])
+		if err != nil {
+			r.add("unfilled-slot", s.templates[i].id, "%v", err)
+			continue
+		}
+		if len(first) > maxPrompts || size > maxFilled {
+			r.add("unfilled-slot", "", "more than %d prompts or %d bytes of them: the rest was not examined", maxPrompts, maxFilled)
+			return
+		}
+		for _, p := range prompts {
+			size += len(p.Text)
+			words := strings.Join(words(p.Text), " ")
+			if words == "" {
+				r.add("empty", p.ID, "the prompt has no words")
+				continue
+			}
+			key := p.Lang + "\x00" + p.System + "\x00" + words
+			if other, dup := first[key]; dup {
+				r.add("duplicate", p.ID, "the same words as %s", other)
+				continue
+			}
+			first[key] = p.ID
+			if name := vendorName(p.System + " " + p.Text); name != "" && s.Family != identityFamily {
+				r.add("vendor-name", p.ID, "it names %q, which steers the reply", name)
+			}
+			ids, err := count.Encode(p.System + " " + p.Text)
+			if err != nil {
+				r.add("over-length", p.ID, "%v", err)
+			} else if n := len(ids); n > s.maxTokens {
+				r.add("over-length", p.ID, "%d tokens, the limit is %d", n, s.maxTokens)
+			}
+		}
+	}
+}
+
+// identityFamily is the one family whose prompts ask for names.
+const identityFamily = "C3"
+
+func (s *Suite) lintNearDuplicates(r *findings) {
+	texts := make([][]string, len(s.templates))
+	for i := range s.templates {
+		var text strings.Builder
+		for _, seg := range s.templates[i].segments {
+			text.WriteString(seg.literal)
+			if seg.slot != "" {
+				text.WriteString(slotWord)
+			}
+		}
+		texts[i] = words(text.String())
+	}
+	for _, pair := range nearDuplicates(texts) {
+		a, b := &s.templates[pair.a], &s.templates[pair.b]
+		if a.lang == b.lang {
+			r.add("near-duplicate", b.id, "%.0f %% of its word triples are those of %s", 100*pair.overlap, a.id)
+		}
+	}
+}
+
+// slotWord stands for any slot when templates are compared, so that two that
+// differ in a slot's name only are found.
+const slotWord = "slot"
+
+// words returns the text's words in lower case without punctuation. In
+// scripts without blanks each character that is neither is a word of its own.
+func words(text string) []string {
+	var out []string
+	var word strings.Builder
+	flush := func() {
+		if word.Len() > 0 {
+			out = append(out, word.String())
+			word.Reset()
+		}
+	}
+	for _, c := range strings.ToLower(text) {
+		switch {
+		case unicode.In(c, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai):
+			flush()
+			out = append(out, string(c))
+		case unicode.IsLetter(c), unicode.IsNumber(c), unicode.IsMark(c):
+			word.WriteRune(c)
+		case c == '\'' || c == '’': // inside a word
+		default:
+			flush()
+		}
+	}
+	flush()
+	return out
+}
