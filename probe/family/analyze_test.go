@@ -1,0 +1,391 @@
+package family
+
+import (
+	"bytes"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/watermark"
+)
+
+var schemes = []string{watermark.Gumbel, watermark.KGW, watermark.Tournament}
+
+// A signal of known size is found, in the rival and not in the control, and
+// everything that a finding must say is there.
+func TestPlantedSignal(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range schemes {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			k := newKey(t, scheme, 11)
+			rng := rand.New(rand.NewPCG(3, 4))
+			s := newScenario(t, []string{"rival", "control-a"}, neutral(40))
+			s.test(k, ledger.ModeFixedN)
+			s.commit(k, testTime.Add(-48*time.Hour))
+			for i := range 40 {
+				s.reply("rival", i, text(speak(rng, 150, mark(t, k), .4)))
+				s.reply("control-a", i, text(speak(rng, 150, nil, 0)))
+			}
+			f := analyze(t, s.build(), k)
+			rival, control := f.Findings[0], f.Findings[1]
+			if rival.Verdict != ledger.VerdictSingleRun || rival.Tier != ledger.Exact {
+				t.Errorf("rival: %s at tier %s, log10 p %v, %v", rival.Verdict, rival.Tier, *rival.HolmLog10P, rival.Warnings)
+			}
+			if control.Verdict != ledger.VerdictNone {
+				t.Errorf("control: %s", control.Verdict)
+			}
+			if rival.M != 2 || *rival.HolmLog10P < *rival.Log10P || *rival.HolmLog10P > *rival.Log10P+math.Log10(2)+1e-9 {
+				t.Errorf("Holm over two tests made %v of %v", *rival.HolmLog10P, *rival.Log10P)
+			}
+			if rival.Replies != 40 || rival.Tokens < 40*150 || rival.N == 0 || rival.Decoys.N != 99 || !rival.Decoys.Pass {
+				t.Errorf("rival: %d replies, %d tokens, %d units, decoys %+v", rival.Replies, rival.Tokens, rival.N, rival.Decoys)
+			}
+			if rival.Decoys.RankP != .01 {
+				t.Errorf("rank p = %v", rival.Decoys.RankP)
+			}
+			if len(rival.Curve) != curvePoints || rival.Curve[curvePoints-1].Log10P != *rival.Log10P ||
+				rival.Curve[curvePoints-1].Tokens != rival.Tokens {
+				t.Errorf("the curve must end at the result: %+v", rival.Curve)
+			}
+			if !(rival.EffectLo < rival.Effect && rival.Effect < rival.EffectHi && rival.EffectLo > 0) {
+				t.Errorf("effect %v [%v, %v]", rival.Effect, rival.EffectLo, rival.EffectHi)
+			}
+			if control.Power.Effect <= 0 || control.Power.Effect >= rival.Effect {
+				t.Errorf("power: the control was tested for %v, the rival showed %v", control.Power.Effect, rival.Effect)
+			}
+			if rival.PlainLog10P == nil || rival.Log10E == nil || *rival.Log10E <= 0 {
+				t.Error("the unweighted figure and the e-value stand beside")
+			}
+			if got := f.Accounting[0]; got.Planned != 40 || got.Sent != 40 || got.Analysed != 40 || got.Missing != 0 ||
+				got.Classes[ledger.OK] != 40 || got.Models["m"] != 40 || got.Usage.CompletionTokens != 440 {
+				t.Errorf("accounting: %+v", got)
+			}
+			if len(f.Deviations) != 0 {
+				t.Errorf("deviations of a plain run: %q", f.Deviations)
+			}
+		})
+	}
+}
+
+// The analysis is a function of what was received, not of when it arrived, and
+// gives the same bytes each time.
+func TestSameBytes(t *testing.T) {
+	t.Parallel()
+	k := newKey(t, watermark.Gumbel, 12)
+	replies := make([]string, 12)
+	rng := rand.New(rand.NewPCG(5, 6))
+	for i := range replies {
+		replies[i] = text(speak(rng, 80, mark(t, k), .5))
+	}
+	build := func(shuffle bool) *ledger.Case {
+		s := newScenario(t, []string{"rival"}, neutral(len(replies)))
+		s.test(k, ledger.ModeFixedN)
+		for i, r := range replies {
+			s.reply("rival", i, r)
+		}
+		for _, it := range s.plan.Items() {
+			s.order = append(s.order, it.ID)
+		}
+		if shuffle {
+			slices.Reverse(s.order)
+		}
+		return s.build()
+	}
+	c := build(false)
+	first, again, other := analyze(t, c, k), analyze(t, c, k), analyze(t, build(true), k)
+	encode := func(f *ledger.Findings) []byte {
+		data, err := Encode(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	if !bytes.Equal(encode(first), encode(again)) {
+		t.Error("the same case gave other bytes the second time")
+	}
+	other.LedgerHead = first.LedgerHead
+	if !bytes.Equal(encode(first), encode(other)) {
+		t.Error("the order of arrival changed the findings")
+	}
+}
+
+func TestKeyWithheld(t *testing.T) {
+	t.Parallel()
+	given, withheld := newKey(t, watermark.KGW, 1), newKey(t, watermark.KGW, 2)
+	s := newScenario(t, []string{"rival"}, neutral(5))
+	s.test(given, ledger.ModeFixedN)
+	s.test(withheld, ledger.ModeFixedN)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for i := range 5 {
+		s.reply("rival", i, text(speak(rng, 400, nil, 0)))
+	}
+	f := analyze(t, s.build(), given)
+	if got := f.Findings[0].Verdict; got != ledger.VerdictNone {
+		t.Errorf("given key: %s", got)
+	}
+	w := f.Findings[1]
+	if w.Verdict != ledger.VerdictUnverified || w.Log10P != nil || w.HolmLog10P != nil || w.N != 0 {
+		t.Errorf("withheld key: %+v", w)
+	}
+	if f.Findings[0].M != 2 {
+		t.Errorf("a withheld test still counts: m = %d", f.Findings[0].M)
+	}
+	other := *given
+	other.Spec.Model = "another"
+	if _, err := Analyze(t.Context(), s.build(), []*watermark.Key{&other}, Options{}); err == nil {
+		t.Error("a key whose spec is not the plan's was taken")
+	}
+}
+
+func TestCommitmentTiers(t *testing.T) {
+	t.Parallel()
+	serving := testTime.Add(-24 * time.Hour)
+	for name, tc := range map[string]struct {
+		arrange func(s *scenario, k *watermark.Key)
+		noTime  bool // the key does not say when serving began
+		state   string
+	}{
+		"before":          {func(s *scenario, k *watermark.Key) { s.commit(k, serving.Add(-time.Second)) }, false, CommitBeforeServing},
+		"at serving":      {func(s *scenario, k *watermark.Key) { s.commit(k, serving) }, false, CommitLate},
+		"after reply":     {func(s *scenario, k *watermark.Key) { s.commit(k, testTime.Add(time.Hour)) }, false, CommitLate},
+		"not stamped":     {func(s *scenario, k *watermark.Key) { s.commit(k, time.Time{}) }, false, CommitUnstamped},
+		"absent":          {func(*scenario, *watermark.Key) {}, false, CommitAbsent},
+		"serving unknown": {func(s *scenario, k *watermark.Key) { s.commit(k, serving.Add(-time.Second)) }, true, CommitServingUnknown},
+		"declared in the plan": {func(s *scenario, k *watermark.Key) {
+			s.commit(k, serving.Add(-time.Second))
+			s.plan.Keys[0].ServingFrom = serving
+		}, true, CommitBeforeServing},
+		"the earlier one counts": {func(s *scenario, k *watermark.Key) {
+			s.commit(k, serving.Add(-time.Second))
+			s.plan.Keys[0].ServingFrom = serving.Add(-time.Hour)
+		}, false, CommitLate},
+		"another key's": {func(s *scenario, k *watermark.Key) {
+			other := newKey(t, watermark.Gumbel, 99)
+			s.commit(other, serving.Add(-time.Second))
+		}, false, CommitMismatch},
+		"another file's token": {func(s *scenario, k *watermark.Key) {
+			s.commit(k, time.Time{})
+			authority := *s
+			authority.plan = &ledger.Plan{Keys: []ledger.KeyRef{{}}}
+			authority.files = nil
+			authority.commit(newKey(t, watermark.Gumbel, 98), serving.Add(-time.Second))
+			s.files = append(s.files, ledger.File{Name: "commitments/x.tsr", Data: authority.files[1].Data})
+			s.plan.Keys[0].Stamp = "x.tsr"
+		}, false, CommitUnstamped},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newKey(t, watermark.Gumbel, 7, func(s *watermark.Spec) {
+				if tc.noTime {
+					s.ServingFrom = time.Time{}
+				}
+			})
+			s := newScenario(t, []string{"rival"}, neutral(2))
+			s.test(k, ledger.ModeFixedN)
+			tc.arrange(s, k)
+			rng := rand.New(rand.NewPCG(1, 1))
+			for i := range 2 {
+				s.reply("rival", i, text(speak(rng, 200, mark(t, k), .9)))
+			}
+			f := analyze(t, s.build(), k).Findings[0]
+			if f.Committed.State != tc.state {
+				t.Fatalf("state %q, want %q", f.Committed.State, tc.state)
+			}
+			exact := tc.state == CommitBeforeServing
+			wantVerdict := ledger.VerdictExploratory
+			if exact {
+				wantVerdict = ledger.VerdictSingleRun
+			}
+			if (f.Tier == ledger.Exact) != exact || f.Verdict != wantVerdict {
+				t.Errorf("tier %s, verdict %s, Holm %v", f.Tier, f.Verdict, *f.HolmLog10P)
+			}
+			if want := warningText[commitmentWarning(tc.state)]; !slices.Contains(f.Warnings, want) {
+				t.Errorf("no warning %q in %q", want, f.Warnings)
+			}
+		})
+	}
+}
+
+// Everything but OK is counted and nothing else of it enters.
+func TestOnlyOKEnters(t *testing.T) {
+	t.Parallel()
+	k := newKey(t, watermark.Gumbel, 21)
+	rng := rand.New(rand.NewPCG(1, 2))
+	marked := func() string { return text(speak(rng, 100, mark(t, k), 1)) }
+	s := newScenario(t, []string{"rival"}, neutral(8))
+	s.test(k, ledger.ModeFixedN)
+	id := func(i int) string { return ledger.ItemID("rival", "s", s.plan.Prompts[i].ID, 0) }
+	s.reply("rival", 0, text(speak(rng, 100, nil, 0)))
+	s.reply("rival", 1, "")
+	s.body[id(2)] = strings.Replace(chatBody(marked(), ""), `"finish_reason":"stop"`, `"finish_reason":"content_filter"`, 1)
+	s.body[id(3)] = chatBody(marked(), `,"refusal":"I cannot help with that."`)
+	s.body[id(4)] = chatBody(text(speak(rng, 100, nil, 0)), `,"reasoning_content":"`+marked()+`"`)
+	s.reply("rival", 5, "x") // too short for a window
+	// 6 and 7 were never asked.
+	f := analyze(t, s.build(), k)
+	got, acc := f.Findings[0], f.Accounting[0]
+	want := map[ledger.Outcome]int64{ledger.OK: 3, ledger.Empty: 1, ledger.Filtered: 1, ledger.Refused: 1}
+	for class, n := range want {
+		if acc.Classes[class] != n {
+			t.Errorf("%s: %d, want %d (all: %v)", class, acc.Classes[class], n, acc.Classes)
+		}
+	}
+	if acc.Missing != 2 || acc.Analysed != 3 || got.Replies != 3 {
+		t.Errorf("missing %d, analysed %d, replies %d", acc.Missing, acc.Analysed, got.Replies)
+	}
+	if *got.Log10P < -3 {
+		t.Errorf("marked text of another class than ok entered: log10 p = %v", *got.Log10P)
+	}
+	if !slices.Contains(got.Warnings, warningText[WarnReasoning]) {
+		t.Errorf("reasoning text is not mentioned: %q", got.Warnings)
+	}
+	for _, want := range []string{"2 of 8 planned replies are missing", `of class "empty"`, `of class "filtered"`, `of class "refused"`} {
+		if !strings.Contains(strings.Join(f.Deviations, "\n"), want) {
+			t.Errorf("deviations do not mention %q: %q", want, f.Deviations)
+		}
+	}
+}
+
+func TestNothingToScore(t *testing.T) {
+	t.Parallel()
+	k := newKey(t, watermark.KGW, 31)
+	s := newScenario(t, []string{"rival"}, neutral(3))
+	s.test(k, ledger.ModeFixedN)
+	for i := range 3 {
+		s.reply("rival", i, "no")
+	}
+	f := analyze(t, s.build(), k).Findings[0]
+	if f.Verdict != ledger.VerdictInsufficient || f.N != 0 || f.HolmLog10P != nil || f.Dropped.Short == 0 {
+		t.Errorf("%s with %d units, dropped %+v", f.Verdict, f.N, f.Dropped)
+	}
+	if _, err := Encode(&ledger.Findings{Findings: []ledger.Finding{f}}); err != nil {
+		t.Errorf("an empty result must still be written: %v", err)
+	}
+}
+
+// A plan that says e-process gets an e-value and no p, and the running evidence
+// of the stopper is that of the analysis.
+func TestAnytime(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range schemes {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			k := newKey(t, scheme, 41)
+			s := newScenario(t, []string{"rival", "control"}, neutral(20))
+			s.test(k, ledger.ModeAnytime)
+			s.plan.Stop = ledger.StopRule{OnEvidence: true, CheckEvery: 4}
+			rng := rand.New(rand.NewPCG(7, 7))
+			for i := range 20 {
+				s.reply("rival", i, text(speak(rng, 200, mark(t, k), .6)))
+				s.reply("control", i, text(speak(rng, 200, nil, 0)))
+			}
+			c := s.build()
+			f := analyze(t, c, k)
+			rival := f.Findings[0]
+			if rival.Log10P != nil || rival.PlainLog10P != nil || rival.Log10E == nil || rival.Weights != watermark.WeightsNone {
+				t.Fatalf("e-process prints e only: %+v", rival)
+			}
+			if want := math.Min(0, -*rival.Log10E) + math.Log10(2); math.Abs(*rival.HolmLog10P-want) > 1e-9 {
+				t.Errorf("Holm of 1/e is %v, want %v", *rival.HolmLog10P, want)
+			}
+			stopper, err := NewStopper(c.Plan(), []*watermark.Key{k})
+			if err != nil {
+				t.Fatal(err)
+			}
+			looks, stoppedAt, added := 0, 0, 0
+			err = c.Replies(func(rec ledger.ReplyRecord) error {
+				if rec.Item.Target.Role == ledger.Rival {
+					added++
+				}
+				if err := stopper.Add(rec.Item, Decode(rec)); err != nil {
+					return err
+				}
+				due, ev, enough := stopper.Check()
+				if due {
+					looks++
+				}
+				if enough && stoppedAt == 0 {
+					stoppedAt = added
+					if ev[0].Log10E < ev[0].Threshold || math.Abs(ev[0].Threshold-(6+math.Log10(2))) > 1e-9 {
+						t.Errorf("stopped at %+v", ev)
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if looks != 10 || stoppedAt == 0 || stoppedAt == 20 {
+				t.Errorf("%d looks, enough after %d of 20 replies", looks, stoppedAt)
+			}
+			if got := stopper.tests[0].detector.Result().Log10E; math.Abs(got-*rival.Log10E) > 1e-9 {
+				t.Errorf("running evidence %v, analysed %v", got, *rival.Log10E)
+			}
+		})
+	}
+	t.Run("needs its key", func(t *testing.T) {
+		t.Parallel()
+		k := newKey(t, watermark.KGW, 42)
+		s := newScenario(t, []string{"rival"}, neutral(1))
+		s.test(k, ledger.ModeAnytime)
+		if _, err := NewStopper(s.plan, nil); err == nil || !strings.Contains(err.Error(), k.ID) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// When the gate fails nothing analytic is shown.
+func TestGateFailed(t *testing.T) {
+	t.Parallel()
+	p := &ledger.Plan{Alpha: 1e-6, Tests: []ledger.Test{{Primary: true}}}
+	a := &analysis{
+		plan: p, given: []bool{true}, log10P: []float64{0}, targets: map[string]*gathered{"rival": {}},
+		results: []ledger.Finding{{
+			Target: "rival", Role: ledger.Rival, N: 100, Primary: true, Tier: ledger.Exact, PRF: watermark.AESCTR,
+			Decoys: &ledger.DecoyFinding{N: 999, RankP: .001}, Committed: &ledger.CommitmentCheck{State: CommitBeforeServing},
+			Power: ledger.PowerRow{Effect: .1},
+		}},
+	}
+	a.judge()
+	f := a.results[0]
+	if f.Verdict != ledger.VerdictWithheld || f.HolmLog10P != nil || !slices.Contains(f.Warnings, warningText[WarnGate]) {
+		t.Errorf("%+v", f)
+	}
+	if got := Say(&f, -6).Meaning; !strings.Contains(got, "log10 p = -3.00") {
+		t.Errorf("the rank is reported: %s", got)
+	}
+}
+
+func TestDecoysOverride(t *testing.T) {
+	t.Parallel()
+	k := newKey(t, watermark.KGW, 51)
+	s := newScenario(t, []string{"rival"}, neutral(3))
+	s.test(k, ledger.ModeFixedN)
+	s.commit(k, testTime.Add(-48*time.Hour))
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := range 3 {
+		s.reply("rival", i, text(speak(rng, 400, mark(t, k), 1)))
+	}
+	none := 0
+	f, err := Analyze(t.Context(), s.build(), []*watermark.Key{k}, Options{Decoys: &none})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := f.Findings[0]
+	if got.Decoys != nil || got.Verdict != ledger.VerdictExploratory || !slices.Contains(got.Warnings, warningText[WarnNoDecoys]) {
+		t.Errorf("without decoys: %s, %q", got.Verdict, got.Warnings)
+	}
+	if want := "0 decoy keys were scored instead of the planned 99."; !slices.Contains(f.Deviations, want) {
+		t.Errorf("deviations %q", f.Deviations)
+	}
+	// A seed that is not the committed one is refused.
+	s.files[0].Data = []byte(`{"format":1,"seed":"` + strings.Repeat("00", 32) + `"}`)
+	if _, err := Analyze(t.Context(), s.build(), []*watermark.Key{k}, Options{}); err == nil || !strings.Contains(err.Error(), "not the one that the plan commits to") {
+		t.Errorf("another seed: %v", err)
+	}
+}
