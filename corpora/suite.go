@@ -38,6 +38,7 @@ type Suite struct {
 	templates []template
 	maxTokens int
 	hash      string
+	cardless  bool // read from a JSONL file, which has no card
 }
 
 // Info is the card of a suite.

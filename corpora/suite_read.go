@@ -127,7 +127,7 @@ func parseJSONL(name string, data []byte) (*Suite, error) {
 		return nil, errors.New("the file is not valid UTF-8")
 	}
 	s := &Suite{
-		Name: name, Version: fileVersion, maxTokens: defaultMaxTokens, hash: hashSource(data),
+		Name: name, Version: "file", cardless: true, maxTokens: defaultMaxTokens, hash: hashSource(data),
 		Purpose: "prompts brought by the user", NeverUse: "not stated by the file",
 	}
 	languages := make(map[string]bool)
@@ -197,7 +197,3 @@ func validID(id string) bool {
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 	return id != "" && len(id) <= maxID && strings.Trim(id, allowed) == ""
 }
-
-// fileVersion stands for the version of a JSONL suite, which has no card; its
-// hash says exactly what it is.
-const fileVersion = "file"
