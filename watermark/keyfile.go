@@ -154,6 +154,9 @@ func reopen(k Key, secret, salt []byte) (*Key, error) {
 	if k.Format != keyFormat {
 		return nil, fmt.Errorf("%w: format %d is not the format %d of this program", ErrMalformed, k.Format, keyFormat)
 	}
+	if k.Spec != k.Spec.withDefaults() {
+		return nil, fmt.Errorf("%w: the spec leaves parts open", ErrMalformed)
+	}
 	made, err := makeKey(k.Kind, k.Spec, secret, salt)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)

@@ -9,21 +9,21 @@ import (
 )
 
 // Secret holds key bytes that no formatting shows: fmt's verbs, encoding/json
-// and log/slog all get the word "[secret]". The bytes sit behind a pointer,
-// because fmt does not call the methods of an unexported field and would print
-// the bytes themselves.
-type Secret struct{ bytes *[]byte }
+// and log/slog all get the word "[secret]". The bytes sit in a closure, because
+// fmt does not call the methods of a field that is not exported: it would print
+// a slice, and follow a pointer under a verb that does not fit.
+type Secret struct{ bytes func() []byte }
 
 const redacted = "[secret]"
 
-func newSecret(b []byte) Secret { return Secret{bytes: &b} }
+func newSecret(b []byte) Secret { return Secret{bytes: func() []byte { return b }} }
 
 // reveal returns the bytes themselves.
 func (s Secret) reveal() []byte {
 	if s.bytes == nil {
 		return nil
 	}
-	return *s.bytes
+	return s.bytes()
 }
 
 // Format implements fmt.Formatter for every verb and flag.
