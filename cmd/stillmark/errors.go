@@ -8,24 +8,20 @@ import (
 // The exit codes. Packages give their errors an ExitCode method; what has none
 // is a bug (1), unless it is about a file that the user named (2).
 const (
-	codeOK             = 0
-	codeBug            = 1
-	codeUsage          = 2
-	codeIncomplete     = 20
-	codeUntrusted      = 32
-	codeRecompute      = 35
-	codeInterrupted    = 130
-	codeTerminated     = 143
-	codeStorage        = 24
-	codeNothingToScore = 2
+	codeBug        = 1
+	codeUsage      = 2
+	codeIncomplete = 20
+	codeStorage    = 24
+	codeUnreached  = 25
+	codeAltered    = 30
 )
 
 var codeNames = map[int]string{
 	codeBug: "internal", codeUsage: "usage", 10: "gate_failed", 11: "inconclusive", 12: "baseline",
 	13: "watermark_weak", codeIncomplete: "incomplete", 21: "auth", 22: "quota", 23: "drift",
-	codeStorage: "storage", 25: "target_unavailable", 30: "altered", 31: "bad_signature",
-	codeUntrusted: "signer_not_trusted", 33: "time_order", 34: "incomplete_package", codeRecompute: "recomputation_differs",
-	codeInterrupted: "interrupted", codeTerminated: "terminated",
+	codeStorage: "storage", codeUnreached: "target_unavailable", codeAltered: "altered", 31: "bad_signature",
+	32: "signer_not_trusted", 33: "time_order", 34: "incomplete_package", 35: "recomputation_differs",
+	130: "interrupted", 143: "terminated",
 }
 
 func codeName(code int) string {

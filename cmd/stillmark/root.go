@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -27,12 +28,16 @@ type app struct {
 	progress string // auto, plain, json, none
 	config   string // path of the configuration file
 
-	signal atomic.Int32 // the first signal that arrived, 0 if none
+	signal atomic.Int32  // the first signal that arrived, 0 if none
+	abort  chan struct{} // closed by the second signal
 }
+
+// abortGrace is what a command has to wind up after a second signal.
+const abortGrace = 2 * time.Second
 
 // run executes one command line and returns the exit code.
 func run(args []string, in io.Reader, out, errw io.Writer) int {
-	a := &app{in: in, out: out, err: errw}
+	a := &app{in: in, out: out, err: errw, abort: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	signals := make(chan os.Signal, 2)
@@ -41,10 +46,13 @@ func run(args []string, in io.Reader, out, errw io.Writer) int {
 	go func() {
 		for s := range signals {
 			number := int32(s.(syscall.Signal))
-			if !a.signal.CompareAndSwap(0, number) {
-				os.Exit(128 + int(number)) // the second signal stops at once
+			if a.signal.CompareAndSwap(0, number) {
+				cancel()
+				continue
 			}
-			cancel()
+			close(a.abort)
+			time.Sleep(abortGrace)
+			os.Exit(128 + int(number))
 		}
 	}()
 
@@ -133,6 +141,7 @@ report build -> report seal -> verify. See it all at once with "stillmark quicks
 		a.mockCommand(),
 		a.configCommand(),
 		a.versionCommand(),
+		exitCodesHelp(),
 	)
 	return root
 }

@@ -200,8 +200,13 @@ targets:
     model: nova-1
     api_key_env: ACME_API_KEY
     price: {input_per_mtok: 0.50, output_per_mtok: 1.50, currency: USD}
-  - name: local-control
+  # What "stillmark mock --key key.json" serves, for a rehearsal without a rival.
+  - name: local-student
+    role: rival
+    base_url: http://127.0.0.1:8461/v1
+    model: student
+  - name: local-reference
     role: control
-    preset: vllm
-    model: some-older-model
+    base_url: http://127.0.0.1:8461/v1
+    model: reference
 `

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stillmark/stillmark/probe/family"
+	"github.com/stillmark/stillmark/probe/ledger"
+)
+
+func (a *app) analyzeCommand() *cobra.Command {
+	var keyPaths []string
+	c := &cobra.Command{
+		Use:   "analyze CASE --key FILE",
+		Short: "run every declared test on the replies of a case",
+		Long: `Runs the tests that the sealed plan declares, on the raw replies in the ledger, and
+writes analysis/<id>/findings.json into the case. It is a pure function of ledger,
+keys and plan: the same input gives the same bytes under the same id. Tests whose
+key is not given are reported as withheld.`,
+		Example: "  stillmark analyze case --key key.json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			keys, err := loadKeys(keyPaths)
+			if err != nil {
+				return err
+			}
+			kase, err := ledger.Open(args[0])
+			if err != nil {
+				return usageError(err)
+			}
+			m := a.newMeter()
+			findings, err := family.Analyze(c.Context(), kase, keys, family.Options{Progress: func(p family.Progress) {
+				m.count(fmt.Sprintf("test %d of %d, %s: decoys", p.Index, p.Tests, p.Test), p.Done, p.Decoys)
+			}})
+			m.clear()
+			if err != nil {
+				return err
+			}
+			encoded, err := family.Encode(findings)
+			if err != nil {
+				return err
+			}
+			id, err := ledger.SaveAnalysis(args[0], encoded)
+			if err != nil {
+				return err
+			}
+			if a.asJSON {
+				return a.printJSON(findings)
+			}
+			fmt.Fprintf(a.out, "analysis  %s\n\n", id)
+			return writeFindings(a.out, kase.Plan(), findings)
+		},
+	}
+	c.Flags().StringArrayVar(&keyPaths, "key", nil, "key file (repeatable)")
+	return c
+}
+
+// writeVerdicts prints one line per finding.
+func writeVerdicts(w io.Writer, plan *ledger.Plan, f *ledger.Findings) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "target\trole\tscheme\tn\teffect [95 %]\tlog10 p\tHolm\tlog10 e\tdecoys\tpower 0.9 at\tverdict")
+	for i := range f.Findings {
+		x := &f.Findings[i]
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%+.4f [%+.4f, %+.4f]\t%s\t%s\t%s\t%s\t%+.4f\t%s\n", x.Target, x.Role, x.Scheme, x.N,
+			x.Effect, x.EffectLo, x.EffectHi, number(x.Log10P), number(x.HolmLog10P), number(x.Log10E), decoyCell(x.Decoys), x.Power.Effect, x.Verdict)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nHolm over %d declared tests; threshold log10 p %.0f, fixed beforehand; effects are %s.\n",
+		len(plan.Tests), math.Log10(plan.Alpha), effectUnits(f))
+	return err
+}
+
+// effectUnits says what the effects of each scheme count.
+func effectUnits(f *ledger.Findings) string {
+	var parts []string
+	for _, x := range f.Findings {
+		part := x.EffectUnit + " (" + x.Scheme + ")"
+		if !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// writeFindings prints the verdict table and what each finding means.
+func writeFindings(w io.Writer, plan *ledger.Plan, f *ledger.Findings) error {
+	if err := writeVerdicts(w, plan, f); err != nil {
+		return err
+	}
+	var notes []string // each once, however many findings it limits
+	for i := range f.Findings {
+		s := family.Say(&f.Findings[i], math.Log10(plan.Alpha))
+		fmt.Fprintf(w, "\n%s\n  %s\n", printable(s.Headline), printable(s.Meaning))
+		for _, warning := range s.Warnings {
+			if !slices.Contains(notes, warning) {
+				notes = append(notes, warning)
+			}
+		}
+	}
+	if len(notes) > 0 {
+		fmt.Fprintln(w)
+	}
+	for _, note := range notes {
+		fmt.Fprintf(w, "note: %s\n", printable(note))
+	}
+	for _, d := range f.Deviations {
+		fmt.Fprintf(w, "\ndeviation from the plan: %s\n", printable(d))
+	}
+	return nil
+}
+
+func number(v *float64) string {
+	if v == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", *v)
+}
+
+func decoyCell(d *ledger.DecoyFinding) string {
+	if d == nil {
+		return "not checked"
+	}
+	state := "ok"
+	if !d.Pass {
+		state = "FAILED"
+	}
+	return fmt.Sprintf("%d %s, rank p %.3g", d.N, state, d.RankP)
+}

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stillmark/stillmark/probe/family"
+	"github.com/stillmark/stillmark/watermark"
+	"github.com/stillmark/stillmark/watermark/replies"
+)
+
+// detection is what the command prints for one text, or for all texts pooled.
+// Log10P and Log10E are null when the decoys contradict the null law.
+type detection struct {
+	ID      string            `json:"id"`
+	Scheme  string            `json:"scheme"`
+	Key     string            `json:"key"`
+	N       int64             `json:"n"`
+	Dropped watermark.Dropped `json:"dropped"`
+	Weights string            `json:"weights"`
+	Score   float64           `json:"score"`
+	Mean    float64           `json:"null_mean"`
+	Effect  struct {
+		Value float64 `json:"value"`
+		Lo    float64 `json:"lo"`
+		Hi    float64 `json:"hi"`
+		Unit  string  `json:"unit"`
+	} `json:"effect"`
+	Log10P   *float64 `json:"log10_p"`
+	Method   string   `json:"log10_p_method"`
+	Estimate *float64 `json:"log10_p_estimate"`
+	Plain    struct {
+		Score  float64  `json:"score"`
+		Log10P *float64 `json:"log10_p"`
+	} `json:"unweighted"`
+	Log10E  *float64 `json:"log10_e"`
+	Decoys  *decoys  `json:"decoys"` // null: validity not checked
+	Verdict string   `json:"verdict"`
+}
+
+type decoys struct {
+	N       int     `json:"n"`
+	RankP   float64 `json:"rank_p"`
+	SDRatio float64 `json:"sd_ratio"`
+	KSP     float64 `json:"ks_p"`
+	Pass    bool    `json:"pass"`
+}
+
+// The verdicts of detect.
+const (
+	verdictPresent  = "present"      // p at or below the threshold
+	verdictAbsent   = "not-found"    // above it; says nothing about a weaker mark
+	verdictWithheld = "withheld"     // the decoys contradict the null law
+	verdictNothing  = "insufficient" // nothing to score
+)
+
+type detectOptions struct {
+	keyPath   string
+	ids, pool bool
+	format    string
+	weights   string
+	decoys    int
+	threshold float64
+}
+
+func (a *app) detectCommand() *cobra.Command {
+	var o detectOptions
+	c := &cobra.Command{
+		Use:   "detect --key FILE TEXT…|-",
+		Short: "score texts or token ids under a key: one result per text, or one for all (--pool)",
+		Long: `Reads plain texts, or JSON lines with id, text and optionally prompt (with --ids:
+id, tokens and optionally prompt_tokens), and prints for each text, or with --pool
+for all of them as one stream, how strongly it depends on the key.
+
+The null hypothesis is that the text is independent of the key. A position counts
+once per distinct (window, token); windows that occur in the item's prompt are
+dropped first. log10 p is the exact tail, or with weights a Chernoff bound; decoy
+keys, drawn as the key was but never served, check that law on this very text.
+Where they contradict it, p and e are withheld and only the rank stands. The
+verdict is per text at --threshold: nothing is corrected for the number of texts.`,
+		Example: `  stillmark watermark detect --key key.json reply.txt
+  stillmark watermark detect --key key.json --pool --json replies.jsonl
+  cat replies.jsonl | stillmark watermark detect --key key.json --ids -`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.detect(c.Context(), o, args)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.keyPath, "key", "", "key file (required)")
+	f.BoolVar(&o.ids, "ids", false, "input is JSON lines of token ids")
+	f.BoolVar(&o.pool, "pool", false, "one result for all texts as one stream, each (window, token) counted once in the whole run")
+	f.StringVar(&o.format, "format", "", "text or jsonl (default: told apart by the first line)")
+	f.StringVar(&o.weights, "weights", "", "auto, none or min8: weight of a repeated pair (default auto when pooled, else none)")
+	f.IntVar(&o.decoys, "decoys", 999, "decoy keys, 0 for none")
+	f.Float64Var(&o.threshold, "threshold", -6, "log10 p at or below which the mark counts as present")
+	c.MarkFlagRequired("key")
+	return c
+}
+
+func (a *app) detect(ctx context.Context, o detectOptions, inputs []string) error {
+	k, err := loadKey(o.keyPath)
+	if err != nil {
+		return err
+	}
+	mark, err := k.Mark()
+	if err != nil {
+		return usageError(err)
+	}
+	if o.weights == "" {
+		o.weights = watermark.WeightsNone
+		if o.pool {
+			o.weights = watermark.WeightsAuto
+		}
+	}
+	if o.weights, err = watermark.ResolveWeights(o.weights, k.Scheme); err != nil {
+		return usageError(err)
+	}
+	if o.decoys < 0 {
+		return usageError(fmt.Errorf("--decoys %d is negative", o.decoys))
+	}
+	opt := replies.Options{IDs: o.ids, Format: o.format}
+	if !o.ids {
+		if opt.Tokenizer, err = tokenizerOf(k.Spec); err != nil {
+			return err
+		}
+	}
+	s := &scorer{app: a, key: k, mark: mark, o: o, meter: a.newMeter()}
+	pooled := s.newDetector()
+	for _, name := range inputs {
+		err := a.readInput(name, opt, func(it watermark.Item) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if o.pool {
+				pooled.Add(it)
+				return nil
+			}
+			d := s.newDetector()
+			d.Add(it)
+			return s.print(ctx, it.ID, d)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if o.pool {
+		return s.print(ctx, "pool", pooled)
+	}
+	return nil
+}
+
+// readInput opens a file or standard input.
+func (a *app) readInput(name string, opt replies.Options, yield func(watermark.Item) error) error {
+	if name == "-" {
+		return replies.Read(a.in, "standard input", opt, yield)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return usageError(fmt.Errorf("%s is a folder; name the files in it", name))
+	}
+	return replies.Read(f, name, opt, yield)
+}
+
+type scorer struct {
+	*app
+	key   *watermark.Key
+	mark  watermark.Scheme
+	o     detectOptions
+	meter *meter
+}
+
+func (s *scorer) newDetector() *watermark.Detector {
+	return watermark.NewDetector(s.mark, watermark.Options{Weights: s.o.weights})
+}
+
+// decoySeed is fixed, so that the same input gives the same output.
+var decoySeed = sha256.Sum256([]byte("stillmark watermark detect, decoy keys, version 1"))
+
+func (s *scorer) print(ctx context.Context, id string, d *watermark.Detector) error {
+	r := d.Result()
+	out := detection{ID: id, Scheme: r.Scheme, Key: s.key.ID, N: r.N, Dropped: r.Dropped, Weights: r.Weights, Score: r.Score, Mean: r.Tail.Mean}
+	out.Effect.Value, out.Effect.Lo, out.Effect.Hi, out.Effect.Unit = r.Effect.Value, r.Effect.Lo, r.Effect.Hi, family.EffectUnit(r.Law)
+	out.Log10P, out.Method, out.Log10E = &r.Tail.Log10P, r.Tail.Method, &r.Log10E
+	if r.Tail.Log10Estimate != r.Tail.Log10P {
+		out.Estimate = &r.Tail.Log10Estimate
+	}
+	out.Plain.Score, out.Plain.Log10P = r.Plain.Score, &r.Plain.Tail.Log10P
+	out.Verdict = verdictAbsent
+	if r.Tail.Log10P <= s.o.threshold {
+		out.Verdict = verdictPresent
+	}
+	if r.N == 0 {
+		out.Verdict = verdictNothing
+	} else if s.o.decoys > 0 {
+		judged, _, err := d.Decoys(ctx, decoySeed, s.o.decoys, func(done int) { s.meter.count("decoys", done, s.o.decoys) })
+		s.meter.clear()
+		if err != nil {
+			return err
+		}
+		out.Decoys = &decoys{judged.N, judged.RankP, judged.SDRatio, judged.KSP, judged.Pass}
+		if !judged.Pass {
+			out.Log10P, out.Estimate, out.Log10E, out.Plain.Log10P, out.Method = nil, nil, nil, nil, "withheld"
+			out.Verdict = verdictWithheld
+		}
+	}
+	if s.asJSON {
+		return s.printJSON(out)
+	}
+	return writeDetection(s.out, &out)
+}
+
+func writeDetection(w io.Writer, d *detection) error {
+	var dropped string
+	if d.Dropped != (watermark.Dropped{}) {
+		dropped = fmt.Sprintf(" (dropped: %d in the prompt, %d repeats, %d without a whole window, %d outside the vocabulary)",
+			d.Dropped.Prompt, d.Dropped.Repeat, d.Dropped.Short, d.Dropped.OutOfVocab)
+	}
+	_, err := fmt.Fprintf(w, "%s: %s under key %s (%s)\n  n %d%s\n", printable(d.ID), d.Verdict, d.Key, d.Scheme, d.N, dropped)
+	if err != nil || d.N == 0 {
+		return err
+	}
+	fmt.Fprintf(w, "  score %.4g, expected %.4g if independent of the key; effect %+.4f [%+.4f, %+.4f] %s\n",
+		d.Score, d.Mean, d.Effect.Value, d.Effect.Lo, d.Effect.Hi, d.Effect.Unit)
+	if d.Log10P != nil {
+		fmt.Fprintf(w, "  log10 p %.2f (%s)", *d.Log10P, d.Method)
+		if d.Estimate != nil {
+			fmt.Fprintf(w, ", estimate %.2f", *d.Estimate)
+		}
+		if d.Weights != watermark.WeightsNone {
+			fmt.Fprintf(w, "; unweighted %.2f", *d.Plain.Log10P)
+		}
+		fmt.Fprintf(w, "; log10 e %.2f\n", *d.Log10E)
+	}
+	switch {
+	case d.Decoys == nil:
+		_, err = fmt.Fprintln(w, "  decoys: none, validity not checked")
+	case d.Decoys.Pass:
+		_, err = fmt.Fprintf(w, "  decoys: %d, rank p %.4g, sd ratio %.3f: the null law holds on this text\n", d.Decoys.N, d.Decoys.RankP, d.Decoys.SDRatio)
+	default:
+		_, err = fmt.Fprintf(w, "  decoys: %d, rank p %.4g, sd ratio %.3f: they contradict the null law, so p and e are withheld and only the rank stands\n", d.Decoys.N, d.Decoys.RankP, d.Decoys.SDRatio)
+	}
+	return err
+}

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stillmark/stillmark/corpora/tokens"
+	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/watermark"
+)
+
+func (a *app) keyCommand() *cobra.Command {
+	return holder("key", "watermark keys: draw, show, derive per cohort, commit before serving",
+		"  stillmark key new -o key.json --scheme gumbel --tokenizer cl100k --model nova\n  stillmark key commit key.json --tsa https://tsa.example/tsr",
+		a.keyNewCommand(), a.keyShowCommand(), a.keyDeriveCommand(), a.keyCommitCommand())
+}
+
+func (a *app) keyNewCommand() *cobra.Command {
+	var (
+		output, servingFrom string
+		spec                watermark.Spec
+		marks               bool
+	)
+	c := &cobra.Command{
+		Use:   "new -o FILE",
+		Short: "draw a key and write it with its whole specification (0600)",
+		Long: `Draws 32 random bytes and writes them with everything that embedding and detection
+must agree on: scheme, pseudo-random function, parameters, tokenizer with its
+hash, vocabulary width, model, epoch and label. An existing file is never
+overwritten.
+
+Schemes: gumbel (strongest per token, leaves the distribution unchanged over the
+key), kgw (a bias on a keyed green list, works at temperature 0), tournament
+(SynthID's tournament with independent layers).`,
+		Example: "  stillmark key new -o key.json --scheme kgw --tokenizer o200k --model nova --epoch 2026-11 --label cohort-a",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if !slices.Contains(watermark.Schemes(), spec.Scheme) {
+				return usageError(fmt.Errorf("scheme %q is not known%s", spec.Scheme, didYouMean(spec.Scheme, watermark.Schemes())))
+			}
+			enc, err := tokens.Get(spec.Tokenizer)
+			if err != nil {
+				return usageError(err)
+			}
+			spec.Tokenizer, spec.TokenizerSHA256 = enc.Name(), enc.SHA256()
+			if spec.Vocab == 0 {
+				spec.Vocab = enc.VocabSize()
+			}
+			if marks {
+				spec.Params.Repeats = watermark.MarkRepeats
+			}
+			if servingFrom != "" {
+				if spec.ServingFrom, err = time.Parse(time.RFC3339, servingFrom); err != nil {
+					return usageError(fmt.Errorf("--serving-from %q is no time such as 2026-12-01T00:00:00Z", servingFrom))
+				}
+			}
+			k, err := watermark.NewKey(spec, rand.Reader)
+			if err != nil {
+				return usageError(err)
+			}
+			if err := k.Save(output); err != nil {
+				return fmt.Errorf("the key was not written: %w", err)
+			}
+			return a.showKey(k, output)
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&output, "output", "o", "key.json", "file to write")
+	f.StringVar(&spec.Scheme, "scheme", watermark.Gumbel, "scheme: "+strings.Join(watermark.Schemes(), ", "))
+	f.StringVar(&spec.PRF, "prf", watermark.AESCTR, "pseudo-random function: "+strings.Join(watermark.PRFs(), ", "))
+	f.StringVar(&spec.Tokenizer, "tokenizer", "cl100k", "tokenizer of the marked model: cl100k or o200k")
+	f.IntVar(&spec.Vocab, "vocab", 0, "width of the model's logits (default: the tokenizer's)")
+	f.StringVar(&spec.Model, "model", "", "name of the marked model")
+	f.StringVar(&spec.Channel, "channel", "text", "what is marked")
+	f.StringVar(&spec.Epoch, "epoch", "1", "period of the key")
+	f.StringVar(&spec.Label, "label", "", "account or cohort")
+	f.StringVar(&servingFrom, "serving-from", "", "promise, committed to, that nothing is served under the key before this time (RFC 3339)")
+	f.IntVar(&spec.Params.Window, "window", 2, "tokens in a context window")
+	f.Float64Var(&spec.Params.Gamma, "gamma", 0, "kgw: share of green words (default 0.25)")
+	f.Float64Var(&spec.Params.Delta, "delta", 0, "kgw: what green logits gain, in nats (default 2)")
+	f.BoolVar(&marks, "mark-repeats", false, "mark positions whose window occurred before in the reply, too")
+	return c
+}
+
+// loadKey reads a key file; its errors are the user's to mend.
+func loadKey(path string) (*watermark.Key, error) {
+	k, err := watermark.LoadKey(path)
+	if err != nil {
+		return nil, usageError(err)
+	}
+	return k, nil
+}
+
+// tokenizerOf is the tokenizer that a key names, refused when its ranks differ.
+func tokenizerOf(spec watermark.Spec) (*tokens.Encoding, error) {
+	enc, err := tokens.Get(spec.Tokenizer)
+	if err != nil {
+		return nil, usageError(fmt.Errorf("the key's tokenizer %q is not built in: %w", spec.Tokenizer, err))
+	}
+	if spec.TokenizerSHA256 != "" && spec.TokenizerSHA256 != enc.SHA256() {
+		return nil, usageError(fmt.Errorf("the key was made for another %s: its ranks have SHA-256 %s, ours %s", spec.Tokenizer, spec.TokenizerSHA256, enc.SHA256()))
+	}
+	return enc, nil
+}
+
+func (a *app) keyShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "show FILE",
+		Short:   "print a key's specification and id, never its secret",
+		Example: "  stillmark key show key.json --json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			k, err := loadKey(args[0])
+			if err != nil {
+				return err
+			}
+			return a.showKey(k, args[0])
+		},
+	}
+}
+
+func (a *app) showKey(k *watermark.Key, path string) error {
+	if a.asJSON {
+		return a.printJSON(struct {
+			ID   string         `json:"id"`
+			Kind watermark.Kind `json:"kind"`
+			File string         `json:"file"`
+			Spec watermark.Spec `json:"spec"`
+		}{k.ID, k.Kind, path, k.Spec})
+	}
+	fmt.Fprintf(a.out, "key        %s (%s, in %s)\nscheme     %s on %s, window %d", k.ID, k.Kind, path, k.Scheme, k.PRF, k.Params.Window)
+	if k.Scheme == watermark.KGW {
+		fmt.Fprintf(a.out, ", gamma %v, delta %v", k.Params.Gamma, k.Params.Delta)
+	}
+	fmt.Fprintf(a.out, "\ntokenizer  %s, vocabulary %d\nmodel      %s\nepoch      %s\nlabel      %s\n", k.Tokenizer, k.Vocab, orNone(k.Model), k.Epoch, orNone(k.Label))
+	if !k.ServingFrom.IsZero() {
+		fmt.Fprintf(a.out, "serving    not before %s\n", k.ServingFrom.Format(time.RFC3339))
+	}
+	return nil
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "(none)"
+	}
+	return printable(s)
+}
+
+func (a *app) keyDeriveCommand() *cobra.Command {
+	var output, label, epoch string
+	c := &cobra.Command{
+		Use:   "derive FILE --label LABEL -o FILE",
+		Short: "write the key of one cohort or epoch: it holds the derived subkey only",
+		Long: `Writes a key file that can mark and detect under one label and epoch and gives away
+neither the master key nor any other label's subkey.`,
+		Example: "  stillmark key derive key.json --label account-17 -o account-17.json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			k, err := loadKey(args[0])
+			if err != nil {
+				return err
+			}
+			if epoch == "" {
+				epoch = k.Epoch
+			}
+			derived, err := k.Derive(label, epoch)
+			if err != nil {
+				return usageError(err)
+			}
+			if err := derived.Save(output); err != nil {
+				return fmt.Errorf("the key was not written: %w", err)
+			}
+			return a.showKey(derived, output)
+		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "", "file to write (required)")
+	c.Flags().StringVar(&label, "label", "", "account or cohort (required)")
+	c.Flags().StringVar(&epoch, "epoch", "", "period (default: that of the key)")
+	c.MarkFlagRequired("output")
+	c.MarkFlagRequired("label")
+	return c
+}
+
+func (a *app) keyCommitCommand() *cobra.Command {
+	var output, tsa string
+	var labels []string
+	c := &cobra.Command{
+		Use:   "commit FILE [--label LABEL…]",
+		Short: "commit to a key before serving: a salted hash that can be published",
+		Long: `Writes a commitment: the Merkle root over one salted leaf per subkey. It gives
+nothing away and binds the key with its whole specification.
+
+With --tsa an RFC 3161 authority timestamps the file, and the token is written
+beside it (FILE.tsr). A key counts as exact evidence only if that time is earlier
+than the first token served under the key and than the first reply collected from
+a rival: commit first, serve afterwards.`,
+		Example: "  stillmark key commit key.json -o key.commitment.json --tsa https://tsa.example/tsr",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			k, err := loadKey(args[0])
+			if err != nil {
+				return err
+			}
+			commitment, err := k.Commit(labels...)
+			if err != nil {
+				return usageError(err)
+			}
+			data, err := json.MarshalIndent(commitment, "", "  ")
+			if err != nil {
+				return err
+			}
+			data = append(data, '\n')
+			if output == "" {
+				output = strings.TrimSuffix(args[0], ".json") + ".commitment.json"
+			}
+			var token []byte
+			if tsa != "" {
+				if token, err = requestStamp(c.Context(), tsa, sha256.Sum256(data)); err != nil {
+					return err
+				}
+			}
+			if err := ledger.WriteNewFile(output, data, 0o644); err != nil {
+				return fmt.Errorf("the commitment was not written: %w", err)
+			}
+			record := struct {
+				Root   string `json:"root"`
+				File   string `json:"file"`
+				Stamp  string `json:"stamp,omitempty"`
+				Leaves int    `json:"leaves"`
+			}{Root: commitment.Root, File: output, Leaves: len(commitment.Leaves)}
+			if token != nil {
+				record.Stamp = output + ".tsr"
+				if err := ledger.WriteNewFile(record.Stamp, token, 0o644); err != nil {
+					return fmt.Errorf("the timestamp was not written: %w", err)
+				}
+			}
+			if a.asJSON {
+				return a.printJSON(record)
+			}
+			fmt.Fprintf(a.out, "root       %s\ncommitment %s, %d leaves\n", record.Root, record.File, record.Leaves)
+			if record.Stamp == "" {
+				fmt.Fprintln(a.out, "timestamp  none: without one the key stays exploratory (give --tsa)")
+			} else {
+				fmt.Fprintf(a.out, "timestamp  %s\n", record.Stamp)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "", "file to write (default FILE.commitment.json)")
+	c.Flags().StringVar(&tsa, "tsa", "", "URL of an RFC 3161 timestamping authority")
+	c.Flags().StringArrayVar(&labels, "label", nil, "labels to commit to besides the key's own (repeatable)")
+	return c
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets the test binary play the program in scripts.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"stillmark": main})
+}
+
+var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	// listening ADDRESS waits until something accepts connections there.
+	"listening": func(ts *testscript.TestScript, _ bool, args []string) {
+		for range 300 {
+			c, err := net.Dial("tcp", args[0])
+			if err == nil {
+				c.Close()
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		ts.Fatalf("nothing listens at %s after 30 s", args[0])
+	},
+	// mode FILE OCTAL sets permissions.
+	"mode": func(ts *testscript.TestScript, _ bool, args []string) {
+		var mode uint32
+		fmt.Sscanf(args[1], "%o", &mode)
+		ts.Check(os.Chmod(ts.MkAbs(args[0]), os.FileMode(mode)))
+	},
+	// fill FILE SIZE BYTE writes a file of one repeated byte.
+	"fill": func(ts *testscript.TestScript, _ bool, args []string) {
+		var size int
+		fmt.Sscanf(args[1], "%d", &size)
+		ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Repeat(args[2], size)), 0o600))
+	},
+}
+
+// TestScripts runs the golden command lines of testdata/script.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", Cmds: scriptCommands, RequireExplicitExec: true})
+}
+
+var (
+	shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
+	docCommand = regexp.MustCompile(`(?m)^//\t\$ (stillmark .*)$`)
+)
+
+// TestDocumentedCommands runs every `$ stillmark …` line of the READMEs and of
+// the package comments, each document from top to bottom in a folder of its own.
+// A line that ends in & runs beside the rest.
+func TestDocumentedCommands(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the whole tour of the README")
+	}
+	t.Parallel()
+	documents := map[string][]string{}
+	err := filepath.WalkDir("../..", func(path string, entry os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && len(entry.Name()) > 2 && strings.HasPrefix(entry.Name(), ".") {
+			return filepath.SkipDir
+		}
+		isReadme := filepath.Base(path) == "README.md"
+		if !isReadme && !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		var commands []string
+		if isReadme {
+			for _, block := range shellBlock.FindAllStringSubmatch(string(data), -1) {
+				for line := range strings.Lines(block[1]) {
+					if command, ok := strings.CutPrefix(line, "$ "); ok {
+						commands = append(commands, strings.TrimSpace(command))
+					}
+				}
+			}
+		} else if !strings.HasSuffix(path, "_test.go") {
+			for _, match := range docCommand.FindAllStringSubmatch(string(data), -1) {
+				commands = append(commands, match[1])
+			}
+		}
+		if len(commands) > 0 {
+			documents[path] = commands
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(documents["../../README.md"]) < 12 {
+		t.Fatalf("the README shows %d commands; the audit of an endpoint alone takes twelve", len(documents["../../README.md"]))
+	}
+	dir := t.TempDir()
+	for path, commands := range documents {
+		var script strings.Builder
+		for _, command := range commands {
+			if !strings.HasPrefix(command, "stillmark ") {
+				t.Fatalf("%s shows %q, which this test cannot run", path, command)
+			}
+			background, isBackground := strings.CutSuffix(command, "&")
+			if isBackground {
+				fmt.Fprintf(&script, "exec %s &\nlistening 127.0.0.1:8461\n", strings.TrimSpace(background))
+				continue
+			}
+			fmt.Fprintf(&script, "exec %s\n", strings.ReplaceAll(command, "\"", "'"))
+		}
+		name := strings.Trim(strings.NewReplacer("/", "-", "..", "", ".", "-").Replace(path), "-")
+		if err := os.WriteFile(filepath.Join(dir, name+".txtar"), []byte(script.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testscript.Run(t, testscript.Params{Dir: dir, Cmds: scriptCommands, RequireExplicitExec: true})
+}

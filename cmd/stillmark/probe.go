@@ -1,0 +1,387 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stillmark/stillmark/cmd/stillmark/internal/config"
+	"github.com/stillmark/stillmark/probe"
+	"github.com/stillmark/stillmark/probe/endpoint"
+	"github.com/stillmark/stillmark/probe/family"
+	"github.com/stillmark/stillmark/probe/ledger"
+)
+
+func (a *app) probeCommand() *cobra.Command {
+	return holder("probe", "plan an audit, carry it out, see how far it is",
+		"  stillmark probe plan --target acme-nova-1 --suite longform-en --key key.json --signer signer.pem -o case\n  stillmark probe run case",
+		a.probePlanCommand(), a.probeRunCommand(), a.probeStatusCommand())
+}
+
+type planOptions struct {
+	targets, controls, keys, commitments, served []string
+	suite, signer, output, tsa                   string
+	n                                            int
+	seed                                         uint64
+	temperature, topP                            float64
+	requestSeed                                  int64
+	servingFrom                                  string
+	dryRun, skipTest                             bool
+	in                                           probe.PlanInput
+}
+
+func (a *app) probePlanCommand() *cobra.Command {
+	var o planOptions
+	c := &cobra.Command{
+		Use:   "plan --target NAME --suite NAME --key FILE --signer FILE -o CASE",
+		Short: "decide everything before the first request, print cost and power, seal the plan",
+		Long: `Makes the plan of an audit: targets and controls (with their capability matrix, for
+which each is asked a dozen questions), prompts, keys with their commitments, tests
+with their null hypotheses, level, decoys, caps. It prints requests, tokens, money
+and power, and writes the sealed plan into a new case folder. With --dry-run it
+only prints.
+
+The power assumes that replies fill three quarters of --max-tokens and that half of
+their positions are distinct scored pairs; --tokens-per-reply and --distinct change
+that. Commitments are given in the order of the keys; FILE.tsr beside a commitment
+is taken as its timestamp.`,
+		Example: `  stillmark probe plan --target acme-nova-1 --control older-model --suite longform-en -n 200 --max-tokens 400 \
+    --key key.json --commitment key.commitment.json --signer signer.pem -o case`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.plan(c, &o) },
+	}
+	f := c.Flags()
+	f.StringArrayVar(&o.targets, "target", nil, "configured target to audit (repeatable)")
+	f.StringArrayVar(&o.controls, "control", nil, "configured target to stand beside it under the same keys (repeatable)")
+	f.StringArrayVar(&o.keys, "key", nil, "key file (repeatable)")
+	f.StringArrayVar(&o.commitments, "commitment", nil, "commitment file of the key at the same position (repeatable)")
+	f.StringArrayVar(&o.served, "served", nil, "file of served windows of the key at the same position: adds a secondary test")
+	f.StringVar(&o.servingFrom, "serving-from", "", "when the first token was served under the keys (RFC 3339; default: what the key promises)")
+	f.StringVar(&o.suite, "suite", "longform-en", "suite: a name of `stillmark corpora list`, or a YAML or JSONL file")
+	f.IntVarP(&o.n, "number", "n", 0, "prompts to draw, 0 for all")
+	f.Uint64Var(&o.seed, "seed", 1, "seed of the draw of prompts")
+	f.IntVar(&o.in.Samples, "samples", 1, "replies per prompt and target")
+	f.IntVar(&o.in.Params.MaxTokens, "max-tokens", 400, "token limit of a reply")
+	f.Float64Var(&o.temperature, "temperature", math.NaN(), "sent only if given")
+	f.Float64Var(&o.topP, "top-p", math.NaN(), "sent only if given")
+	f.Int64Var(&o.requestSeed, "request-seed", -1, "seed that is sent, plus the sample's number; sent only if given")
+	f.BoolVar(&o.in.Params.Stream, "stream", true, "ask for streams")
+	f.StringVar(&o.in.Mode, "mode", ledger.ModeFixedN, "what the tests report: fixed-n (a p-value) or e-process (an e-value, may stop early)")
+	f.BoolVar(&o.in.StopOnEvidence, "stop-on-evidence", false, "stop collecting once every e-process reaches its threshold")
+	f.Float64Var(&o.in.Alpha, "alpha", probe.DefaultAlpha, "family-wise level")
+	f.IntVar(&o.in.Decoys, "decoys", probe.DefaultDecoys, "decoy keys per test")
+	f.Float64Var(&o.in.TokensPerReply, "tokens-per-reply", 0, "assumed length of a reply (default 3/4 of --max-tokens)")
+	f.Float64Var(&o.in.Distinct, "distinct", probe.DefaultDistinct, "assumed share of positions that are distinct scored pairs")
+	f.Int64Var(&o.in.Caps.MaxRequests, "max-requests", 0, "stop before more requests than this")
+	f.Int64Var(&o.in.Caps.MaxTokens, "max-total-tokens", 0, "stop before more tokens than this, by the targets' own count")
+	f.Float64Var(&o.in.Caps.MaxCost, "max-cost", 0, "stop before spending more than this; needs prices")
+	f.DurationVar(&o.in.Caps.MaxTime, "max-time", 0, "stop after this time")
+	f.StringVar(&o.signer, "signer", "", "private signing key (required unless --dry-run)")
+	f.StringVar(&o.tsa, "tsa", "", "URL of an RFC 3161 authority that timestamps the plan")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan's cost and power, write nothing")
+	f.BoolVar(&o.skipTest, "skip-target-test", false, "seal no capability matrix, send nothing now")
+	f.StringVarP(&o.output, "output", "o", "", "case folder to create (required unless --dry-run)")
+	return c
+}
+
+func (a *app) plan(c *cobra.Command, o *planOptions) error {
+	ctx := c.Context()
+	switch {
+	case len(o.targets) == 0:
+		return usageError(errors.New("name at least one --target"))
+	case len(o.keys) == 0:
+		return usageError(errors.New("name at least one --key"))
+	case len(o.commitments) > len(o.keys) || len(o.served) > len(o.keys):
+		return usageError(errors.New("more --commitment or --served files than keys: they belong to the key at the same position"))
+	case !o.dryRun && (o.signer == "" || o.output == ""):
+		return usageError(errors.New("name the --signer and the case folder (-o), or give --dry-run"))
+	}
+	var signer *ledger.Signer
+	if !o.dryRun {
+		var err error
+		if signer, err = ledger.LoadSigner(o.signer); err != nil {
+			return usageError(err)
+		}
+		if _, err := os.Lstat(o.output); err == nil {
+			return usageError(fmt.Errorf("%s exists already; a case folder is never overwritten", o.output))
+		}
+	}
+	f, err := config.Load(a.config)
+	if err != nil {
+		return err
+	}
+	o.in.Authority, o.in.Purpose = f.Authority, f.Purpose
+	for i, name := range slices.Concat(o.targets, o.controls) {
+		t, err := resolve(f, name)
+		if err != nil {
+			return err
+		}
+		t.Role = ledger.Rival
+		if i >= len(o.targets) {
+			t.Role = ledger.Control
+		}
+		o.in.Targets = append(o.in.Targets, t)
+	}
+	if err := o.params(c); err != nil {
+		return err
+	}
+	if err := o.readKeys(); err != nil {
+		return err
+	}
+	suite, err := loadSuite(o.suite)
+	if err != nil {
+		return err
+	}
+	drawn, err := probe.ExpandSuite(suite, o.seed, o.n)
+	if err != nil {
+		return usageError(err)
+	}
+	o.in.Suites = []probe.PlanSuite{drawn}
+	if !o.skipTest && !o.dryRun {
+		if err := a.testTargets(ctx, o.in.Targets); err != nil {
+			return err
+		}
+	}
+	o.in.Program, o.in.Now, o.in.Rand = build(), time.Now(), rand.Reader
+	draft, err := probe.NewPlan(o.in)
+	if err != nil {
+		return err
+	}
+	if !o.dryRun {
+		var stamp func([32]byte) ([]byte, error)
+		if o.tsa != "" {
+			stamp = func(digest [32]byte) ([]byte, error) { return requestStamp(ctx, o.tsa, digest) }
+		}
+		if _, err := probe.SealPlan(o.output, draft, signer, stamp); err != nil {
+			return err
+		}
+	}
+	if a.asJSON {
+		return a.printJSON(struct {
+			Case     string            `json:"case,omitempty"`
+			CaseID   string            `json:"case_id"`
+			Estimate probe.Estimate    `json:"estimate"`
+			Power    []ledger.PowerRow `json:"power"`
+			Warnings []string          `json:"warnings"`
+		}{o.output, draft.Plan.CaseID, draft.Estimate, draft.Plan.Power, draft.Warnings})
+	}
+	if err := writeDraft(a.out, draft); err != nil {
+		return err
+	}
+	if o.dryRun {
+		fmt.Fprintln(a.out, "nothing was written (--dry-run)")
+		return nil
+	}
+	fmt.Fprintf(a.out, "sealed    %s; next: stillmark probe run %s\n", draft.Plan.CaseID, o.output)
+	return nil
+}
+
+// params takes over the sampling parameters that were given; others are not sent.
+func (o *planOptions) params(c *cobra.Command) error {
+	if c.Flags().Changed("temperature") {
+		o.in.Params.Temperature = &o.temperature
+	}
+	if c.Flags().Changed("top-p") {
+		o.in.Params.TopP = &o.topP
+	}
+	if c.Flags().Changed("request-seed") {
+		o.in.Params.Seed = &o.requestSeed
+	}
+	if o.in.Params.MaxTokens < 1 {
+		return usageError(fmt.Errorf("--max-tokens %d is not at least 1", o.in.Params.MaxTokens))
+	}
+	return nil
+}
+
+func (o *planOptions) readKeys() error {
+	for i, path := range o.keys {
+		k, err := loadKey(path)
+		if err != nil {
+			return err
+		}
+		pk := probe.PlanKey{Key: k, ServingFrom: k.ServingFrom}
+		if o.servingFrom != "" {
+			if pk.ServingFrom, err = time.Parse(time.RFC3339, o.servingFrom); err != nil {
+				return usageError(fmt.Errorf("--serving-from %q is no time such as 2026-12-01T00:00:00Z", o.servingFrom))
+			}
+		}
+		if i < len(o.commitments) {
+			if pk.Commitment, err = os.ReadFile(o.commitments[i]); err != nil {
+				return err
+			}
+			if pk.Stamp, err = os.ReadFile(o.commitments[i] + ".tsr"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		if i < len(o.served) && o.served[i] != "" {
+			if pk.Served, err = os.ReadFile(o.served[i]); err != nil {
+				return err
+			}
+		}
+		o.in.Keys = append(o.in.Keys, pk)
+	}
+	return nil
+}
+
+// testTargets seals each target's capability matrix into it.
+func (a *app) testTargets(ctx context.Context, targets []ledger.Target) error {
+	m := a.newMeter()
+	defer m.clear()
+	for i := range targets {
+		m.count("testing targets: "+targets[i].Name, i, len(targets))
+		caps, err := endpoint.Test(ctx, targets[i], endpoint.Options{})
+		if err != nil {
+			return err
+		}
+		targets[i].Capabilities = &caps
+	}
+	return nil
+}
+
+func writeDraft(w io.Writer, d *probe.Draft) error {
+	e := d.Estimate
+	fmt.Fprintf(w, "plan      %d targets × %d prompts × %d samples = %d requests\ntokens    %d sent, at most %d received\n",
+		len(d.Plan.Targets), len(d.Plan.Prompts), d.Plan.Samples, e.Requests, e.PromptTokens, e.CompletionTokens)
+	if e.Priced {
+		fmt.Fprintf(w, "cost      at most %.2f %s, retries apart\n", e.Cost, e.Currency)
+	} else {
+		fmt.Fprintln(w, "cost      unknown: not every target has a price")
+	}
+	fmt.Fprintf(w, "level     %.3g over %d declared tests (Holm), %d decoys each\n\n", d.Plan.Alpha, len(d.Plan.Tests), d.Plan.Decoys.N)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "test\tmode\tunits expected\tsmallest effect found with power 0.9")
+	for i, row := range d.Plan.Power {
+		fmt.Fprintf(t, "%s\t%s\t%d\t%.4f %s\n", row.Test, d.Plan.Tests[i].Mode, row.Units, row.Effect, row.EffectUnit)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	for _, s := range e.Assumptions {
+		fmt.Fprintf(w, "assumed   %s\n", s)
+	}
+	for _, s := range d.Warnings {
+		fmt.Fprintf(w, "warning   %s\n", s)
+	}
+	return nil
+}
+
+func (a *app) probeRunCommand() *cobra.Command {
+	var options probe.RunOptions
+	var keyPaths []string
+	var concurrency string
+	c := &cobra.Command{
+		Use:   "run CASE",
+		Short: "send what the plan says and write down every attempt; again to continue",
+		Long: `Carries out the sealed plan. Every attempt is written down before it is sent and
+after it is answered, so nothing is lost: after an interruption, a crash or an
+error, the same command continues. Transport errors are retried, content never is.
+The first Ctrl-C lets replies under way end (30 s at most), the second stops.`,
+		Example: "  stillmark probe run case",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if concurrency != "auto" {
+				if _, err := fmt.Sscanf(concurrency, "%d", &options.Concurrency); err != nil || options.Concurrency < 1 {
+					return usageError(fmt.Errorf("-j %q is neither auto nor a number from 1 up", concurrency))
+				}
+			}
+			var err error
+			if options.Keys, err = loadKeys(keyPaths); err != nil {
+				return err
+			}
+			m := a.newMeter()
+			options.Progress = func(s probe.Status) { m.set(s.Line()) }
+			options.Abort, options.Program = a.abort, build()
+			summary, err := probe.Run(c.Context(), args[0], options)
+			m.clear()
+			if err != nil {
+				return err
+			}
+			return a.showRun(&summary)
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&concurrency, "jobs", "j", "auto", "attempts under way at each target, or auto")
+	f.StringVar(&options.OnDrift, "on-drift", probe.DriftStop, "when a target turns out to be another model: stop or split")
+	f.BoolVar(&options.AcceptChanges, "accept-changes", false, "go on although the options differ from the last run's; the change is listed as a deviation")
+	f.StringArrayVar(&keyPaths, "key", nil, "key file, where the plan may stop on evidence (repeatable)")
+	return c
+}
+
+func (a *app) showRun(s *probe.Summary) error {
+	if a.asJSON {
+		return a.printJSON(s)
+	}
+	if s.AlreadyDone {
+		fmt.Fprintf(a.out, "%s: done already, nothing was sent\n", s.CaseID)
+	}
+	fmt.Fprintf(a.out, "collected %d of %d replies in %d attempts:%s\n", s.Settled, s.Planned, s.Sent, classes(s.Classes))
+	if len(s.Failed) > 0 {
+		fmt.Fprintf(a.out, "survived  %s\n", strings.TrimSpace(classes(s.Failed)))
+	}
+	if s.Stopped != "" {
+		fmt.Fprintf(a.out, "stopped   %s\n", printable(s.Stopped))
+	}
+	return nil
+}
+
+// classes lists counts by outcome in the order of their names.
+func classes(counts map[ledger.Outcome]int64) string {
+	var names []string
+	for outcome := range counts {
+		names = append(names, string(outcome))
+	}
+	slices.Sort(names)
+	var b strings.Builder
+	for _, name := range names {
+		fmt.Fprintf(&b, " %d %s", counts[ledger.Outcome(name)], name)
+	}
+	return b.String()
+}
+
+func (a *app) probeStatusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "status CASE",
+		Short:   "print how far collection is, and why items are missing",
+		Example: "  stillmark probe status case",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := ledger.Open(args[0])
+			if err != nil {
+				return usageError(err)
+			}
+			// Without keys an analysis only counts.
+			findings, err := family.Analyze(cmd.Context(), c, nil, family.Options{})
+			if err != nil {
+				return err
+			}
+			rows := findings.Accounting
+			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "target\tplanned\tsent\tmissing\tsettled\tfailed attempts")
+			for _, r := range rows {
+				if a.asJSON {
+					if err := a.printJSON(r); err != nil {
+						return err
+					}
+					continue
+				}
+				fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%s\n", r.Target, r.Planned, r.Sent, r.Missing, classes(r.Classes), classes(r.Failed))
+			}
+			if a.asJSON {
+				return nil
+			}
+			return w.Flush()
+		},
+	}
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/reports"
+	"github.com/stillmark/stillmark/watermark"
+)
+
+func (a *app) reportCommand() *cobra.Command {
+	return holder("report", "the evidence report: build, seal, open",
+		"  stillmark report build case --key key.json\n  stillmark report seal case --signer signer.pem --disclose key.json -o case.zip",
+		a.reportBuildCommand(), a.reportSealCommand(), a.reportOpenCommand())
+}
+
+// loadKeys reads several key files.
+func loadKeys(paths []string) ([]*watermark.Key, error) {
+	var keys []*watermark.Key
+	for _, path := range paths {
+		k, err := loadKey(path)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+func (a *app) reportBuildCommand() *cobra.Command {
+	var keyPaths []string
+	var analysis string
+	c := &cobra.Command{
+		Use:   "build CASE",
+		Short: "write report.json, report.html and a CSV of the findings from an analysis",
+		Long: `Writes the report of the newest analysis (or --analysis ID) under reports/<id> in the
+case. The key files are needed to colour the scored tokens of the exhibits.
+Building twice gives the same bytes.`,
+		Example: "  stillmark report build case --key key.json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			keys, err := loadKeys(keyPaths)
+			if err != nil {
+				return err
+			}
+			built, err := reports.Build(c.Context(), args[0], reports.BuildOptions{Analysis: analysis, Keys: keys, Program: build()})
+			if err != nil {
+				return err
+			}
+			if a.asJSON {
+				return a.printJSON(map[string]string{"id": built.ID, "json": built.JSON, "html": built.HTML, "csv": built.CSV})
+			}
+			fmt.Fprintf(a.out, "report  %s\nhtml    %s\njson    %s\ncsv     %s\n", built.ID, built.HTML, built.JSON, built.CSV)
+			return nil
+		},
+	}
+	c.Flags().StringArrayVar(&keyPaths, "key", nil, "key file (repeatable)")
+	c.Flags().StringVar(&analysis, "analysis", "", "analysis to report (default the newest)")
+	return c
+}
+
+func (a *app) reportSealCommand() *cobra.Command {
+	var signerPath, output, tsa string
+	var disclose []string
+	c := &cobra.Command{
+		Use:   "seal CASE --signer FILE",
+		Short: "close the case: manifest, signed statement, optional timestamp, one zip",
+		Long: `Appends the ledger's seal event, lists every file in the manifest, signs an in-toto
+statement over all of them (DSSE, Ed25519) and packs the case into one zip.
+
+With --disclose the subkey of a key goes into the case, so that the other side can
+recompute every number: it gives away that one subkey and neither the master key
+nor any other label. Without it the numbers that need the key stay unverified, and
+a verifier cannot reach TRUSTED.`,
+		Example: "  stillmark report seal case --signer signer.pem --disclose key.json -o case.zip",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			signer, err := ledger.LoadSigner(signerPath)
+			if err != nil {
+				return usageError(err)
+			}
+			keys, err := loadKeys(disclose)
+			if err != nil {
+				return err
+			}
+			options := reports.SealOptions{Disclose: keys, Out: output}
+			if tsa != "" {
+				options.Stamp = func(ctx context.Context, digest [32]byte) ([]byte, error) {
+					return requestStamp(ctx, tsa, digest)
+				}
+			}
+			sealed, err := reports.Seal(c.Context(), args[0], signer, options)
+			if err != nil {
+				return err
+			}
+			if a.asJSON {
+				return a.printJSON(sealed)
+			}
+			fmt.Fprintf(a.out, "sealed    %s, %d files, signed by %s\nenvelope  %s\n          sha256 %s\n", sealed.Report, sealed.Files, printable(signer.Name()), sealed.Envelope, sealed.EnvelopeSHA256)
+			if sealed.Zip != "" {
+				fmt.Fprintf(a.out, "package   %s\n          sha256 %s\n", sealed.Zip, sealed.ZipSHA256)
+			}
+			if !sealed.Stamped {
+				fmt.Fprintln(a.out, "timestamp none: the time of the seal is the signer's own claim (give --tsa)")
+			}
+			if len(sealed.Withheld) > 0 {
+				fmt.Fprintf(a.out, "withheld  keys %v: their numbers cannot be verified (give --disclose)\n", sealed.Withheld)
+			}
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&signerPath, "signer", "", "private signing key (required)")
+	f.StringVarP(&output, "output", "o", "", "zip to write")
+	f.StringVar(&tsa, "tsa", "", "URL of an RFC 3161 timestamping authority")
+	f.StringArrayVar(&disclose, "disclose", nil, "key file whose subkey goes into the case (repeatable)")
+	c.MarkFlagRequired("signer")
+	return c
+}
+
+func (a *app) reportOpenCommand() *cobra.Command {
+	var onlyPrint bool
+	c := &cobra.Command{
+		Use:     "open CASE",
+		Short:   "open the newest HTML report in the browser, or print its path",
+		Example: "  stillmark report open case --print",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			path, err := reports.Newest(args[0])
+			if err != nil {
+				return usageError(err)
+			}
+			path = filepath.Join(path, "report.html")
+			fmt.Fprintln(a.out, path)
+			if onlyPrint {
+				return nil
+			}
+			opener := map[string][]string{"darwin": {"open"}, "windows": {"rundll32", "url.dll,FileProtocolHandler"}}[runtime.GOOS]
+			if opener == nil {
+				opener = []string{"xdg-open"}
+			}
+			if err := exec.Command(opener[0], append(opener[1:], path)...).Start(); err != nil {
+				return usageError(fmt.Errorf("no browser could be started (%w); open the file above yourself", err))
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&onlyPrint, "print", false, "only print the path")
+	return c
+}

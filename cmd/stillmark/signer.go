@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stillmark/stillmark/probe/ledger"
+)
+
+func (a *app) signerCommand() *cobra.Command {
+	return holder("signer", "Ed25519 keys that sign plans and reports",
+		"  stillmark signer new -o signer.pem --name \"Example AI, Evidence Desk\"",
+		a.signerNewCommand(), a.signerShowCommand())
+}
+
+// signerRecord is what may be shown of a signing key.
+type signerRecord struct {
+	Name   string `json:"name"`
+	KeyID  string `json:"key_id"`
+	Secret string `json:"secret_file,omitempty"`
+	Public string `json:"public_file,omitempty"`
+}
+
+func (a *app) signerNewCommand() *cobra.Command {
+	var output, name string
+	c := &cobra.Command{
+		Use:   "new -o FILE --name NAME",
+		Short: "draw a signing key: FILE (0600) and its public half FILE.pub",
+		Long: `Draws an Ed25519 key. FILE holds the private key (PKCS#8 PEM, 0600), FILE.pub the
+public key, which verifiers pass to "stillmark verify --trust". Neither is ever
+overwritten. NAME is who signs, as the report will print it.`,
+		Example: "  stillmark signer new -o signer.pem --name \"Example AI, Evidence Desk\"",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			s, err := ledger.NewSigner(name, nil)
+			if err != nil {
+				return usageError(err)
+			}
+			if err := s.Save(output); err != nil {
+				return fmt.Errorf("the signing key was not written: %w", err)
+			}
+			return a.showSigner(signerRecord{s.Name(), s.KeyID(), output, output + ".pub"})
+		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "signer.pem", "file of the private key")
+	c.Flags().StringVar(&name, "name", "", "who signs (required)")
+	c.MarkFlagRequired("name")
+	return c
+}
+
+func (a *app) signerShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "show FILE",
+		Short:   "print the name and key id of a private or public signing key",
+		Example: "  stillmark signer show signer.pem.pub",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if public, err := ledger.LoadPublic(args[0]); err == nil {
+				for _, k := range public {
+					if err := a.showSigner(signerRecord{Name: k.Name, KeyID: k.KeyID, Public: args[0]}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			s, err := ledger.LoadSigner(args[0])
+			if err != nil {
+				return usageError(err)
+			}
+			return a.showSigner(signerRecord{Name: s.Name(), KeyID: s.KeyID(), Secret: args[0]})
+		},
+	}
+}
+
+func (a *app) showSigner(r signerRecord) error {
+	if a.asJSON {
+		return a.printJSON(r)
+	}
+	fmt.Fprintf(a.out, "signer  %s\nkey id  %s\n", printable(r.Name), r.KeyID)
+	if r.Secret != "" {
+		fmt.Fprintf(a.out, "private %s\n", r.Secret)
+	}
+	if r.Public != "" {
+		fmt.Fprintf(a.out, "public  %s\n", r.Public)
+	}
+	return nil
+}

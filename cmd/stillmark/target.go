@@ -1,0 +1,217 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stillmark/stillmark/cmd/stillmark/internal/config"
+	"github.com/stillmark/stillmark/probe/endpoint"
+	"github.com/stillmark/stillmark/probe/ledger"
+)
+
+func (a *app) targetCommand() *cobra.Command {
+	return holder("target", "the models that are probed: list, show, test",
+		"  stillmark target test acme-nova-1",
+		a.targetListCommand(), a.targetShowCommand(), a.targetTestCommand())
+}
+
+// resolve turns a name of the configuration into the target that the plan
+// records: preset filled in, environment applied.
+func resolve(f *config.File, name string) (ledger.Target, error) {
+	i := slices.IndexFunc(f.Targets, func(t config.Target) bool { return t.Name == name })
+	if i < 0 {
+		names := make([]string, len(f.Targets))
+		for j, t := range f.Targets {
+			names[j] = t.Name
+		}
+		where := f.Path
+		if where == "" {
+			where = "the configuration (there is no " + config.DefaultPath + " here; write one with stillmark config init)"
+		}
+		return ledger.Target{}, usageError(fmt.Errorf("target %q is not in %s%s", name, where, didYouMean(name, names)))
+	}
+	c := f.Targets[i]
+	t := ledger.Target{Name: c.Name, Role: c.Role, BaseURL: c.BaseURL, Model: c.Model, APIKeyEnv: c.APIKeyEnv, Preset: c.Preset, Price: c.Price}
+	if c.Preset == "" {
+		return t, nil
+	}
+	presets := endpoint.Presets()
+	p := slices.IndexFunc(presets, func(p endpoint.Preset) bool { return p.Name == c.Preset })
+	if p < 0 {
+		names := make([]string, len(presets))
+		for j, preset := range presets {
+			names[j] = preset.Name
+		}
+		return t, usageError(fmt.Errorf("target %q: preset %q is not known%s", name, c.Preset, didYouMean(c.Preset, names)))
+	}
+	if t.BaseURL == "" {
+		t.BaseURL = presets[p].BaseURL
+		variable := strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(c.Preset)) + "_BASE_URL"
+		if value := os.Getenv(variable); value != "" {
+			t.BaseURL = value
+		}
+	}
+	if t.APIKeyEnv == "" && (!presets[p].KeyOptional || os.Getenv(presets[p].APIKeyEnv) != "") {
+		t.APIKeyEnv = presets[p].APIKeyEnv
+	}
+	return t, nil
+}
+
+// didYouMean names the nearest candidate, or lists them when few.
+func didYouMean(name string, candidates []string) string {
+	best, distance := "", 1+len(name)/2
+	for _, c := range candidates {
+		if d := editDistance(name, c); d < distance {
+			best, distance = c, d
+		}
+	}
+	switch {
+	case best != "":
+		return fmt.Sprintf("; did you mean %q?", best)
+	case len(candidates) > 0 && len(candidates) <= 20:
+		return "; known: " + strings.Join(candidates, ", ")
+	}
+	return ""
+}
+
+func (a *app) targetListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "list the configured targets and the presets of known providers",
+		Example: "  stillmark target list",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			f, err := config.Load(a.config)
+			if err != nil {
+				return err
+			}
+			if a.asJSON {
+				for _, c := range f.Targets {
+					t, err := resolve(f, c.Name)
+					if err != nil {
+						return err
+					}
+					if err := a.printJSON(t); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+			for _, c := range f.Targets {
+				t, err := resolve(f, c.Name)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", t.Name, t.Role, t.Model, t.BaseURL)
+			}
+			if len(f.Targets) == 0 {
+				fmt.Fprintln(w, "no target is configured (stillmark config init)")
+			}
+			fmt.Fprintln(w, "\npreset\tkey from\taddress\t")
+			for _, p := range endpoint.Presets() {
+				fmt.Fprintf(w, "%s\t%s\t%s\t\n", p.Name, p.APIKeyEnv, p.BaseURL)
+			}
+			return w.Flush()
+		},
+	}
+}
+
+func (a *app) targetShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "show NAME",
+		Short:   "print a target as a plan would record it",
+		Example: "  stillmark target show acme-nova-1",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			f, err := config.Load(a.config)
+			if err != nil {
+				return err
+			}
+			t, err := resolve(f, args[0])
+			if err != nil {
+				return err
+			}
+			return a.printJSON(t)
+		},
+	}
+}
+
+// adHoc adds the flags that name a target without a configuration file.
+type adHoc struct{ baseURL, model, keyEnv string }
+
+func (h *adHoc) flags(c *cobra.Command) {
+	c.Flags().StringVar(&h.baseURL, "base-url", "", "address up to and including /v1, instead of a configured target (default $OPENAI_BASE_URL)")
+	c.Flags().StringVar(&h.model, "model", "", "model to ask for, with --base-url")
+	c.Flags().StringVar(&h.keyEnv, "api-key-env", "", "name of the environment variable that holds the API key, with --base-url")
+}
+
+// target is the ad-hoc target, or the configured one that args name.
+func (h *adHoc) target(a *app, args []string) (ledger.Target, error) {
+	if len(args) == 1 {
+		if h.baseURL != "" || h.model != "" {
+			return ledger.Target{}, usageError(errors.New("name a configured target, or give --base-url and --model, not both"))
+		}
+		f, err := config.Load(a.config)
+		if err != nil {
+			return ledger.Target{}, err
+		}
+		return resolve(f, args[0])
+	}
+	if h.baseURL == "" {
+		h.baseURL = os.Getenv("OPENAI_BASE_URL")
+	}
+	if h.baseURL == "" || h.model == "" {
+		return ledger.Target{}, usageError(errors.New("name a configured target, or give --base-url and --model"))
+	}
+	if h.keyEnv == "" && os.Getenv("OPENAI_API_KEY") != "" {
+		h.keyEnv = "OPENAI_API_KEY"
+	}
+	return ledger.Target{Name: "ad-hoc", Role: ledger.Rival, BaseURL: h.baseURL, Model: h.model, APIKeyEnv: h.keyEnv}, nil
+}
+
+func (a *app) targetTestCommand() *cobra.Command {
+	var ad adHoc
+	c := &cobra.Command{
+		Use:   "test [NAME]",
+		Short: "ask a target a dozen small questions and print what it can do",
+		Long: `Sends about a dozen short requests and prints the capability matrix: chat, streams,
+usage, seeds, temperature 0, token limits, log-probabilities, completions, echo,
+system prompts. The matrix of every target is sealed in the plan.`,
+		Example: "  stillmark target test acme-nova-1\n  stillmark target test --base-url http://127.0.0.1:8000/v1 --model nova",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			t, err := ad.target(a, args)
+			if err != nil {
+				return err
+			}
+			caps, err := endpoint.Test(c.Context(), t, endpoint.Options{})
+			if err != nil {
+				return err
+			}
+			if a.asJSON {
+				return a.printJSON(caps)
+			}
+			fmt.Fprintf(a.out, "target   %s (%s at %s)\nanswers  as %s, median latency %.0f ms\n", t.Name, printable(t.Model), t.BaseURL, printable(caps.Model), caps.LatencyMS)
+			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+			names := make([]string, 0, len(caps.Support))
+			for name := range caps.Support {
+				names = append(names, name)
+			}
+			slices.Sort(names)
+			for _, name := range names {
+				s := caps.Support[name]
+				fmt.Fprintf(w, "%s\t%s\t%s\n", name, s.State, printable(s.Detail))
+			}
+			return w.Flush()
+		},
+	}
+	ad.flags(c)
+	return c
+}

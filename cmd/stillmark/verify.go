@@ -1,0 +1,82 @@
+package main
+
+import (
+	"crypto/x509"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/reports/verify"
+)
+
+func (a *app) verifyCommand() *cobra.Command {
+	var trust, roots, keyPaths []string
+	c := &cobra.Command{
+		Use:   "verify CASE|ZIP",
+		Short: "check a sealed case offline: completeness, chain, signature, times, every number",
+		Long: `Checks a case folder or zip without any network: that every file is there and
+unaltered, that the ledger's chain is unbroken, that the plan was sealed before the
+data, who signed, and that every number of the report follows from the raw replies.
+
+It ends in one of three states:
+  INVALID                 something is wrong; the first failing file is named
+  VALID (unknown signer)  unaltered, signed by a key that you did not name
+  TRUSTED                 unaltered, signed by a key that you trust, recomputed in full
+
+Exit codes: 0 trusted, 30 altered, 31 bad signature, 32 valid but signer not
+trusted, 33 timestamp or plan order, 34 incomplete or newer format, 35 recomputation
+differs.`,
+		Example: "  stillmark verify case.zip --trust signer.pem.pub --tsa-root tsa.pem",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			var options verify.Options
+			for _, path := range trust {
+				keys, err := ledger.LoadPublic(path)
+				if err != nil {
+					return usageError(err)
+				}
+				options.Trust = append(options.Trust, keys...)
+			}
+			for _, path := range roots {
+				pem, err := os.ReadFile(path)
+				if err != nil {
+					return err
+				}
+				if options.TSARoots == nil {
+					options.TSARoots = x509.NewCertPool()
+				}
+				if !options.TSARoots.AppendCertsFromPEM(pem) {
+					return usageError(fmt.Errorf("%s holds no PEM certificate", path))
+				}
+			}
+			var err error
+			if options.Keys, err = loadKeys(keyPaths); err != nil {
+				return err
+			}
+			options.Program = build()
+			m := a.newMeter()
+			options.Progress = func(stage string, done, total int64) { m.count(stage, int(done), int(total)) }
+			result, err := verify.Verify(c.Context(), args[0], options)
+			m.clear()
+			if err != nil {
+				return err
+			}
+			if a.asJSON {
+				err = a.printJSON(result)
+			} else {
+				err = result.WriteText(a.out)
+			}
+			if err == nil && result.Exit != 0 {
+				err = &codedError{result.Exit, errSilent}
+			}
+			return err
+		},
+	}
+	f := c.Flags()
+	f.StringArrayVar(&trust, "trust", nil, "public key (PEM) of a signer that you trust (repeatable)")
+	f.StringArrayVar(&roots, "tsa-root", nil, "root certificate (PEM) of a timestamping authority that you trust (repeatable)")
+	f.StringArrayVar(&keyPaths, "key", nil, "key file given to you beside the case, where the case withholds it (repeatable)")
+	return c
+}
