@@ -26,9 +26,6 @@ func takeReserve(dir string, size int64) error {
 		return fmt.Errorf("reserving disk space: %w", err)
 	}
 	err = allocate(f, size)
-	if err == nil {
-		err = f.Sync()
-	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
@@ -48,7 +45,8 @@ func releaseReserve(dir string) (bool, error) {
 	return err == nil, err
 }
 
-// fill writes zeros: the way of file systems that cannot allocate.
+// fill writes zeros: the way of file systems that cannot allocate. Only the sync
+// shows whether there was room for them.
 func fill(f *os.File, size int64) error {
 	zeros := make([]byte, 1<<20)
 	for off := int64(0); off < size; off += int64(len(zeros)) {
@@ -56,5 +54,5 @@ func fill(f *os.File, size int64) error {
 			return err
 		}
 	}
-	return nil
+	return f.Sync()
 }

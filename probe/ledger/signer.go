@@ -26,18 +26,16 @@ const maxKeyFile = 1 << 20
 // inside them.
 const signerLine = "Signer: "
 
-// secretKey prints as "[secret]" in every format. A [Signer] holds a pointer to
-// it, so that also a format of an unexported field, which cannot call Format,
-// prints an address at most.
-type secretKey struct{ key ed25519.PrivateKey }
-
 // Signer is a private Ed25519 key with the name of its holder. It implements
 // crypto.Signer and never prints its key.
 type Signer struct {
 	name   string
 	keyID  string
 	public ed25519.PublicKey
-	secret *secretKey
+	// secret hands the key out. Inside an unexported field of another struct
+	// package fmt cannot call Format, and a verb that does not fit prints what a
+	// pointer points to; of a function it can only print the address.
+	secret func() ed25519.PrivateKey
 }
 
 // NewSigner draws a key from rand; nil means crypto/rand.
@@ -61,7 +59,7 @@ func newSigner(name string, key ed25519.PrivateKey) (*Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Signer{name: name, keyID: id, public: public, secret: &secretKey{key}}, nil
+	return &Signer{name: name, keyID: id, public: public, secret: func() ed25519.PrivateKey { return key }}, nil
 }
 
 // checkSignerName keeps a name on its one line of a key file.
@@ -85,7 +83,7 @@ func (s *Signer) Public() crypto.PublicKey { return s.public }
 
 // Sign implements crypto.Signer; message is not hashed before.
 func (s *Signer) Sign(rand io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
-	return s.secret.key.Sign(rand, message, opts)
+	return s.secret().Sign(rand, message, opts)
 }
 
 // SignDSSE is [SignDSSE] with this key.
@@ -115,7 +113,7 @@ func (s *Signer) Save(path string) error {
 			return fmt.Errorf("saving the signer: %s: %w", p, err)
 		}
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(s.secret.key)
+	der, err := x509.MarshalPKCS8PrivateKey(s.secret())
 	if err != nil {
 		return fmt.Errorf("saving the signer: %w", err)
 	}

@@ -1,0 +1,202 @@
+package ledger
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestItemsOrder(t *testing.T) {
+	t.Parallel()
+	p := testPlan(50)
+	p.Samples = 3
+	p.Targets = append(p.Targets, Target{Name: "control-b", Role: Control, BaseURL: "http://x/v1", Model: "b"})
+	items := p.Items()
+	if len(items) != 450 {
+		t.Fatalf("%d items, want 450", len(items))
+	}
+	seen := make(map[string]bool)
+	first := make(map[string]int) // target -> how often it comes first in a block
+	for i, it := range items {
+		if seen[it.ID] {
+			t.Fatalf("%s occurs twice", it.ID)
+		}
+		seen[it.ID] = true
+		if it.ID != ItemID(it.Target.Name, it.Prompt.Suite, it.Prompt.ID, it.Sample) {
+			t.Errorf("id %s of %s %s %d", it.ID, it.Target.Name, it.Prompt.ID, it.Sample)
+		}
+		block := items[i/3*3]
+		if it.Prompt != block.Prompt || it.Sample != block.Sample {
+			t.Fatalf("item %d is not in the block of its prompt", i)
+		}
+		if i%3 == 0 {
+			first[it.Target.Name]++
+		}
+	}
+	for _, target := range p.Targets {
+		// Binomial(150, 1/3) has mean 50 and standard deviation 5.8: 25 is 4.3 of them away.
+		if n := first[target.Name]; n < 25 || n > 75 {
+			t.Errorf("%s is first in %d of 150 blocks", target.Name, n)
+		}
+	}
+	again := p.Items()
+	other := *p
+	other.OrderSeed++
+	moved := 0
+	for i, it := range other.Items() {
+		if again[i].ID != items[i].ID {
+			t.Fatalf("item %d differs between two calls", i)
+		}
+		if it.ID != items[i].ID {
+			moved++
+		}
+	}
+	if moved < 400 {
+		t.Errorf("another seed moved only %d of 450 items", moved)
+	}
+}
+
+// TestItemsGolden pins the order: a sealed plan must be resumed by a later
+// program in the order that it was begun in.
+func TestItemsGolden(t *testing.T) {
+	t.Parallel()
+	p := testPlan(3)
+	var got []string
+	for _, it := range p.Items() {
+		got = append(got, strings.Replace(it.ID, "/longform-en/p-00", ":", 1))
+	}
+	want := "control-a:0/0 acme-nova-1:0/0 acme-nova-1:2/0 control-a:2/0 control-a:1/0 acme-nova-1:1/0"
+	if s := strings.Join(got, " "); s != want {
+		t.Errorf("order %s, want %s", s, want)
+	}
+}
+
+func TestPlanRoundTrip(t *testing.T) {
+	t.Parallel()
+	p := testPlan(4)
+	p.Created = time.Date(2026, 11, 20, 10, 0, 0, 5, time.FixedZone("CET", 3600))
+	p.Prompts[0].Text = "quotes \" and <tags> & ünïcödé \u2028 \x00 end"
+	p.Targets[0].Capabilities = &Capabilities{TestedAt: p.Created, Support: map[string]Support{"seed": {"yes", ""}, "chat": {"no", "x"}}}
+	p.Keys[0].ServingFrom = p.Created
+	p.Caps.MaxTime = time.Hour
+	a, err := EncodePlan(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := DecodePlan(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := EncodePlan(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(a, b) {
+		t.Error("a second encoding differs")
+	}
+	if q.Prompts[0].Text != p.Prompts[0].Text || !q.Created.Equal(p.Created) || q.Created.Location() != time.UTC {
+		t.Errorf("decoded %q, %v", q.Prompts[0].Text, q.Created)
+	}
+	if p.Created.Location() == time.UTC || p.Targets[0].Capabilities.TestedAt.Location() == time.UTC {
+		t.Error("EncodePlan changed the caller's plan")
+	}
+	if !bytes.HasSuffix(a, []byte("}\n")) || !bytes.HasPrefix(a, []byte("{\n  \"format\": 1,\n")) {
+		t.Errorf("form: %.40q … %q", a, a[len(a)-4:])
+	}
+	if _, err := DecodePlan(bytes.Replace(a, []byte(`"format": 1`), []byte(`"format": 2`), 1)); !errors.Is(err, ErrNewerFormat) {
+		t.Errorf("a newer plan: %v", err)
+	}
+	if _, err := DecodePlan(bytes.Replace(a, []byte(`"format": 1`), []byte(`"format": 0`), 1)); err == nil || errors.Is(err, ErrNewerFormat) {
+		t.Errorf("an older plan: %v", err)
+	}
+	if _, err := DecodePlan(make([]byte, maxPlan+1)); err == nil {
+		t.Error("an oversized plan was read")
+	}
+}
+
+func TestPlanValidate(t *testing.T) {
+	t.Parallel()
+	if err := testPlan(3).Validate(); err != nil {
+		t.Fatalf("a good plan: %v", err)
+	}
+	nan := math.NaN()
+	tests := []struct {
+		name   string
+		change func(*Plan)
+		want   string
+	}{
+		{"format", func(p *Plan) { p.Format = 2 }, "format is 2"},
+		{"case id", func(p *Plan) { p.CaseID = "../x" }, `case id "../x"`},
+		{"created", func(p *Plan) { p.Created = time.Time{} }, "time of creation"},
+		{"purpose", func(p *Plan) { p.Purpose = "\xff" }, "UTF-8"},
+		{"no target", func(p *Plan) { p.Targets = nil }, "no target"},
+		{"target name", func(p *Plan) { p.Targets[0].Name = "a/b" }, `target "a/b"`},
+		{"target twice", func(p *Plan) { p.Targets[1].Name = p.Targets[0].Name }, "given twice"},
+		{"role", func(p *Plan) { p.Targets[0].Role = "judge" }, `role "judge"`},
+		{"model", func(p *Plan) { p.Targets[0].Model = "" }, "model"},
+		{"base url", func(p *Plan) { p.Targets[0].BaseURL = "ftp://x" }, "http"},
+		{"password in url", func(p *Plan) { p.Targets[0].BaseURL = "http://u:hunter2@x/v1" }, "password"},
+		{"key for its name", func(p *Plan) { p.Targets[0].APIKeyEnv = "sk-hunter2" }, "not a key"},
+		{"price", func(p *Plan) { p.Targets[0].Price = &Price{Input: nan} }, "price"},
+		{"suite name", func(p *Plan) { p.Suites[0].Name = "a b" }, `suite "a b"`},
+		{"suite twice", func(p *Plan) { p.Suites = append(p.Suites, p.Suites[0]) }, "given twice"},
+		{"suite hash", func(p *Plan) { p.Suites[0].SHA256 = "AB" }, "SHA-256"},
+		{"no prompt", func(p *Plan) { p.Prompts = nil }, "no prompt"},
+		{"prompt of no suite", func(p *Plan) { p.Prompts[1].Suite = "x" }, `suite "x"`},
+		{"prompt id", func(p *Plan) { p.Prompts[1].ID = "a/b" }, `prompt "a/b"`},
+		{"prompt twice", func(p *Plan) { p.Prompts[1].ID = p.Prompts[0].ID }, "given twice"},
+		{"empty prompt", func(p *Plan) { p.Prompts[1].Text = " \n" }, "empty"},
+		{"prompt's bytes", func(p *Plan) { p.Prompts[1].Text = "\xc3\x28" }, "UTF-8"},
+		{"samples", func(p *Plan) { p.Samples = 0 }, "samples is 0"},
+		{"too many", func(p *Plan) { p.Samples = math.MaxInt }, "more than 10000000 requests"},
+		{"key id", func(p *Plan) { p.Keys[0].ID = "" }, `key ""`},
+		{"key twice", func(p *Plan) { p.Keys = append(p.Keys, p.Keys[0]) }, "given twice"},
+		{"stamp alone", func(p *Plan) { p.Keys[0].Stamp = "x.tsr" }, "no commitment"},
+		{"test id", func(p *Plan) { p.Tests[0].ID = "" }, "no id"},
+		{"test twice", func(p *Plan) { p.Tests = append(p.Tests, p.Tests[0]) }, "given twice"},
+		{"family", func(p *Plan) { p.Tests[0].Family = "" }, "family"},
+		{"test's key", func(p *Plan) { p.Tests[0].Key = "k-9" }, `key "k-9"`},
+		{"test's target", func(p *Plan) { p.Tests[0].Target = "x" }, `target "x"`},
+		{"mode", func(p *Plan) { p.Tests[0].Mode = "both" }, `mode "both"`},
+		{"weights", func(p *Plan) { p.Tests[0].Weights = "auto" }, `weights "auto"`},
+		{"filtered primary", func(p *Plan) { p.Tests[0].Filter = "w.bin" }, "primary"},
+		{"max_tokens", func(p *Plan) { p.Params.MaxTokens = 0 }, "max_tokens"},
+		{"temperature", func(p *Plan) { p.Params.Temperature = &nan }, "temperature"},
+		{"alpha 0", func(p *Plan) { p.Alpha = 0 }, "alpha"},
+		{"alpha NaN", func(p *Plan) { p.Alpha = nan }, "alpha"},
+		{"decoys", func(p *Plan) { p.Decoys.N = -1 }, "decoys"},
+		{"decoy seed", func(p *Plan) { p.Decoys.SeedCommitment = "" }, "committed"},
+		{"check every", func(p *Plan) { p.Stop.CheckEvery = -1 }, "check_every"},
+		{"stop under fixed n", func(p *Plan) { p.Stop.OnEvidence = true }, "only e-process tests"},
+		{"cap", func(p *Plan) { p.Caps.MaxCost = -1 }, "cap"},
+		{"money alone, no price", func(p *Plan) { p.Caps.MaxCost = 5 }, "no price"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := testPlan(3)
+			tt.change(p)
+			err := p.Validate()
+			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "plan: ") {
+				t.Errorf("error %v, want one with %q", err, tt.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the error shows a secret: %v", err)
+			}
+		})
+	}
+}
+
+func BenchmarkItems(b *testing.B) {
+	p := testPlan(1000)
+	p.Samples = 10
+	b.ReportAllocs()
+	for b.Loop() {
+		if n := len(p.Items()); n != 20_000 {
+			b.Fatal(n)
+		}
+	}
+}
