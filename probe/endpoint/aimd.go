@@ -22,6 +22,7 @@ type AIMD struct {
 	inFlight  int
 	waiting   list.List // of chan struct{}
 	heldUntil time.Time
+	full      time.Time // when the limit was reached last: one that is not reached proves nothing
 	halved    time.Time // when the limit was halved last
 	limited   bool      // a 429 was seen
 }
@@ -47,7 +48,7 @@ func (a *AIMD) Acquire(ctx context.Context) (*Slot, error) {
 	}
 	a.mu.Lock()
 	if a.waiting.Len() == 0 && a.free() {
-		a.inFlight++
+		a.grant()
 		a.mu.Unlock()
 		return &Slot{a: a, start: time.Now()}, nil
 	}
@@ -76,10 +77,17 @@ func (a *AIMD) free() bool {
 	return a.inFlight < int(a.limit) && !time.Now().Before(a.heldUntil)
 }
 
+// grant counts an attempt as under way.
+func (a *AIMD) grant() {
+	if a.inFlight++; a.inFlight >= int(a.limit) {
+		a.full = time.Now()
+	}
+}
+
 // wake gives slots to those who wait.
 func (a *AIMD) wake() {
 	for a.waiting.Len() > 0 && a.free() {
-		a.inFlight++
+		a.grant()
 		close(a.waiting.Remove(a.waiting.Front()).(chan struct{}))
 	}
 }
@@ -95,7 +103,9 @@ func (s *Slot) Release(o ledger.Outcome) {
 		return
 	}
 	s.done = true
-	full := a.inFlight >= int(a.limit) // a limit that is not reached proves nothing
+	if a.inFlight >= int(a.limit) {
+		a.full = time.Now()
+	}
 	a.inFlight--
 	switch o {
 	case ledger.RateLimited:
@@ -105,7 +115,7 @@ func (s *Slot) Release(o ledger.Outcome) {
 		}
 	case ledger.OK, ledger.Filtered, ledger.Refused, ledger.Empty, ledger.Exhausted:
 		switch {
-		case !full:
+		case a.full.Before(s.start):
 		case a.limited:
 			a.limit = min(a.most, a.limit+1/a.limit)
 		default:
