@@ -78,6 +78,7 @@ func GenerateText(seed uint64, domain string, bytes int) string {
 		lexicon: lexicon,
 		rng:     rand.New(rand.NewPCG(seed, textStream)),
 		orders:  map[orderKey][]uint16{},
+		ranks:   map[int][]uint64{},
 	}
 	var out strings.Builder
 	out.Grow(bytes + bytes/8)

@@ -8,7 +8,6 @@ import (
 // wordClass is one class of the lexicon, in order of frequency.
 type wordClass struct {
 	name  string
-	index int
 	words []word
 }
 
@@ -44,7 +43,7 @@ func parseLexicon(file, text string, classes map[string]*wordClass) error {
 			if classes[name] != nil {
 				return fmt.Errorf("%s:%d: class %s is defined twice", file, n+1, name)
 			}
-			class = &wordClass{name: name, index: len(classes)}
+			class = &wordClass{name: name}
 			classes[name] = class
 		case class == nil:
 			return fmt.Errorf("%s:%d: a word before the first class", file, n+1)

@@ -25,7 +25,6 @@ type domainGrammar struct {
 
 type rule struct {
 	name  string
-	index int
 	alts  []alternative
 	total int
 }
@@ -39,13 +38,14 @@ type alternative struct {
 // node is one step of an alternative.
 type node struct {
 	op       op
-	text     string // literal text, verb, register or form
+	text     string // literal text, or whose name
 	form     form
 	rule     *rule      // rule to expand, or that stands before a noun
 	class    *wordClass // class to draw from
 	adj      *wordClass // class that stands before a noun
-	maybe    bool       // the adjective is optional
-	register string     // where the drawn word is kept
+	verb     *word
+	maybe    bool   // the adjective is optional
+	register string // where the drawn word is kept
 	silent   bool
 	lo, hi   int
 	tense    tense
@@ -63,7 +63,7 @@ const (
 	opSubject     // rule that sets the subject
 	opWord        // word of class
 	opRecall      // word of register
-	opVerb        // the verb text
+	opVerb        // a given verb
 	opTense
 	opNumber
 	opPerson // hero, friend or anyone
@@ -119,10 +119,15 @@ func parseTextGrammar(files fs.FS) (*textGrammar, error) {
 		if len(c.words) == 0 {
 			return nil, fmt.Errorf("class %s has no words", c.name)
 		}
-		if strings.HasPrefix(c.name, "v.") {
-			for i := range c.words {
-				g.verbs[c.words[i].base] = &c.words[i]
+		if !strings.HasPrefix(c.name, "v.") {
+			continue
+		}
+		for i := range c.words {
+			x := &c.words[i]
+			if known := g.verbs[x.base]; known != nil && *known != *x {
+				return nil, fmt.Errorf("the verb %q is inflected in two ways", x.base)
 			}
+			g.verbs[x.base] = x
 		}
 	}
 	common, err := read("common.txt")
@@ -175,7 +180,7 @@ func (g *textGrammar) parseDomain(d *domainGrammar, file, own, common string) er
 					return fmt.Errorf("%s:%d: rule %s is defined twice", part.file, n+1, name)
 				}
 				mine[name] = true
-				here = &rule{name: name, index: len(d.rules)}
+				here = &rule{name: name}
 				// A domain's own rule comes first and hides the common one.
 				if d.rules[name] == nil {
 					d.rules[name] = here
@@ -318,6 +323,14 @@ func (p *altParser) group(open byte) (node, error) {
 	}
 }
 
+// auxiliaries are the verbs whose agreement needs more than a word's forms.
+var auxiliaries = map[string]*word{
+	"be":   {base: "be", third: "is", past: "was", part: "been", ing: "being"},
+	"have": {base: "have", third: "has", past: "had", part: "had", ing: "having"},
+	"do":   {base: "do", third: "does", past: "did", part: "done", ing: "doing"},
+	"can":  {base: "can", third: "can", past: "could", part: "been able to", ing: "being able to"},
+}
+
 // fixedSlots are the slots without arguments.
 var fixedSlots = map[string]node{
 	"!past": {op: opTense, tense: past},
@@ -363,10 +376,10 @@ func (p *altParser) slot(s string) (node, error) {
 		return node{op: opInt, lo: lo, hi: hi}, err
 	case head == "hero" || head == "friend" || head == "anyname":
 		return node{op: opPerson, text: head, form: form(arg)}, knownForm(form(arg), personForms)
-	case head == "be" || head == "have" || head == "do" || head == "can":
-		return node{op: opVerb, text: head, form: form(arg)}, knownForm(form(arg), verbForms)
+	case auxiliaries[head] != nil:
+		return node{op: opVerb, verb: auxiliaries[head], form: form(arg)}, knownForm(form(arg), verbForms)
 	case strings.HasPrefix(s, "~"):
-		return node{op: opVerb, text: head[1:], form: form(arg)}, knownForm(form(arg), verbForms)
+		return p.verb(head[1:], form(arg))
 	case strings.HasPrefix(s, "@"):
 		return p.recall(s[1:])
 	case strings.HasPrefix(s, ">"):
@@ -376,6 +389,18 @@ func (p *altParser) slot(s string) (node, error) {
 		return p.call(s)
 	}
 	return p.word(s)
+}
+
+// verb parses a verb that a rule names itself.
+func (p *altParser) verb(name string, f form) (node, error) {
+	n := node{op: opVerb, form: f, verb: auxiliaries[name]}
+	if n.verb == nil {
+		n.verb = p.grammar.verbs[name]
+	}
+	if n.verb == nil {
+		return n, fmt.Errorf("the verb %q is not in the lexicon", name)
+	}
+	return n, knownForm(f, verbForms)
 }
 
 func parseRange(s string) (lo, hi int, err error) {

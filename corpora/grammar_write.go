@@ -2,8 +2,8 @@ package corpora
 
 import (
 	"hash/fnv"
-	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -12,17 +12,16 @@ const (
 	// topicsPerDomain is the number of word orders of a domain. Sixteen give a
 	// 1 MB text some ten documents on each of its topics.
 	topicsPerDomain = 16
-	// zipfExponent and zipfShift are Mandelbrot's form of Zipf's law, weight
-	// 1/(rank + shift)^exponent. An exponent of one is natural text's; the shift
-	// keeps a class of fifty words from being mostly its first.
-	zipfExponent = 1.0
-	zipfShift    = 2.0
+	// zipfShift is the shift of Mandelbrot's form of Zipf's law, weight
+	// 1/(rank + shift) for ranks from 0, with the exponent one of natural text.
+	// It keeps a class of fifty words from being mostly its first.
+	zipfShift = 2
 	// ownOrder is the share of draws in the topic's order; the others use the
 	// lexicon's own, so that common words stay common everywhere.
-	ownOrder = 0.65
+	ownOrder = 50 // percent
 	// returning is the share of draws that repeat a word the document has used
 	// lately, which is what keeps a paragraph on its subject.
-	returning = 0.2
+	returning = 20 // percent
 	// recentWords is how many words of a class a document remembers.
 	recentWords = 6
 )
@@ -32,6 +31,7 @@ type textWriter struct {
 	lexicon *textGrammar
 	rng     *rand.Rand
 	orders  map[orderKey][]uint16
+	ranks   map[int][]uint64 // running sums of Zipf's weights by number of ranks
 
 	// The document being written.
 	domain    *domainGrammar
@@ -88,22 +88,34 @@ func (w *textWriter) nameClass(female bool) *wordClass {
 	return w.lexicon.classes["name.he"]
 }
 
-// zipf draws a rank below n.
+// zipf draws a rank below n. The weights are whole numbers, so that the draw is
+// the same on every processor.
 func (w *textWriter) zipf(n int) int {
-	// Inverse of the continuous distribution function for exponent 1, cut off
-	// at n: a rank r gets ln((r+1+s)/(r+s)), which is Zipf's 1/(r+s+1/2) to
-	// within one percent.
-	r := zipfShift*math.Pow((float64(n)+zipfShift)/zipfShift, w.rng.Float64()) - zipfShift
-	return min(int(r), n-1)
+	sums := w.ranks[n]
+	if sums == nil {
+		sums = make([]uint64, n)
+		total := uint64(0)
+		for r := range sums {
+			total += (1 << 40) / uint64(r+zipfShift)
+			sums[r] = total
+		}
+		w.ranks[n] = sums
+	}
+	u := w.rng.Uint64N(sums[n-1])
+	r, found := slices.BinarySearch(sums, u)
+	if found {
+		r++ // u belongs to the first rank whose sum exceeds it
+	}
+	return r
 }
 
 // draw takes a word of a class by rank.
 func (w *textWriter) draw(c *wordClass) *word {
-	if used := w.recent[c]; len(used) > 0 && w.rng.Float64() < returning {
+	if used := w.recent[c]; len(used) > 0 && w.rng.IntN(100) < returning {
 		return used[w.rng.IntN(len(used))]
 	}
 	i := w.zipf(len(c.words))
-	if w.rng.Float64() < ownOrder {
+	if w.rng.IntN(100) < ownOrder {
 		i = int(w.order(c)[i])
 	}
 	chosen := &c.words[i]
@@ -200,7 +212,7 @@ func (w *textWriter) node(n *node) {
 		}
 		w.inflected(n, kept)
 	case opVerb:
-		w.emit(w.verb(w.verbNamed(n.text), n.form))
+		w.emit(w.verb(n.verb, n.form))
 	case opTense:
 		w.tense = n.tense
 	case opNumber:
@@ -288,30 +300,6 @@ func (w *textWriter) inflected(n *node, x *word) {
 	w.emit(text)
 	w.last = number
 	w.subject = nil
-}
-
-// irregular are the auxiliaries, which the lexicon's forms do not cover.
-var auxiliaries = map[string]*word{
-	"be":   {base: "be", third: "is", past: "was", part: "been", ing: "being"},
-	"have": {base: "have", third: "has", past: "had", part: "had", ing: "having"},
-	"do":   {base: "do", third: "does", past: "did", part: "done", ing: "doing"},
-	"can":  {base: "can", third: "can", past: "could", part: "been able to", ing: "being able to"},
-}
-
-// verbNamed finds a verb by its infinitive; one that is nowhere in the lexicon
-// is regular.
-func (w *textWriter) verbNamed(name string) *word {
-	if x := auxiliaries[name]; x != nil {
-		return x
-	}
-	if x := w.lexicon.verbs[name]; x != nil {
-		return x
-	}
-	x, err := parseVerb(name)
-	if err != nil {
-		panic("corpora: " + err.Error()) // a name has no slashes
-	}
-	return &x
 }
 
 // verb is a verb in a form, or in the current tense and person.
@@ -446,10 +434,11 @@ func tidy(raw []byte) string {
 			}
 		case c == '\n':
 			capital, ended = true, false
-		case c == '.':
+		case c == '.' || c == '?' || c == '!':
 			ended = true
-		case c == '?' || c == '!':
-			ended = true
+		case c == '`':
+			// Code keeps its case.
+			capital, ended = false, false
 		case c == '"':
 			// A question in quotation marks does not end the sentence around it.
 			ended = ended && prev == '.'
