@@ -141,11 +141,19 @@ func openError(dir string, err error) error {
 	return e
 }
 
+// journal is the part of [ledger.Writer] that the runner needs.
+type journal interface {
+	Append(typ, item string, attempt int, data any) (ledger.Event, error)
+	PutBlob(b []byte) (ledger.BlobRef, error)
+	State() *ledger.State
+	Case() *ledger.Case
+}
+
 // runner is one run of a case. Its fields below mu are guarded by it; cond is
 // signalled whenever one of them changes that somebody may wait for.
 type runner struct {
 	opt   RunOptions
-	w     *ledger.Writer
+	w     journal
 	plan  *ledger.Plan
 	lanes []*lane
 	began time.Time
@@ -181,7 +189,7 @@ type runner struct {
 	before   time.Duration // run time of earlier sessions
 }
 
-func newRunner(w *ledger.Writer, opt RunOptions) (*runner, error) {
+func newRunner(w journal, opt RunOptions) (*runner, error) {
 	switch opt.OnDrift {
 	case "":
 		opt.OnDrift = DriftStop
@@ -236,6 +244,9 @@ func (r *runner) run(ctx context.Context) error {
 	defer r.stopNow()
 	defer r.ground()
 
+	if limit := r.plan.Caps.MaxTime; limit > 0 && r.before >= limit {
+		r.halt(family.StopCap, r.timeUp())
+	}
 	done := make(chan struct{})
 	var watchers sync.WaitGroup
 	watchers.Go(func() { r.watch(ctx, done) })
@@ -259,7 +270,7 @@ func (r *runner) run(ctx context.Context) error {
 func (r *runner) watch(ctx context.Context, done <-chan struct{}) {
 	var timeUp <-chan time.Time
 	if limit := r.plan.Caps.MaxTime; limit > 0 {
-		timer := time.NewTimer(max(0, limit-r.before))
+		timer := time.NewTimer(limit - r.before)
 		defer timer.Stop()
 		timeUp = timer.C
 	}
@@ -282,7 +293,7 @@ func (r *runner) watch(ctx context.Context, done <-chan struct{}) {
 			r.ground()
 			return
 		case <-timeUp:
-			r.halt(family.StopCap, r.capError(brief(r.plan.Caps.MaxTime)))
+			r.halt(family.StopCap, r.timeUp())
 		case <-stopped:
 			stopped = nil
 			timer := time.NewTimer(r.opt.pace.drain)
@@ -311,6 +322,16 @@ func (r *runner) haltLocked(reason string, err *Error) {
 	r.cond.Broadcast()
 }
 
+// fail stops the run for an error that is none of a target's.
+func (r *runner) fail(err error) {
+	var own *Error
+	if errors.As(err, &own) {
+		r.halt(family.StopOperator, own)
+		return
+	}
+	r.halt(family.StopStorage, r.storage(err))
+}
+
 // storage makes the error of a ledger that could not be written.
 func (r *runner) storage(err error) *Error {
 	return &Error{
@@ -318,6 +339,8 @@ func (r *runner) storage(err error) *Error {
 		Do: "Free some space, then run the same command again",
 	}
 }
+
+func (r *runner) timeUp() *Error { return r.capError(brief(r.plan.Caps.MaxTime) + " of run time") }
 
 func (r *runner) capError(limit string) *Error {
 	return &Error{

@@ -82,7 +82,7 @@ func (r *runner) settle(l *lane, t task) {
 		att, err := r.attempt(l, &t)
 		slot.Release(att.Meta.Outcome)
 		if err != nil {
-			r.halt(family.StopStorage, r.storage(err))
+			r.fail(err)
 			return
 		}
 		waiting := time.Now()
@@ -99,6 +99,11 @@ func (r *runner) settle(l *lane, t task) {
 		}
 		tries++
 		delay := r.opt.pace.backoff.Delay(t.item.ID, tries)
+		if asked := att.RetryAfter; asked > 0 && asked <= endpoint.MaxRetryAfter {
+			// A 503 may say when to come back.
+			delay = max(delay, asked)
+			began = began.Add(asked)
+		}
 		if tries >= endpoint.MaxTries || time.Since(began)+delay > endpoint.MaxElapsed {
 			r.mu.Lock()
 			r.givenUp++
@@ -164,14 +169,15 @@ func (r *runner) take(l *lane, cost spend) {
 }
 
 // attempt makes one attempt and writes it down: the intent before, the outcome
-// after. The error is the ledger's.
+// after. The error is the ledger's, or an *Error where the request itself is at
+// fault.
 func (r *runner) attempt(l *lane, t *task) (att endpoint.Attempt, err error) {
 	att.Meta.Outcome = ledger.Cancelled
 	cost := atMost(t.item, &r.plan.Params)
 	defer func() { r.settleAccount(l, t, &att, cost) }()
 	prepared, err := l.client.Prepare(endpoint.RequestFor(*t.item, r.plan.Params))
 	if err != nil {
-		return att, err
+		return att, &Error{Code: CodeUsage, Target: l.target.Name, Happened: err.Error(), Do: "Plan a new case", Err: err}
 	}
 	sent, err := r.w.PutBlob(prepared.Body)
 	if err != nil {
@@ -396,7 +402,7 @@ func (r *runner) probe(l *lane, t *task) next {
 			Reason: fmt.Sprintf("%d attempts in a row failed, the last one: %s", failures, detail),
 		})
 		if err != nil {
-			r.halt(family.StopStorage, r.storage(err))
+			r.fail(err)
 			return nextDone
 		}
 		if !r.sleep(wait) {
@@ -410,7 +416,7 @@ func (r *runner) probe(l *lane, t *task) next {
 		t.attempts++
 		att, err := r.attempt(l, t)
 		if err != nil {
-			r.halt(family.StopStorage, r.storage(err))
+			r.fail(err)
 			return nextDone
 		}
 		r.mu.Lock()
@@ -427,7 +433,7 @@ func (r *runner) probe(l *lane, t *task) next {
 			return r.judge(l, t, &att)
 		}
 		if _, err := r.w.Append(ledger.EventResume, "", 0, family.SessionEvent{Kind: family.KindTarget, Target: l.target.Name}); err != nil {
-			r.halt(family.StopStorage, r.storage(err))
+			r.fail(err)
 			return nextDone
 		}
 		follow := r.judge(l, t, &att)
