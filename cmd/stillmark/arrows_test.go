@@ -19,6 +19,7 @@ var rooms = map[string][]string{
 	"watermark/prf":            {},
 	"watermark/evidence":       {},
 	"watermark":                {"watermark/prf", "watermark/evidence"},
+	"watermark/replies":        {"watermark"},
 	"corpora/tokens":           {},
 	"corpora":                  {"corpora/tokens"},
 	"corpora/refmodel":         {},

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -30,6 +32,40 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 			time.Sleep(100 * time.Millisecond)
 		}
 		ts.Fatalf("nothing listens at %s after 30 s", args[0])
+	},
+	// exits CODE COMMAND… runs a command that must end with that exit code.
+	"exits": func(ts *testscript.TestScript, _ bool, args []string) {
+		err := ts.Exec(args[1], args[2:]...)
+		var exit *exec.ExitError
+		code := 0
+		if errors.As(err, &exit) {
+			code = exit.ExitCode()
+		} else if err != nil {
+			ts.Fatalf("%v", err)
+		}
+		if fmt.Sprint(code) != args[0] {
+			ts.Fatalf("exit code %d, want %s", code, args[0])
+		}
+	},
+	// secretless SECRET PATH… demands that no file below the paths holds SECRET.
+	"secretless": func(ts *testscript.TestScript, _ bool, args []string) {
+		files := 0
+		for _, root := range args[1:] {
+			ts.Check(filepath.WalkDir(ts.MkAbs(root), func(path string, entry os.DirEntry, err error) error {
+				if err != nil || entry.IsDir() {
+					return err
+				}
+				files++
+				data, err := os.ReadFile(path)
+				if err == nil && strings.Contains(string(data), args[0]) {
+					err = fmt.Errorf("%s holds the secret", path)
+				}
+				return err
+			}))
+		}
+		if files < 10 {
+			ts.Fatalf("looked at %d files only", files)
+		}
 	},
 	// mode FILE OCTAL sets permissions.
 	"mode": func(ts *testscript.TestScript, _ bool, args []string) {

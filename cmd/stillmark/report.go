@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -132,11 +134,10 @@ func (a *app) reportOpenCommand() *cobra.Command {
 		Example: "  stillmark report open case --print",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			path, err := reports.Newest(args[0])
+			path, err := newestReport(args[0])
 			if err != nil {
-				return usageError(err)
+				return err
 			}
-			path = filepath.Join(path, "report.html")
 			fmt.Fprintln(a.out, path)
 			if onlyPrint {
 				return nil
@@ -153,4 +154,27 @@ func (a *app) reportOpenCommand() *cobra.Command {
 	}
 	c.Flags().BoolVar(&onlyPrint, "print", false, "only print the path")
 	return c
+}
+
+// newestReport is the HTML report of a case that was written last.
+func newestReport(dir string) (string, error) {
+	found, err := filepath.Glob(filepath.Join(dir, "reports", "*", "report.html"))
+	if err != nil {
+		return "", err
+	}
+	var newest string
+	var written time.Time
+	for _, path := range found {
+		info, err := os.Stat(path)
+		if err != nil {
+			return "", err
+		}
+		if newest == "" || info.ModTime().After(written) {
+			newest, written = path, info.ModTime()
+		}
+	}
+	if newest == "" {
+		return "", usageError(fmt.Errorf("%s holds no report; write one with stillmark report build", dir))
+	}
+	return newest, nil
 }

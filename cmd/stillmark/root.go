@@ -152,16 +152,16 @@ func group(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return c.Help()
 	}
-	err := fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath())
-	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-		err = fmt.Errorf("%w; did you mean %q?", err, near[0])
+	var names []string
+	for _, child := range c.Commands() {
+		names = append(names, child.Name())
 	}
-	return usageError(fmt.Errorf("%w (see %s --help)", err, c.CommandPath()))
+	return usageError(fmt.Errorf("unknown command %q for %q%s (see %s --help)", args[0], c.CommandPath(), didYouMean(args[0], names), c.CommandPath()))
 }
 
 // holder makes a command that only holds others.
 func holder(use, short, example string, children ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short, Example: example, Args: cobra.ArbitraryArgs, RunE: group, SuggestionsMinimumDistance: 2}
+	c := &cobra.Command{Use: use, Short: short, Example: example, Args: cobra.ArbitraryArgs, RunE: group}
 	c.AddCommand(children...)
 	return c
 }
@@ -172,16 +172,9 @@ func flagHint(c *cobra.Command, err error) error {
 	if !errors.As(err, &unknown) {
 		return fmt.Errorf("%w (see %s --help)", err, c.CommandPath())
 	}
-	best, distance := "", 3
-	c.Flags().VisitAll(func(f *pflag.Flag) {
-		if d := editDistance(unknown.GetSpecifiedName(), f.Name); d < distance {
-			best, distance = f.Name, d
-		}
-	})
-	if best != "" {
-		err = fmt.Errorf("%w; did you mean --%s?", err, best)
-	}
-	return fmt.Errorf("%w (see %s --help)", err, c.CommandPath())
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
+	return fmt.Errorf("%w%s (see %s --help)", err, didYouMean("--"+unknown.GetSpecifiedName(), names), c.CommandPath())
 }
 
 // flagsFromEnvironment sets every flag that was not given from
