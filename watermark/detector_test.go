@@ -37,7 +37,8 @@ func TestDropped(t *testing.T) {
 		{
 			"a repeat across replies",
 			[]Item{{Tokens: []int32{1, 2, 3}}, {Tokens: []int32{1, 2, 3, 4}}},
-			nil, 2, Dropped{Short: 4, Repeat: 1},
+			nil, 2,
+			Dropped{Short: 4, Repeat: 1},
 		},
 		{"same window, other token", []Item{{Tokens: []int32{1, 2, 3, 1, 2, 4}}}, nil, 4, Dropped{Short: 2}},
 		{"swapped window", []Item{{Tokens: []int32{1, 2, 5}}, {Tokens: []int32{2, 1, 5}}}, nil, 2, Dropped{Short: 4}},
@@ -46,7 +47,8 @@ func TestDropped(t *testing.T) {
 		{
 			"dropped for the prompt, it has not been seen",
 			[]Item{{Prompt: []int32{1, 2}, Tokens: []int32{1, 2, 3}}, {Tokens: []int32{1, 2, 3}}, {Tokens: []int32{1, 2, 3}}},
-			nil, 1, Dropped{Short: 6, Prompt: 1, Repeat: 1},
+			nil, 1,
+			Dropped{Short: 6, Prompt: 1, Repeat: 1},
 		},
 		{"prompt comes before repeat", []Item{{Tokens: []int32{1, 2, 3}}, {Prompt: []int32{1, 2}, Tokens: []int32{1, 2, 3}}}, nil, 1, Dropped{Short: 4, Prompt: 1}},
 		{"prompt shorter than a window", []Item{{Prompt: []int32{1}, Tokens: []int32{1, 2, 3}}}, nil, 1, Dropped{Short: 2}},
@@ -279,7 +281,10 @@ func TestDecoys(t *testing.T) {
 // generated afresh under every key, as the null over the key demands.
 func TestFilterOnPairsIsInvalid(t *testing.T) {
 	t.Parallel()
-	const keys = 150
+	keys := 150
+	if testing.Short() {
+		keys = 30
+	}
 	language := newToy(60, 1.5)
 	innocent := language.generate(nil, 1500, rand.New(rand.NewPCG(8, 8)), nil)
 	for _, scheme := range Schemes() {

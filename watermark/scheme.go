@@ -134,8 +134,8 @@ func (c *core) begin(history []int32) bool {
 }
 
 // occursBefore reports whether the window at the end of history stands anywhere
-// earlier in it. Comparing the last token first makes it a scan at about a
-// nanosecond per two tokens: nothing beside sampling, and no state to keep.
+// earlier in it. Comparing the last token first makes it a scan at less than a
+// nanosecond a token: nothing beside sampling, and no state to keep.
 func occursBefore(history, window []int32) bool {
 	h := len(window)
 	last := window[h-1]

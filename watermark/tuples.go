@@ -35,15 +35,19 @@ func (t *tuples) reset() {
 	}
 }
 
-// slot is where key is or would be in the table.
-func (t *tuples) slot(key []int32) int {
+// home is where the search for key begins.
+func (t *tuples) home(key []int32) int {
 	h := t.seed
 	for _, id := range key {
 		hi, lo := bits.Mul64(h^uint64(uint32(id)), 0x9E3779B97F4A7C15) // 2^64 / golden ratio, odd
 		h = hi ^ lo
 	}
-	mask := len(t.table) - 1
-	for s := int(h>>32) & mask; ; s = (s + 1) & mask {
+	return int(h>>32) & (len(t.table) - 1)
+}
+
+// slot is where key is or would be in the table.
+func (t *tuples) slot(key []int32) int {
+	for s := t.home(key); ; s = (s + 1) & (len(t.table) - 1) {
 		if e := t.table[s]; e == 0 || slices.Equal(t.at(int(e-1)), key) {
 			return s
 		}
@@ -67,9 +71,14 @@ func (t *tuples) insert(key []int32) (entry int, added bool) {
 	return n - 1, true
 }
 
+// grow doubles the table. Entries are distinct: any free slot will do.
 func (t *tuples) grow() {
 	t.table = make([]uint32, 2*len(t.table))
 	for i := range t.len() {
-		t.table[t.slot(t.at(i))] = uint32(i + 1)
+		s := t.home(t.at(i))
+		for t.table[s] != 0 {
+			s = (s + 1) & (len(t.table) - 1)
+		}
+		t.table[s] = uint32(i + 1)
 	}
 }
