@@ -159,20 +159,23 @@ func (q *questioner) text() (Attempt, Request, bool) {
 		}
 		r := Request{Kind: kind, Prompt: testPrompt, Params: ledger.Params{MaxTokens: testTokens, Temperature: &one, Seed: &seed}}
 		a := q.ask(r)
-		for _, without := range []struct {
-			cap  string
-			drop func()
-		}{
-			{CapSeed, func() { r.Params.Seed = nil }},
-			{CapTemperatureZero, func() { r.Params.Temperature = nil }},
-		} {
+		for _, fewer := range []struct {
+			temperature *float64
+			seed        *int64
+		}{{&one, nil}, {nil, &seed}, {nil, nil}} {
 			if a.Meta.Outcome != ledger.Rejected || q.fatal != nil {
 				break
 			}
 			refused := a.Meta.Detail
-			without.drop()
-			if a = q.ask(r); a.Meta.Outcome != ledger.Rejected {
-				q.set(without.cap, No, "refused: %s", refused)
+			r.Params.Temperature, r.Params.Seed = fewer.temperature, fewer.seed
+			if a = q.ask(r); a.Meta.Outcome == ledger.Rejected {
+				continue
+			}
+			if fewer.seed == nil {
+				q.set(CapSeed, No, "refused: %s", refused)
+			}
+			if fewer.temperature == nil {
+				q.set(CapTemperatureZero, No, "refused: %s", refused)
 			}
 		}
 		if a.Meta.Outcome == ledger.Exhausted && q.fatal == nil {

@@ -262,7 +262,11 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, f *Fault) bool {
 		io.WriteString(w, fill(f.Body))
 	case FaultRedirect:
 		h.Set("Location", f.Location)
-		w.WriteHeader(max(f.Status, http.StatusTemporaryRedirect))
+		if f.Status == 0 {
+			w.WriteHeader(http.StatusTemporaryRedirect)
+		} else {
+			w.WriteHeader(f.Status)
+		}
 	case FaultError200:
 		if f.Body != "" {
 			h.Set("Content-Type", "application/json")
