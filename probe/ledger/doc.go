@@ -24,4 +24,42 @@
 //
 // Folders are 0700 and files 0600. Files are written to a temporary name,
 // synced and renamed ([WriteFile]); the ledger and the segments are append-only.
+// While a writer is open there is also .reserve, 64 MiB of disk space held back
+// for the day the disk is full; after a kill there may be ledger.torn-<n>, the
+// fragment of a line that was never acknowledged.
+//
+// # Format of the ledger
+//
+// ledger.jsonl is UTF-8, one JSON object per line, at most 1 MiB each, every
+// line ended by one newline (0x0A). The members, in this order:
+//
+//	seq      number of the event, from 0: its line number less one
+//	prev     hex SHA-256 of the line before, without its newline; 64 zeros for the first
+//	time     UTC, RFC 3339 with up to nine decimals
+//	mono_ns  nanoseconds of the monotonic clock since the writer was opened
+//	type     one of the Event constants
+//	item     target/suite/prompt/sample, absent where the event concerns no item
+//	attempt  from 1, absent with item
+//	data     an object that depends on the type, absent where there is none
+//
+// A line has exactly one spelling, that of encoding/json: another order, a
+// member given twice, a space more are damage. The first event is plan_sealed
+// with the SHA-256 of plan.json. An item goes intent, then attempt_failed or
+// reply; after a reply it is settled. An intent without an outcome is an orphan:
+// sent, perhaps, when the program died; the next attempt has the next number.
+// After a seal only another seal may follow.
+//
+// A segment is bare bytes without structure, at most 64 MiB. The ledger's blob
+// references give segment, offset, length and SHA-256. Bytes that no event
+// refers to are those of a writer that died between a body and its line.
+//
+// The Merkle tree of RFC 6962 has the lines, without newlines, as its leaves.
+//
+// # What protects what
+//
+// A changed byte in a line breaks the hash that the next line holds. The last
+// line is protected by the head ([Head]), which findings and seal carry; bodies
+// by the hashes in the ledger; the plan by the first event; all files together
+// by the manifest, the manifest by the signature, and the signature's date by
+// an RFC 3161 token.
 package ledger

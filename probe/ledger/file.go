@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -18,13 +19,31 @@ func WriteFile(path string, data []byte, perm fs.FileMode) error {
 // WriteNewFile is [WriteFile] that never replaces anything: where path exists
 // the error is fs.ErrExist and nothing is changed.
 func WriteNewFile(path string, data []byte, perm fs.FileMode) error {
-	return writeThrough(path, data, perm, func(tmp, path string) error {
-		// A rename would replace an existing file; a hard link never does.
-		if err := os.Link(tmp, path); err != nil {
+	return writeThrough(path, data, perm, placeNew(os.Link))
+}
+
+// placeNew gives a finished file its name unless the name is taken. A rename
+// would replace what is there; a hard link never does. File systems without
+// hard links (FAT, some network shares) get an empty file of that name first,
+// which only one caller can create.
+func placeNew(link func(old, name string) error) func(tmp, path string) error {
+	return func(tmp, path string) error {
+		err := link(tmp, path)
+		if err == nil {
+			return os.Remove(tmp)
+		}
+		if errors.Is(err, fs.ErrExist) {
 			return err
 		}
-		return os.Remove(tmp)
-	})
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+		return os.Rename(tmp, path)
+	}
 }
 
 func writeThrough(path string, data []byte, perm fs.FileMode, place func(tmp, path string) error) (err error) {

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -32,8 +33,18 @@ func TestWriteFile(t *testing.T) {
 	if got := string(readFileT(t, path)); got != "two" {
 		t.Errorf("WriteNewFile changed the file to %q", got)
 	}
-	if err := WriteNewFile(filepath.Join(dir, "y"), nil, 0o600); err != nil {
+	noLinks := placeNew(func(string, string) error { return syscall.EPERM })
+	if err := writeThrough(path, []byte("three"), 0o600, noLinks); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("without hard links, on an existing file: %v", err)
+	}
+	if got := string(readFileT(t, path)); got != "two" {
+		t.Errorf("without hard links the file was changed to %q", got)
+	}
+	if err := writeThrough(filepath.Join(dir, "y"), []byte("y"), 0o600, noLinks); err != nil {
 		t.Error(err)
+	}
+	if got := string(readFileT(t, filepath.Join(dir, "y"))); got != "y" {
+		t.Errorf("without hard links the file holds %q", got)
 	}
 	if err := WriteFile(filepath.Join(dir, "no", "folder"), nil, 0o600); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a folder: %v", err)

@@ -30,38 +30,6 @@ func NewCaseID(name string, now time.Time, rand io.Reader) (string, error) {
 	return now.UTC().Format(time.DateOnly) + "_" + slug(name) + "_" + suffix, nil
 }
 
-// NewID returns a ULID (48 bits of milliseconds, 80 random bits, 26
-// characters): the name of an analysis or a report inside a case. Ids sort by
-// time.
-func NewID(now time.Time, rand io.Reader) (string, error) {
-	// 128 bits are written as 26 base-32 digits, of which the first carries
-	// three bits: two zero bits go before, as the ULID specification has it.
-	var b [16]byte
-	ms := uint64(now.UnixMilli())
-	for i := range 6 {
-		b[i] = byte(ms >> (40 - 8*i))
-	}
-	if _, err := io.ReadFull(rand, b[6:]); err != nil {
-		return "", fmt.Errorf("drawing an id: %w", err)
-	}
-	var out [26]byte
-	bit := func(i int) byte { // i counts from the first of 130 bits
-		if i < 2 {
-			return 0
-		}
-		i -= 2
-		return b[i/8] >> (7 - i%8) & 1
-	}
-	for i := range out {
-		var v byte
-		for j := range 5 {
-			v = v<<1 | bit(5*i+j)
-		}
-		out[i] = crockford[v]
-	}
-	return string(out[:]), nil
-}
-
 func slug(name string) string {
 	var b strings.Builder
 	hyphen := false
