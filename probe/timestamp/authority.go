@@ -27,7 +27,7 @@ const authorityLife = 20 * 365 * 24 * time.Hour
 
 // Authority is an in-process timestamping authority for tests and the demo. It
 // proves nothing about time, since whoever runs it chooses its clock; its
-// certificates say "demo" when the caller's name does. It is safe for
+// certificates bear the name that the caller gives. It is safe for
 // concurrent use.
 type Authority struct {
 	now    func() time.Time
