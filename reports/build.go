@@ -1,12 +1,26 @@
 package reports
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/reports/model"
 	"github.com/stillmark/stillmark/watermark"
+)
+
+// The files of a report.
+const (
+	reportJSON = "report.json"
+	reportHTML = "report.html"
+	reportCSV  = "findings.csv"
 )
 
 // BuildOptions says what to report.
@@ -27,8 +41,167 @@ type Built struct {
 }
 
 // Build writes the report of an analysis into the case folder, under
-// reports/<id>. The id is a function of the findings and the program, so that
-// building twice gives the same folder with the same bytes; nothing is replaced.
+// reports/<id>. The id is a function of the report, so that building twice
+// gives the same folder with the same bytes, and nothing is ever replaced.
 func Build(ctx context.Context, dir string, opt BuildOptions) (*Built, error) {
-	return nil, errors.New("not written yet")
+	c, err := ledger.Open(dir)
+	if err != nil {
+		return nil, usage(err)
+	}
+	if opt.Analysis == "" {
+		if opt.Analysis, err = newestAnalysis(dir); err != nil {
+			return nil, err
+		}
+	}
+	findings, sum, err := LoadFindings(os.DirFS(dir), opt.Analysis)
+	if err != nil {
+		return nil, usage(err)
+	}
+	options := model.Options{Analysis: opt.Analysis, FindingsSHA256: sum, Keys: opt.Keys, Program: opt.Program}
+	r, err := model.Build(ctx, c, findings, options)
+	if err != nil {
+		return nil, err
+	}
+	if options.Report, err = reportID(dir, r); err != nil {
+		return nil, err
+	}
+	// The id stands in the report, so the report is made again with it.
+	if r, err = model.Build(ctx, c, findings, options); err != nil {
+		return nil, err
+	}
+	return write(dir, r)
 }
+
+// reportID names a report: a running number, so that the newest sorts last, and
+// eight hex digits of a hash over the report without an id. A report that is
+// there already keeps its number.
+func reportID(dir string, r *model.Report) (string, error) {
+	data, err := model.Encode(r)
+	if err != nil {
+		return "", err
+	}
+	ids, err := folders(dir, "reports")
+	if err != nil {
+		return "", err
+	}
+	suffix := "-" + hexSum(data)[:8]
+	for _, id := range ids {
+		if strings.HasSuffix(id, suffix) {
+			return id, nil
+		}
+	}
+	return fmt.Sprintf("%03d%s", len(ids)+1, suffix), nil
+}
+
+// folders lists the folders in one part of a case, in the order of their names.
+func folders(dir, part string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(dir, part))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list %s: %w", part, err)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+func write(dir string, r *model.Report) (*Built, error) {
+	data, err := model.Encode(r)
+	if err != nil {
+		return nil, err
+	}
+	page, err := HTML(r)
+	if err != nil {
+		return nil, err
+	}
+	table, err := CSV(r)
+	if err != nil {
+		return nil, err
+	}
+	b := &Built{ID: r.Seal.ReportID, Dir: filepath.Join(dir, "reports", r.Seal.ReportID), Report: r}
+	b.JSON, b.HTML, b.CSV = filepath.Join(b.Dir, reportJSON), filepath.Join(b.Dir, reportHTML), filepath.Join(b.Dir, reportCSV)
+	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("write report: %w", err)
+	}
+	for _, f := range []struct {
+		path string
+		data []byte
+	}{{b.HTML, page}, {b.CSV, table}, {b.JSON, data}} {
+		if err := writeOnce(f.path, f.data); err != nil {
+			return nil, fmt.Errorf("write report: %w", err)
+		}
+	}
+	return b, nil
+}
+
+// writeOnce writes a file that must not exist, or must hold the same bytes.
+func writeOnce(path string, data []byte) error {
+	err := ledger.WriteNewFile(path, data, 0o600)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(old, data) {
+		return fmt.Errorf("%s exists with other content and was left as it is; move its folder away and build again", path)
+	}
+	return nil
+}
+
+// LoadFindings reads analysis/<id>/findings.json and returns its hash beside it.
+func LoadFindings(fsys fs.FS, id string) (*ledger.Findings, string, error) {
+	name := "analysis/" + id + "/findings.json"
+	if !fs.ValidPath(name) {
+		return nil, "", fmt.Errorf("%q does not name an analysis", id)
+	}
+	data, err := fs.ReadFile(fsys, name)
+	if err != nil {
+		return nil, "", fmt.Errorf("read findings: %w", err)
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	f := new(ledger.Findings)
+	if err := d.Decode(f); err != nil {
+		return nil, "", fmt.Errorf("read %s: %w", name, err)
+	}
+	return f, hexSum(data), nil
+}
+
+// newestAnalysis is the one whose name sorts last.
+func newestAnalysis(dir string) (string, error) {
+	ids, err := folders(dir, "analysis")
+	if err != nil {
+		return "", err
+	}
+	if len(ids) == 0 {
+		return "", usage(fmt.Errorf("%s has no analysis yet: run stillmark analyze first", dir))
+	}
+	return ids[len(ids)-1], nil
+}
+
+// Newest returns the folder of the newest report of a case.
+func Newest(dir string) (string, error) {
+	ids, err := folders(dir, "reports")
+	if err != nil {
+		return "", err
+	}
+	if len(ids) == 0 {
+		return "", usage(fmt.Errorf("%s has no report yet: run stillmark report build first", dir))
+	}
+	return filepath.Join(dir, "reports", ids[len(ids)-1]), nil
+}
+
+// usageError is an error of use: nothing is damaged, and nothing was sealed.
+type usageError struct{ error }
+
+func usage(err error) error { return usageError{err} }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// ExitCode is the code of usage errors.
+func (e usageError) ExitCode() int { return 2 }

@@ -1,14 +1,86 @@
 package reports
 
 import (
+	"bytes"
 	"context"
 	"crypto"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/template"
 	"time"
 
 	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/reports/model"
 	"github.com/stillmark/stillmark/watermark"
 )
+
+// The files of a seal. All but the first lie in the report's folder, and the
+// three from envelope on are made from the manifest and cannot stand in it.
+const (
+	manifestName  = "manifest-sha256.txt"
+	signerName    = "signer.pem"
+	envelopeName  = "report.dsse.json"
+	tokenName     = "report.dsse.tsr"
+	statementName = "statement.intoto.json"
+	verifyName    = "VERIFY.md"
+	disclosedDir  = "disclosed"
+	planEnvelope  = "plan.dsse.json"
+	planToken     = "plan.tsr"
+)
+
+// planPayload is the DSSE payload type of plan.dsse.json.
+const planPayload = "application/vnd.stillmark.plan+json"
+
+// PredicateType names what the signed statement says about its subjects.
+const PredicateType = "https://github.com/stillmark/stillmark/evidence/v1"
+
+const predicateFormat = 1
+
+// predicate is what the signer states, beside the hashes of all files. The
+// reading side (reports/verify/integrity) has its own declaration of it.
+type predicate struct {
+	Format         int         `json:"format"`
+	CaseID         string      `json:"case_id"`
+	Report         string      `json:"report"`
+	Analysis       string      `json:"analysis"`
+	Demo           bool        `json:"demo"`
+	Signer         string      `json:"signer"`
+	KeyID          string      `json:"key_id"`
+	Sealed         time.Time   `json:"sealed"`
+	PlanSHA256     string      `json:"plan_sha256"`
+	Ledger         ledger.Head `json:"ledger"`
+	FindingsSHA256 string      `json:"findings_sha256"`
+	ReportSHA256   string      `json:"report_sha256"`
+	Disclosed      []string    `json:"disclosed_keys"`
+	Withheld       []string    `json:"withheld_keys"`
+	Verdicts       []verdict   `json:"verdicts"`
+}
+
+type verdict struct {
+	Test    string         `json:"test"`
+	Target  string         `json:"target"`
+	Tier    ledger.Tier    `json:"tier"`
+	Verdict ledger.Verdict `json:"verdict"`
+}
+
+// sealEvent is the data of the ledger's last event.
+type sealEvent struct {
+	Report         string `json:"report"`
+	Analysis       string `json:"analysis"`
+	KeyID          string `json:"key_id"`
+	FindingsSHA256 string `json:"findings_sha256"`
+	ReportSHA256   string `json:"report_sha256"`
+}
 
 // Signer signs with Ed25519. *ledger.Signer is one; a key in hardware can be
 // another.
@@ -30,23 +102,348 @@ type SealOptions struct {
 
 // SealResult says what was sealed.
 type SealResult struct {
-	Report         string
-	Envelope       string // path
-	EnvelopeSHA256 string
-	Manifest       string // path
-	Files          int
-	Stamped        bool
-	Disclosed      []string // key ids
-	Withheld       []string // keys of the plan that are not disclosed
-	Zip            string   // path, "" if none
-	ZipSHA256      string
+	Report         string   `json:"report"`
+	Envelope       string   `json:"envelope"` // path
+	EnvelopeSHA256 string   `json:"envelope_sha256"`
+	Manifest       string   `json:"manifest"` // path
+	Files          int      `json:"files"`
+	Stamped        bool     `json:"stamped"`
+	Disclosed      []string `json:"disclosed_keys"`
+	Withheld       []string `json:"withheld_keys"` // keys of the plan that are not disclosed
+	Zip            string   `json:"zip,omitempty"` // path
+	ZipSHA256      string   `json:"zip_sha256,omitempty"`
 }
 
 // Seal closes a case: it discloses the given keys, writes VERIFY.md for this
 // very case, appends the seal event to the ledger, lists every file in the
 // manifest, signs a statement over all of them and, if asked to, has it
-// timestamped and packs the case into one zip. A seal that was interrupted can
-// be repeated; a sealed case can be sealed again, which the ledger then shows.
+// timestamped and packs the case into one zip.
+//
+// A seal that was interrupted can be repeated. A sealed case can be sealed
+// again, as with another report or a timestamp; the ledger then shows both.
 func Seal(ctx context.Context, dir string, signer Signer, opt SealOptions) (*SealResult, error) {
-	return nil, errors.New("not written yet")
+	s, err := prepare(dir, signer, opt)
+	if err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	if err := s.disclose(opt.Disclose); err != nil {
+		return nil, fmt.Errorf("seal: disclose keys: %w", err)
+	}
+	if err := s.describe(opt.Stamp != nil); err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	if err := s.closeLedger(opt.Now); err != nil {
+		return nil, fmt.Errorf("seal: close the ledger: %w", err)
+	}
+	result, err := s.sign(ctx, signer, opt.Stamp)
+	if err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	if opt.Out != "" {
+		if result.ZipSHA256, err = writeZip(opt.Out, dir, s.c.Plan().CaseID); err != nil {
+			return nil, fmt.Errorf("seal: %w", err)
+		}
+		result.Zip = opt.Out
+	}
+	return result, nil
+}
+
+// sealing is a seal in the making.
+type sealing struct {
+	dir    string
+	folder string // reports/<id>, slash-separated
+	c      *ledger.Case
+	report *model.Report
+	state  predicate
+	public ledger.PublicKey
+}
+
+// prepare checks everything that can be checked before the case is touched.
+func prepare(dir string, signer Signer, opt SealOptions) (*sealing, error) {
+	c, err := ledger.Open(dir)
+	if err != nil {
+		return nil, usage(err)
+	}
+	if opt.Report == "" {
+		newest, err := Newest(dir)
+		if err != nil {
+			return nil, err
+		}
+		opt.Report = filepath.Base(newest)
+	}
+	s := &sealing{dir: dir, folder: path.Join("reports", opt.Report), c: c, public: signer.PublicKey()}
+	data, err := os.ReadFile(s.at(reportJSON))
+	if err != nil {
+		return nil, usage(err)
+	}
+	if s.report, err = model.Decode(data); err != nil {
+		return nil, usage(err)
+	}
+	findings, sum, err := LoadFindings(os.DirFS(dir), s.report.Seal.AnalysisID)
+	if err != nil {
+		return nil, usage(err)
+	}
+	if sum != s.report.Seal.FindingsSHA256 || s.report.Seal.ReportID != opt.Report {
+		return nil, usage(errors.New("the report is not about the findings beside it; build it again"))
+	}
+	if err := s.checkPlan(); err != nil {
+		return nil, err
+	}
+	if err := s.checkLater(findings.Events); err != nil {
+		return nil, err
+	}
+	if err := checkStray(dir); err != nil {
+		return nil, err
+	}
+	s.state = predicate{
+		Format: predicateFormat, CaseID: c.Plan().CaseID, Report: opt.Report, Analysis: s.report.Seal.AnalysisID,
+		Demo: c.Plan().Demo, Signer: s.public.Name, KeyID: s.public.KeyID,
+		PlanSHA256: c.PlanSHA256(), FindingsSHA256: sum, ReportSHA256: hexSum(data),
+		Disclosed: []string{}, Withheld: []string{}, Verdicts: []verdict{},
+	}
+	for _, f := range findings.Findings {
+		s.state.Verdicts = append(s.state.Verdicts, verdict{f.Test, f.Target, f.Tier, f.Verdict})
+	}
+	return s, nil
+}
+
+func (s *sealing) at(name string) string {
+	return filepath.Join(s.dir, filepath.FromSlash(s.folder), name)
+}
+
+// checkPlan demands that the key that signed the plan seals the case: otherwise
+// a reader would have two strangers to trust.
+func (s *sealing) checkPlan() error {
+	data, err := os.ReadFile(filepath.Join(s.dir, planEnvelope))
+	if err != nil {
+		return usage(err)
+	}
+	_, _, err = ledger.VerifyDSSE(data, planPayload, []ed25519.PublicKey{s.public.Key})
+	if errors.Is(err, ledger.ErrUnknownSigner) {
+		return usage(fmt.Errorf("the plan was signed with another key than %q (%.16s); seal with the key that signed the plan", s.public.Name, s.public.KeyID))
+	}
+	if err != nil {
+		return usage(fmt.Errorf("%s: %w", planEnvelope, err))
+	}
+	return nil
+}
+
+// checkLater refuses to seal a report that has not seen all replies.
+func (s *sealing) checkLater(seen uint64) error {
+	for e, err := range s.c.Events() {
+		if err != nil {
+			return err
+		}
+		if e.Seq < seen {
+			continue
+		}
+		switch e.Type {
+		case ledger.EventIntent, ledger.EventReply, ledger.EventAttemptFailed:
+			return usage(fmt.Errorf("replies came in after the analysis (event %d); analyze the case and build its report again", e.Seq))
+		}
+	}
+	return nil
+}
+
+// checkStray refuses hidden files: an interrupted write left them, and a seal
+// would keep them for ever.
+func checkStray(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if path != dir && strings.HasPrefix(d.Name(), ".") {
+			return usage(fmt.Errorf("%s is left over from an interrupted write, or in use; remove it and seal again", path))
+		}
+		return nil
+	})
+}
+
+// disclose lays the subkeys open, with the proof that they were committed to.
+func (s *sealing) disclose(keys []*watermark.Key) error {
+	refs := map[string]*ledger.KeyRef{}
+	for i := range s.c.Plan().Keys {
+		ref := &s.c.Plan().Keys[i]
+		refs[ref.ID] = ref
+	}
+	for _, k := range keys {
+		ref := refs[k.ID]
+		if ref == nil {
+			return usage(fmt.Errorf("key %s is not in the plan", k.ID))
+		}
+		d, err := s.disclosure(k, ref)
+		if err != nil {
+			return err
+		}
+		data, err := d.Encode()
+		if err != nil {
+			return err
+		}
+		file := filepath.Join(s.dir, disclosedDir, k.ID+".json")
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			return err
+		}
+		if err := ledger.WriteFile(file, data, 0o600); err != nil {
+			return err
+		}
+	}
+	for _, ref := range s.c.Plan().Keys {
+		// What an earlier seal disclosed stays disclosed.
+		if _, err := os.Stat(filepath.Join(s.dir, disclosedDir, ref.ID+".json")); err == nil {
+			s.state.Disclosed = append(s.state.Disclosed, ref.ID)
+		} else {
+			s.state.Withheld = append(s.state.Withheld, ref.ID)
+		}
+	}
+	return nil
+}
+
+func (s *sealing) disclosure(k *watermark.Key, ref *ledger.KeyRef) (watermark.Disclosure, error) {
+	if ref.Commitment == "" {
+		return k.Disclose(), nil
+	}
+	data, err := os.ReadFile(filepath.Join(s.dir, "commitments", filepath.FromSlash(ref.Commitment)))
+	if err != nil {
+		return watermark.Disclosure{}, err
+	}
+	c, err := watermark.ParseCommitment(data)
+	if err != nil {
+		return watermark.Disclosure{}, err
+	}
+	return c.Disclose(k)
+}
+
+var verifyTemplate = template.Must(template.ParseFS(layout, "layout/VERIFY.md.tmpl"))
+
+// describe writes the signer's public key and VERIFY.md.
+func (s *sealing) describe(stamped bool) error {
+	if err := ledger.WriteFile(s.at(signerName), s.public.PEM(), 0o600); err != nil {
+		return fmt.Errorf("write the public key: %w", err)
+	}
+	indent := func(commands string) string { return "    " + strings.ReplaceAll(commands, "\n", "\n    ") }
+	inFolder := func(name string) string { return path.Join(s.folder, name) }
+	_, err := os.Stat(filepath.Join(s.dir, planToken))
+	first := "a time that the ledger does not hold"
+	if t := s.report.Prereg.FirstIntent; !t.IsZero() {
+		first = t.UTC().Format(time.RFC3339)
+	}
+	var b bytes.Buffer
+	err = verifyTemplate.Execute(&b, map[string]any{
+		"CaseID": s.state.CaseID, "Command": s.report.Seal.Command, "Folder": s.folder,
+		"KeyID": s.public.KeyID, "Signer": model.Inert(s.public.Name),
+		"Signature":     indent(model.SignatureCommands(inFolder(envelopeName), inFolder(statementName), inFolder(signerName), ledger.PayloadInToto)),
+		"PlanSignature": indent(model.SignatureCommands(planEnvelope, "plan.json", inFolder(signerName), planPayload)),
+		"PlanStamp":     err == nil, "Stamp": stamped, "FirstIntent": first,
+	})
+	if err != nil {
+		return fmt.Errorf("write %s: %w", verifyName, err)
+	}
+	return ledger.WriteFile(filepath.Join(s.dir, verifyName), b.Bytes(), 0o600)
+}
+
+// closeLedger appends the seal event, unless it is there already from a seal
+// that did not come to its end, and reads the ledger's head.
+func (s *sealing) closeLedger(now func() time.Time) error {
+	want := sealEvent{s.state.Report, s.state.Analysis, s.state.KeyID, s.state.FindingsSHA256, s.state.ReportSHA256}
+	last, err := s.lastEvent()
+	if err != nil {
+		return err
+	}
+	var have sealEvent
+	if last.Type != ledger.EventSeal || json.Unmarshal(last.Data, &have) != nil || have != want {
+		w, err := ledger.OpenWriter(s.dir, ledger.WriterOptions{Now: now})
+		if err != nil {
+			return err
+		}
+		last, err = w.Append(ledger.EventSeal, "", 0, want)
+		if err = errors.Join(err, w.Close()); err != nil {
+			return err
+		}
+	}
+	s.state.Sealed = last.Time.UTC()
+	s.state.Ledger, err = s.c.LedgerHead()
+	return err
+}
+
+func (s *sealing) lastEvent() (ledger.Event, error) {
+	var last ledger.Event
+	for e, err := range s.c.Events() {
+		if err != nil {
+			return last, err
+		}
+		last = e
+	}
+	return last, nil
+}
+
+// sign writes manifest, statement, envelope and token, in this order.
+func (s *sealing) sign(ctx context.Context, signer Signer, stamp func(context.Context, [32]byte) ([]byte, error)) (*SealResult, error) {
+	made := map[string]bool{manifestName: true}
+	for _, name := range []string{envelopeName, tokenName, statementName} {
+		made[path.Join(s.folder, name)] = true
+		if err := os.Remove(s.at(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	manifest, err := ledger.BuildManifest(os.DirFS(s.dir), func(p string) bool { return made[p] })
+	if err != nil {
+		return nil, err
+	}
+	statement, err := s.statement(manifest)
+	if err != nil {
+		return nil, err
+	}
+	envelope, err := ledger.SignDSSE(ledger.PayloadInToto, statement, signer, s.public.KeyID)
+	if err != nil {
+		return nil, err
+	}
+	var token []byte
+	if stamp != nil {
+		if token, err = stamp(ctx, sha256.Sum256(envelope)); err != nil {
+			return nil, fmt.Errorf("timestamp: %w; the case is closed, but not yet signed: run the same command again", err)
+		}
+	}
+	for _, f := range []struct {
+		path string
+		data []byte
+	}{
+		{filepath.Join(s.dir, manifestName), manifest},
+		{s.at(statementName), statement},
+		{s.at(tokenName), token},
+		{s.at(envelopeName), envelope},
+	} {
+		if f.data == nil {
+			continue
+		}
+		if err := ledger.WriteFile(f.path, f.data, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return &SealResult{
+		Report: s.state.Report, Envelope: s.at(envelopeName), EnvelopeSHA256: hexSum(envelope),
+		Manifest: filepath.Join(s.dir, manifestName), Files: bytes.Count(manifest, []byte{'\n'}), Stamped: token != nil,
+		Disclosed: s.state.Disclosed, Withheld: s.state.Withheld,
+	}, nil
+}
+
+// statement names every file of the manifest and the manifest itself.
+func (s *sealing) statement(manifest []byte) ([]byte, error) {
+	entries, err := ledger.ParseManifest(manifest)
+	if err != nil {
+		return nil, err
+	}
+	entries = append(slices.Clip(entries), ledger.ManifestEntry{SHA256: hexSum(manifest), Path: manifestName})
+	st := ledger.Statement{PredicateType: PredicateType}
+	for _, e := range entries {
+		st.Subject = append(st.Subject, ledger.Subject{Name: e.Path, Digest: map[string]string{"sha256": e.SHA256}})
+	}
+	if st.Predicate, err = json.Marshal(s.state); err != nil {
+		return nil, err
+	}
+	return ledger.EncodeStatement(st)
+}
+
+func hexSum(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }

@@ -1,11 +1,18 @@
 package model
 
 import (
+	"bytes"
 	"context"
-	"errors"
+	"encoding/json"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
 
+	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark"
+	"github.com/stillmark/stillmark/watermark/evidence"
 )
 
 // Options are what a report needs beside the case and the findings.
@@ -17,8 +24,354 @@ type Options struct {
 	Program        ledger.Build     // that writes the report
 }
 
-// Build makes the report of a case. It reads the replies once for accounting
-// and once for the exhibits, one at a time.
+// Build makes the report of a case. It sees the case as the analysis saw it:
+// events that came after it are not read. The ledger is read once for the
+// record and the replies twice for the exhibits, one at a time.
 func Build(ctx context.Context, c *ledger.Case, f *ledger.Findings, opt Options) (*Report, error) {
-	return nil, errors.New("not written yet")
+	c = c.Prefix(f.Events)
+	p := c.Plan()
+	if p == nil {
+		return nil, fmt.Errorf("build report: the case has no plan")
+	}
+	if f.PlanSHA256 != c.PlanSHA256() {
+		return nil, fmt.Errorf("build report: the findings are about another plan (%.12s, the case has %.12s); analyze this case first", f.PlanSHA256, c.PlanSHA256())
+	}
+	rec, err := gather(c)
+	if err != nil {
+		return nil, fmt.Errorf("build report: %w", err)
+	}
+	exhibits, replyIDs, err := chooseExhibits(ctx, c, f, opt.Keys)
+	if err != nil {
+		return nil, fmt.Errorf("build report: %w", err)
+	}
+	rec.replyIDs = replyIDs
+	b := &builder{c: c, plan: p, f: f, opt: opt, rec: rec, text: english(), exhibits: exhibits}
+	if err := b.prepare(); err != nil {
+		return nil, fmt.Errorf("build report: %w", err)
+	}
+	r := b.report()
+	inertAll(reflect.ValueOf(r))
+	return r, nil
+}
+
+// Encode returns report.json: two spaces, no HTML escapes, a newline at the end.
+func Encode(r *Report) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(r); err != nil {
+		return nil, fmt.Errorf("encode report: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// Decode reads what [Encode] wrote, and nothing else.
+func Decode(data []byte) (*Report, error) {
+	var head struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return nil, fmt.Errorf("read report: %w", err)
+	}
+	if head.Format > Format {
+		return nil, fmt.Errorf("read report: format %d, this program knows %d: %w", head.Format, Format, ledger.ErrNewerFormat)
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	r := new(Report)
+	if err := d.Decode(r); err != nil {
+		return nil, fmt.Errorf("read report: %w", err)
+	}
+	again, err := Encode(r)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(again, data) {
+		return nil, fmt.Errorf("read report: the bytes are not in the form in which reports are written")
+	}
+	return r, nil
+}
+
+// builder holds what the sections share.
+type builder struct {
+	c        *ledger.Case
+	plan     *ledger.Plan
+	f        *ledger.Findings
+	opt      Options
+	rec      *record
+	text     text
+	exhibits []Exhibits
+
+	alpha float64                   // log10 of the family-wise level
+	specs map[string]watermark.Spec // by key id
+	laws  map[string]evidence.Law
+	roles map[string]ledger.Role
+}
+
+func (b *builder) prepare() error {
+	b.alpha = math.Log10(b.plan.Alpha)
+	b.specs, b.laws, b.roles = map[string]watermark.Spec{}, map[string]evidence.Law{}, map[string]ledger.Role{}
+	for _, t := range b.plan.Targets {
+		b.roles[t.Name] = t.Role
+	}
+	for _, k := range b.plan.Keys {
+		var s watermark.Spec
+		if err := json.Unmarshal(k.Spec, &s); err != nil {
+			return fmt.Errorf("spec of key %s: %w", k.ID, err)
+		}
+		// The law is a function of the public spec; any key of it will do.
+		m, err := watermark.DecoyKey([32]byte{}, 0, s)
+		if err != nil {
+			return fmt.Errorf("spec of key %s: %w", k.ID, err)
+		}
+		b.specs[k.ID], b.laws[k.ID] = s, m.Law()
+	}
+	return nil
+}
+
+func (b *builder) report() *Report {
+	t := b.text
+	r := &Report{
+		Format: Format,
+		Lang:   lang,
+		Title:  t.say("title", "rivals", list(b.targets(ledger.Rival))),
+		Seal: SealStrip{
+			CaseID: b.f.CaseID, ReportID: b.opt.Report, AnalysisID: b.opt.Analysis,
+			PlanSHA256: b.f.PlanSHA256, LedgerHead: b.f.LedgerHead, Events: b.f.Events,
+			FindingsSHA256: b.opt.FindingsSHA256,
+			Command:        t.say("how.with.command", "case", b.f.CaseID),
+		},
+		Exploratory: []TestRow{},
+		Tests:       []TestRow{},
+		Exhibits:    b.exhibits,
+		Build:       b.opt.Program,
+	}
+	if b.plan.Demo {
+		r.Demo = t.say("demo")
+	}
+	for i := range b.f.Findings {
+		row := b.row(&b.f.Findings[i])
+		if row.Primary && row.Tier != ledger.Exploratory {
+			r.Tests = append(r.Tests, row)
+		} else {
+			r.Exploratory = append(r.Exploratory, row)
+		}
+	}
+	r.Summary = b.summary()
+	r.Plots = b.plots()
+	r.Method = b.method()
+	r.Prereg = b.prereg()
+	r.Acquisition = b.acquisition()
+	r.Accounting = b.accounting()
+	r.Explain = b.alternatives()
+	r.Custody = b.custody()
+	r.HowTo = b.howTo()
+	r.Limits = b.limitations()
+	r.Glossary = b.glossary()
+	return r
+}
+
+// targets names the targets of a role in the plan's order.
+func (b *builder) targets(role ledger.Role) []string {
+	var names []string
+	for _, t := range b.plan.Targets {
+		if t.Role == role {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
+// of lists the findings of a role; primary ones only, if asked.
+func (b *builder) of(role ledger.Role, primary bool) []*ledger.Finding {
+	var out []*ledger.Finding
+	for i := range b.f.Findings {
+		if f := &b.f.Findings[i]; f.Role == role && (f.Primary || !primary) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// row lays a finding out with its words and the controls under the same key.
+func (b *builder) row(f *ledger.Finding) TestRow {
+	said := family.Say(f, b.alpha)
+	row := TestRow{
+		Test: f.Test, Family: f.Family, Target: f.Target, Role: f.Role, Key: f.Key,
+		Scheme: f.Scheme, PRF: f.PRF, Tier: f.Tier, Mode: f.Mode, Primary: f.Primary,
+		Null: f.Null, Hypothesis: f.Hypothesis,
+		Replies: f.Replies, Tokens: f.Tokens, N: f.N, Dropped: f.Dropped, Weights: f.Weights,
+		Score: f.Score, NullMean: f.Mean, NullSD: f.SD,
+		Effect: f.Effect, EffectLo: f.EffectLo, EffectHi: f.EffectHi, EffectUnit: f.EffectUnit,
+		Log10P: f.Log10P, Method: f.Log10PMethod, Estimate: f.Log10PEstimate,
+		PlainScore: f.PlainScore, PlainP: f.PlainLog10P, Log10E: f.Log10E,
+		Holm: f.HolmLog10P, M: f.M, Threshold: math.Min(b.alpha, family.Log10Accusation),
+		Power: f.Power, Commitment: f.Committed, Verdict: f.Verdict,
+		Headline: said.Headline, Sentence: said.Meaning,
+		Warnings: orEmpty(said.Warnings), NotShown: orEmpty(said.NotShown), Controls: []ControlRow{},
+	}
+	if d := f.Decoys; d != nil {
+		row.Decoys = &DecoyRow{
+			N: d.N, RankP: d.RankP, SDRatio: d.SDRatio, SDRatioLo: d.SDRatioLo, SDRatioHi: d.SDRatioHi,
+			Tolerance: d.Tolerance, KSP: d.KSP, Pass: d.Pass,
+		}
+	}
+	if f.Role == ledger.Rival {
+		for _, g := range b.of(ledger.Control, false) {
+			if g.Key != f.Key || g.Family != f.Family || g.Primary != f.Primary {
+				continue
+			}
+			control := ControlRow{
+				Target: g.Target, N: g.N, Effect: g.Effect, EffectLo: g.EffectLo, EffectHi: g.EffectHi,
+				Log10P: g.Log10P, Log10E: g.Log10E,
+			}
+			if g.Decoys != nil {
+				control.RankP = &g.Decoys.RankP
+			}
+			row.Controls = append(row.Controls, control)
+		}
+	}
+	return row
+}
+
+// orEmpty makes a nil list an empty one, which JSON writes as [].
+func orEmpty[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+func (b *builder) summary() Summary {
+	t := b.text
+	var planned, analysed, sent int64
+	for _, a := range b.f.Accounting {
+		planned, analysed, sent = planned+a.Planned, analysed+a.Analysed, sent+a.Sent
+	}
+	s := Summary{Propositions: orEmpty(b.plan.Propositions), Results: []Result{}, NotShown: []string{}}
+	s.Done = []string{
+		t.say("done.sent", "sent", group(sent), "targets", b.parties(),
+			"prompts", group(int64(len(b.plan.Prompts))), "samples", count(b.plan.Samples, "sample", "samples")),
+		t.say("done.analysed", "analysed", group(analysed), "planned", group(planned)),
+		t.say("done.scored", "keys", count(len(b.plan.Keys), "secret key", "secret keys"), "m", count(len(b.plan.Tests), "test", "tests")),
+	}
+	if n := b.decoys(); n > 0 {
+		s.Done = append(s.Done, t.say("done.decoys", "n", group(int64(n))))
+	} else {
+		s.Done = append(s.Done, t.say("done.nodecoys"))
+	}
+	for _, f := range b.of(ledger.Rival, true) {
+		s.Results = append(s.Results, b.result(f))
+		for _, line := range family.Say(f, b.alpha).NotShown {
+			if !slices.Contains(s.NotShown, line) {
+				s.NotShown = append(s.NotShown, line)
+			}
+		}
+	}
+	s.Controls = b.controls()
+	s.Limitation = t.say(b.limitation())
+	return s
+}
+
+// parties says who was probed.
+func (b *builder) parties() string {
+	rivals, controls := len(b.targets(ledger.Rival)), len(b.targets(ledger.Control))
+	words := []string{count(rivals, "target under audit", "targets under audit")}
+	if controls > 0 {
+		words = append(words, count(controls, "control", "controls"))
+	}
+	return list(words)
+}
+
+// decoys is the largest number of decoys of any finding.
+func (b *builder) decoys() int {
+	n := 0
+	for _, f := range b.f.Findings {
+		if f.Decoys != nil {
+			n = max(n, f.Decoys.N)
+		}
+	}
+	return n
+}
+
+func (b *builder) result(f *ledger.Finding) Result {
+	said := family.Say(f, b.alpha)
+	r := Result{
+		Target: f.Target, Test: f.Test, Scheme: f.Scheme, Tier: f.Tier, Verdict: f.Verdict,
+		Headline: said.Headline, Sentence: said.Meaning, Measure: b.text.say("measure.none"),
+		Effect: f.Effect, EffectLo: f.EffectLo, EffectHi: f.EffectHi, Unit: f.EffectUnit,
+	}
+	switch {
+	case f.HolmLog10P != nil:
+		r.Number, r.Measure = f.HolmLog10P, b.text.say("measure.holm", "m", count(f.M, "test", "tests"))
+	case f.Log10E != nil:
+		r.Number, r.Measure = f.Log10E, b.text.say("measure.e")
+	case f.Decoys != nil:
+		rank := math.Log10(f.Decoys.RankP)
+		r.Number, r.Measure = &rank, b.text.say("measure.rank")
+	}
+	return r
+}
+
+// strongest returns the finding with the smallest p before correction.
+func strongest(findings []*ledger.Finding) *ledger.Finding {
+	var best *ledger.Finding
+	for _, f := range findings {
+		if f.Log10P != nil && (best == nil || *f.Log10P < *best.Log10P) {
+			best = f
+		}
+	}
+	return best
+}
+
+// controls sums the controls up in a sentence.
+func (b *builder) controls() string {
+	findings := b.of(ledger.Control, true)
+	if len(findings) == 0 {
+		return b.text.say("controls.none")
+	}
+	best := strongest(findings)
+	n := count(len(findings), "test", "tests")
+	if best == nil {
+		return b.text.say("controls.nop", "n", n)
+	}
+	reached := "none"
+	if k := b.reached(findings); k > 0 {
+		reached = group(int64(k))
+	}
+	return b.text.say("controls.some", "n", n, "p", logp(*best.Log10P), "target", best.Target, "reached", reached)
+}
+
+// reached counts findings at or beyond the threshold.
+func (b *builder) reached(findings []*ledger.Finding) int {
+	n := 0
+	for _, f := range findings {
+		if f.HolmLog10P != nil && *f.HolmLog10P <= math.Min(b.alpha, family.Log10Accusation) {
+			n++
+		}
+	}
+	return n
+}
+
+// limitation chooses the one that a reader of the first page must not miss.
+func (b *builder) limitation() string {
+	if b.plan.Demo {
+		return "limitation.demo"
+	}
+	has := map[ledger.Verdict]bool{}
+	for _, f := range b.of(ledger.Rival, true) {
+		has[f.Verdict] = true
+	}
+	switch {
+	case has[ledger.VerdictDependence] || has[ledger.VerdictSingleRun]:
+		return "limitation.positive"
+	case has[ledger.VerdictExploratory] || has[ledger.VerdictWeak]:
+		return "limitation.signal"
+	case has[ledger.VerdictWithheld]:
+		return "limitation.withheld"
+	case has[ledger.VerdictUnverified]:
+		return "limitation.unverified"
+	}
+	return "limitation.none"
 }

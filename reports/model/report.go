@@ -191,10 +191,11 @@ type Histogram struct {
 
 // CurvePanel is evidence against tokens read, for the tests of one key.
 type CurvePanel struct {
-	Key    string  `json:"key"`
-	Scheme string  `json:"scheme"`
-	Mode   string  `json:"mode"`
-	Curves []Curve `json:"curves"`
+	Key       string  `json:"key"`
+	Scheme    string  `json:"scheme"`
+	Mode      string  `json:"mode"`
+	Threshold float64 `json:"threshold" desc:"decades of evidence that a test must reach by itself: alpha over the number of tests"`
+	Curves    []Curve `json:"curves"`
 }
 
 // Curve is one target's evidence as tokens come in.
@@ -262,7 +263,7 @@ type ControlRates struct {
 type Prereg struct {
 	Sealed      time.Time         `json:"sealed" desc:"time of the ledger's first event"`
 	FirstIntent time.Time         `json:"first_request,omitzero"`
-	Stamp       *Stamp            `json:"stamp" desc:"third-party timestamp of the plan; null: time is the signer's own claim"`
+	StampFile   string            `json:"stamp_file" desc:"RFC 3161 token of the plan; empty: the time is the signer's own claim"`
 	Alpha       float64           `json:"alpha"`
 	Log10Alpha  float64           `json:"log10_alpha"`
 	Tests       int               `json:"tests"`
@@ -280,12 +281,6 @@ type Prereg struct {
 	Wording     string            `json:"wording"`
 	Program     ledger.Build      `json:"program"`
 	Deviations  []string          `json:"deviations"`
-}
-
-// Stamp is a third party's word on a time.
-type Stamp struct {
-	Time      time.Time `json:"time"`
-	Authority string    `json:"authority"`
 }
 
 // KeyRow says of a key what the plan says, and how its commitment stands.
@@ -307,6 +302,7 @@ type Acquisition struct {
 	Targets []Acquired   `json:"targets"`
 	Matrix  CapMatrix    `json:"capabilities"`
 	Events  []NotedEvent `json:"events" desc:"pauses, resumptions, drift, clock jumps, faults"`
+	More    int          `json:"more_events" desc:"noted events beyond the ones listed"`
 	Params  ParamsAsSent `json:"params_as_sent"`
 }
 
@@ -319,6 +315,7 @@ type Acquired struct {
 	Models        map[string]int64 `json:"models" desc:"as the target named itself, replies each"`
 	Providers     map[string]int64 `json:"providers"`
 	Epochs        []Epoch          `json:"fingerprints" desc:"timeline of model and fingerprint"`
+	MoreEpochs    int              `json:"more_fingerprints" desc:"changes beyond the ones listed"`
 	First         time.Time        `json:"first_reply,omitzero"`
 	Last          time.Time        `json:"last_reply,omitzero"`
 	Statuses      map[string]int64 `json:"statuses" desc:"HTTP status of every attempt"`
@@ -354,7 +351,7 @@ type CapRow struct {
 // ParamsAsSent compares every request body in the record with the plan.
 type ParamsAsSent struct {
 	Requests int64         `json:"requests"`
-	Distinct []SentVariant `json:"variants" desc:"distinct parameter sets found in the request bodies, messages apart"`
+	Variants []SentVariant `json:"variants" desc:"distinct parameter sets found in the request bodies, messages apart"`
 }
 
 // SentVariant is one set of parameters as found in raw request bodies.
@@ -456,6 +453,7 @@ type Step struct {
 // HowTo is how a reader checks the case.
 type HowTo struct {
 	With    []string  `json:"with"`
+	Intro   string    `json:"without_intro"`
 	Without []Command `json:"without"`
 }
 

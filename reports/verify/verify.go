@@ -4,10 +4,11 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"io"
+	"fmt"
 	"time"
 
 	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/reports/verify/integrity"
 	"github.com/stillmark/stillmark/watermark"
 )
 
@@ -38,10 +39,29 @@ const (
 	LevelFail = "FAIL"
 )
 
+// The codes of the checks. They are stable; the codes of failures are these or
+// the ones of package integrity.
+const (
+	CodePackage    = "package"
+	CodeArchive    = "archive"
+	CodeLedger     = "ledger"
+	CodePlanTime   = "plan_time"
+	CodeCommitment = "commitment"
+	CodeSignature  = "signature"
+	CodeSigner     = "signer"
+	CodeSealTime   = "seal_time"
+	CodeKeys       = "keys"
+	CodeNumbers    = "numbers"
+	CodeSummary    = "statement_summary"
+	CodeLayout     = "layout"
+	CodeCoverage   = "coverage"
+	CodeLog        = "transparency_log"
+)
+
 // Line is one line of the checklist.
 type Line struct {
 	Level  string `json:"level"`
-	Code   string `json:"code"` // stable
+	Code   string `json:"code"`
 	Check  string `json:"check"`
 	Detail string `json:"detail"`
 	File   string `json:"file,omitempty"`
@@ -50,16 +70,18 @@ type Line struct {
 
 // Result is the outcome of a verification.
 type Result struct {
-	State    State     `json:"state"`
-	Exit     int       `json:"exit"` // 0, or 30 to 35
-	CaseID   string    `json:"case_id,omitempty"`
-	Signer   string    `json:"signer,omitempty"`
-	KeyID    string    `json:"key_id,omitempty"`
-	Since    time.Time `json:"unaltered_since,omitzero"`
-	Lines    []Line    `json:"checks"`
-	Numbers  Numbers   `json:"numbers"`
-	Verdict  string    `json:"verdict"`
-	NotShown string    `json:"not_proven"`
+	State   State     `json:"state"`
+	Exit    int       `json:"exit"` // 0, or 30 to 35
+	Case    string    `json:"case_id,omitempty"`
+	Signer  string    `json:"signer,omitempty"` // as the reader's own list names it; else as it names itself
+	KeyID   string    `json:"key_id,omitempty"`
+	Since   time.Time `json:"unaltered_since,omitzero"`
+	Stamped bool      `json:"since_is_timestamped"` // by an authority that the reader trusts
+	Lines   []Line    `json:"checks"`
+	Numbers Numbers   `json:"numbers"`
+	Verdict string    `json:"verdict"`
+	// NotProven says what no verification of files can show.
+	NotProven string `json:"not_proven"`
 }
 
 // Numbers counts the numeric leaves of findings.json and report.json.
@@ -70,13 +92,152 @@ type Numbers struct {
 	Exempt     int `json:"exempt"`   // listed in the report's schema with a reason
 }
 
-// Verify checks the case in a folder or a zip. The error is about path or the
-// context; whatever is wrong with the case is in the result.
+const notProven = "that the replies came from the named company, or that the conclusions are right."
+
+// Verify checks the case in a folder or a zip. The error is about reading path
+// or about the context; whatever is wrong with the case is in the result.
+//
+// The checks go from the outside in, and a case that is not what was sealed is
+// not computed with. The exit code is that of the first failure.
 func Verify(ctx context.Context, path string, opt Options) (*Result, error) {
-	return nil, errors.New("not written yet")
+	v := &verifier{opt: opt, r: &Result{NotProven: notProven, Lines: []Line{}}}
+	if v.opt.Progress == nil {
+		v.opt.Progress = func(string, int64, int64) {}
+	}
+	p, err := integrity.Open(path)
+	if err != nil {
+		return v.refuse(err)
+	}
+	defer p.Close()
+	v.pkg = p
+	v.opt.Progress("hashes", 0, int64(p.Files))
+	if v.sealed, err = integrity.Check(p); err != nil {
+		return v.refuse(err)
+	}
+	v.opt.Progress("hashes", int64(p.Files), int64(p.Files))
+	v.integrity()
+	v.signer()
+	if err := v.times(); err != nil {
+		return nil, err
+	}
+	if err := v.numbers(ctx); err != nil {
+		return nil, err
+	}
+	v.line(LevelNote, CodeLog, "transparency log", "none: the case holds no entry of a public log")
+	v.conclude()
+	return v.r, nil
 }
 
-// WriteText writes the checklist for people.
-func (r *Result) WriteText(w io.Writer) error {
-	return errors.New("not written yet")
+// verifier is a verification under way.
+type verifier struct {
+	opt     Options
+	r       *Result
+	pkg     *integrity.Package
+	sealed  *integrity.Sealed
+	keys    []*watermark.Key
+	missing []string // ids of keys that nobody gave
+	trusted bool     // the signer is on the reader's list
+}
+
+func (v *verifier) line(level, code, check, format string, args ...any) {
+	v.r.Lines = append(v.r.Lines, Line{Level: level, Code: code, Check: check, Detail: fmt.Sprintf(format, args...)})
+}
+
+// fail adds a failure. The first one decides the exit code.
+func (v *verifier) fail(exit int, code, check, file string, offset int64, format string, args ...any) {
+	l := Line{Level: LevelFail, Code: code, Check: check, Detail: fmt.Sprintf(format, args...), File: file}
+	if offset >= 0 {
+		l.Offset = &offset
+	}
+	v.r.Lines = append(v.r.Lines, l)
+	if v.r.Exit == 0 {
+		v.r.Exit = exit
+	}
+}
+
+// refuse ends a verification whose integrity does not hold.
+func (v *verifier) refuse(err error) (*Result, error) {
+	var p *integrity.Problem
+	if !errors.As(err, &p) {
+		return nil, fmt.Errorf("verify: %w", err)
+	}
+	v.fail(p.Exit, string(p.Code), checkOf(p.Code), p.File, p.Offset, "%s", p.Detail)
+	v.line(LevelNote, CodeNumbers, "report matches data", "not computed: the files are not what was sealed")
+	v.conclude()
+	return v.r, nil
+}
+
+// checkOf names the check that an integrity problem is about.
+func checkOf(code integrity.Code) string {
+	switch code {
+	case integrity.CodeSignature, integrity.CodePlanSigned:
+		return "signature"
+	case integrity.CodeChain, integrity.CodeMerkle, integrity.CodeBlob:
+		return "ledger unbroken"
+	case integrity.CodeStatement, integrity.CodePlan:
+		return "statement agrees"
+	case integrity.CodeUnsealed, integrity.CodeNewer, integrity.CodeMissing:
+		return "package complete"
+	}
+	return "package unaltered"
+}
+
+// integrity words what package integrity has found good.
+func (v *verifier) integrity() {
+	s := v.sealed
+	v.r.Case, v.r.KeyID, v.r.Signer = s.Predicate.CaseID, s.Signer.KeyID, s.Signer.Name
+	v.line(LevelOK, CodePackage, "package complete", "%s, %s", plural(int64(v.pkg.Files), "file"), size(v.pkg.Bytes))
+	v.archive()
+	v.line(LevelOK, CodeLedger, "ledger unbroken", "%s, %s of raw bytes, %s, 0 gaps",
+		plural(int64(s.Ledger.Events), "event"), plural(int64(s.Blobs), "block"), plural(int64(s.Resumes), "resumption"))
+}
+
+func (v *verifier) signer() {
+	s := v.sealed
+	v.line(LevelOK, CodeSignature, "signature", "Ed25519 over %s and the manifest, key %.16s…", plural(int64(s.Subjects-1), "file"), s.Signer.KeyID)
+	for _, k := range v.opt.Trust {
+		if k.KeyID == s.Signer.KeyID && k.Key.Equal(s.Signer.Key) {
+			v.trusted = true
+			v.r.Signer = k.Name
+			v.line(LevelOK, CodeSigner, "signer trusted", "%q", k.Name)
+			return
+		}
+	}
+	why := "not among the keys that you trust"
+	if len(v.opt.Trust) == 0 {
+		why = "no trusted keys were given (--trust)"
+	}
+	v.line(LevelWarn, CodeSigner, "signer unknown", "%s; it calls itself %q", why, s.Signer.Name)
+}
+
+// conclude gives the state, the exit code and the verdict.
+func (v *verifier) conclude() {
+	r := v.r
+	since := ""
+	if !r.Since.IsZero() {
+		since = " since " + r.Since.UTC().Format(time.RFC3339)
+		if !r.Stamped {
+			since += " (the signer's own claim)"
+		}
+	}
+	switch {
+	case r.Exit != 0:
+		r.State = Invalid
+		for _, l := range r.Lines {
+			if l.Level == LevelFail {
+				r.Verdict = "INVALID: " + l.place() + l.Detail
+				break
+			}
+		}
+	case len(v.missing) > 0:
+		r.State, r.Exit = Valid, integrity.ExitUntrusted
+		r.Verdict = fmt.Sprintf("VALID, not TRUSTED: unaltered%s, but %s withheld, so %s of %s are unverified.",
+			since, verbal(len(v.missing), "key is", "keys are"), group(int64(r.Numbers.Withheld)), plural(int64(r.Numbers.Total), "number"))
+	case !v.trusted:
+		r.State, r.Exit = Valid, integrity.ExitUntrusted
+		r.Verdict = "VALID (unknown signer): unaltered" + since + ", recomputed, signed by a key that you did not name as trusted."
+	default:
+		r.State = Trusted
+		r.Verdict = "TRUSTED: unaltered" + since + "."
+	}
 }

@@ -11,7 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"strings"
+	"slices"
 
 	"github.com/stillmark/stillmark/probe/ledger"
 )
@@ -29,7 +29,7 @@ type Sealed struct {
 	Subjects  int
 	Ledger    ledger.Head
 	Resumes   int
-	Before    uint64 // events before the seal event
+	Blobs     int // blocks of raw bytes
 }
 
 // Check checks a package from the outside in and stops at the first problem.
@@ -38,13 +38,19 @@ type Sealed struct {
 // envelope and its signature; the statement against the manifest; the plan
 // against the ledger's first event; the chain; the Merkle root; the raw bytes.
 func Check(p *Package) (*Sealed, error) {
-	folder, err := sealedFolder(p.FS)
+	if _, err := fs.Stat(p.FS, "plan.json"); err != nil {
+		return nil, problem(CodeMissing, ExitIncomplete, "plan.json", "not a case: the plan is missing")
+	}
+	manifest, err := ReadFile(p.FS, ManifestName)
+	if err != nil {
+		return nil, err
+	}
+	folder, err := sealedFolder(p.FS, manifest)
 	if err != nil {
 		return nil, err
 	}
 	s := &Sealed{Folder: folder}
-	manifest, err := s.checkFiles(p.FS)
-	if err != nil {
+	if err := s.checkFiles(p.FS, manifest); err != nil {
 		return nil, err
 	}
 	if err := s.checkEnvelope(p.FS, manifest); err != nil {
@@ -64,23 +70,23 @@ func Check(p *Package) (*Sealed, error) {
 	return s, nil
 }
 
-// sealedFolder finds the one report folder that holds an envelope. A case is
-// sealed once.
-func sealedFolder(fsys fs.FS) (string, error) {
-	if _, err := fs.Stat(fsys, "plan.json"); err != nil {
-		return "", problem(CodeMissing, ExitIncomplete, "plan.json", "not a case: the plan is missing")
-	}
+// sealedFolder finds the report folder whose envelope the manifest does not
+// list. A case that was sealed again lists the envelopes of earlier seals.
+func sealedFolder(fsys fs.FS, manifest []byte) (string, error) {
 	found, err := fs.Glob(fsys, "reports/*/"+envelopeName)
 	if err != nil {
 		return "", fmt.Errorf("look for the envelope: %w", err)
 	}
+	found = slices.DeleteFunc(found, func(file string) bool {
+		return bytes.Contains(manifest, []byte("  "+file+"\n"))
+	})
 	switch len(found) {
 	case 0:
 		return "", problem(CodeUnsealed, ExitIncomplete, "reports/*/"+envelopeName, "the case is not sealed, or its signature was removed")
 	case 1:
 		return path.Dir(found[0]), nil
 	}
-	return "", problem(CodeUnlisted, ExitAltered, found[1], "a second signature; a case is sealed once")
+	return "", problem(CodeUnlisted, ExitAltered, found[1], "a second signature that is not listed in the manifest")
 }
 
 // exempt reports whether the manifest cannot list the file, because it is the
@@ -93,69 +99,55 @@ func (s *Sealed) exempt(file string) bool {
 	return dir == s.Folder+"/" && (name == envelopeName || name == tokenName || name == statementName)
 }
 
-func (s *Sealed) checkFiles(fsys fs.FS) ([]byte, error) {
-	manifest, err := readFile(fsys, ManifestName)
-	if err != nil {
-		return nil, err
-	}
-	err = ledger.CheckManifest(fsys, manifest, s.exempt)
-	if err == nil {
-		return manifest, nil
-	}
+func (s *Sealed) checkFiles(fsys fs.FS, manifest []byte) error {
+	err := ledger.CheckManifest(fsys, manifest, s.exempt)
 	var m *ledger.ManifestError
-	if !errors.As(err, &m) {
-		return nil, fmt.Errorf("check manifest: %w", err)
+	if err == nil || !errors.As(err, &m) {
+		return err
 	}
-	p := &Problem{File: m.Path, Offset: m.Offset, Exit: ExitAltered}
+	p := problem(CodeAltered, ExitAltered, m.Path, "%s", m.Kind)
+	p.Offset = m.Offset
 	switch m.Kind {
-	case "missing":
+	case ledger.ManifestMissing:
 		p.Code, p.Exit, p.Detail = CodeMissing, ExitIncomplete, "listed in the manifest, but not there"
-	case "unlisted":
+	case ledger.ManifestUnlisted:
 		p.Code, p.Detail = CodeUnlisted, "not listed in the manifest"
-	case "irregular":
-		p.Code, p.Detail = CodeIrregular, "not a regular file"
-	case "manifest":
-		p.Code, p.Detail = CodeManifest, "the manifest is not in the form in which it was written"
+	case ledger.ManifestIrregular:
+		p.Code, p.Detail = CodeIrregular, "not a regular file with a plain name"
+	case ledger.ManifestMalformed:
+		p.Code, p.File, p.Detail = CodeManifest, ManifestName, "not in the form in which manifests are written"
 	default:
-		p.Code, p.Detail = CodeAltered, "not the hash in the manifest"
+		p.Detail = "not what was sealed: its SHA-256 is not the one in the manifest"
 		locate(fsys, p)
 	}
 	if m.Err != nil {
 		p.Detail += ": " + m.Err.Error()
 	}
-	return nil, p
+	return p
 }
 
-// locate finds the first bad byte of an altered ledger: its chain tells the
-// line. A plain hash tells the file only.
+// locate finds the first bad byte where the case itself can tell: the chain of
+// the ledger knows its lines, and the ledger knows the blocks of a segment. A
+// plain hash knows the file only.
 func locate(fsys fs.FS, p *Problem) {
-	if p.File != "ledger.jsonl" || p.Offset >= 0 {
+	if p.Offset >= 0 || p.File != "ledger.jsonl" && path.Dir(p.File) != "blobs" {
 		return
 	}
 	c, err := ledger.OpenFS(fsys)
 	if err != nil {
 		return
 	}
-	if at, err := brokenAt(c); err != nil {
-		p.Offset, p.Detail = at, err.Error()
-	}
-}
-
-// brokenAt walks the chain and returns where the first bad line begins.
-func brokenAt(c *ledger.Case) (int64, error) {
-	var next int64
-	for line, err := range c.Lines() {
-		if err != nil {
-			return next, err
+	if _, err := c.CheckBlobs(); err != nil {
+		if found := classify(err, p.Code, p.File); found.File == p.File && found.Offset >= 0 {
+			p.Offset = found.Offset
+			p.Detail += "; " + found.Detail
 		}
-		next = line.Offset + int64(len(line.Raw)) + 1
 	}
-	return next, nil
 }
 
 func (s *Sealed) checkEnvelope(fsys fs.FS, manifest []byte) error {
 	file := func(name string) string { return path.Join(s.Folder, name) }
-	pem, err := readFile(fsys, file(signerName))
+	pem, err := ReadFile(fsys, file(signerName))
 	if err != nil {
 		return err
 	}
@@ -164,14 +156,14 @@ func (s *Sealed) checkEnvelope(fsys fs.FS, manifest []byte) error {
 		return problem(CodeUnsealed, ExitBadSignature, file(signerName), "does not hold one public key: %v", err)
 	}
 	s.Signer = keys[0]
-	if s.Envelope, err = readFile(fsys, file(envelopeName)); err != nil {
+	if s.Envelope, err = ReadFile(fsys, file(envelopeName)); err != nil {
 		return err
 	}
 	payload, _, err := ledger.VerifyDSSE(s.Envelope, ledger.PayloadInToto, []ed25519.PublicKey{s.Signer.Key})
 	if err != nil {
 		return problem(CodeSignature, ExitBadSignature, file(envelopeName), "%v", err)
 	}
-	if s.Statement, err = readFile(fsys, file(statementName)); err != nil {
+	if s.Statement, err = ReadFile(fsys, file(statementName)); err != nil {
 		return err
 	}
 	if at := firstDifference(s.Statement, payload); at >= 0 {
@@ -182,7 +174,7 @@ func (s *Sealed) checkEnvelope(fsys fs.FS, manifest []byte) error {
 	if err := s.checkStatement(manifest); err != nil {
 		return err
 	}
-	if s.Token, err = readFile(fsys, file(tokenName)); err != nil {
+	if s.Token, err = ReadFile(fsys, file(tokenName)); err != nil {
 		s.Token = nil // a timestamp of the seal is optional
 	}
 	return nil
@@ -200,12 +192,12 @@ func (s *Sealed) checkStatement(manifest []byte) error {
 		return problem(CodeNewer, ExitIncomplete, name, "predicate type %q is not known to this program", st.PredicateType)
 	}
 	listed := map[string]string{ManifestName: sum(manifest)}
-	for line := range strings.Lines(string(manifest)) {
-		hash, file, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
-		if !ok {
-			return problem(CodeManifest, ExitAltered, ManifestName, "a line is not a hash, two spaces and a path")
-		}
-		listed[file] = hash
+	entries, err := ledger.ParseManifest(manifest)
+	if err != nil {
+		return problem(CodeManifest, ExitAltered, ManifestName, "%v", err)
+	}
+	for _, e := range entries {
+		listed[e.Path] = e.SHA256
 	}
 	s.Subjects = len(st.Subject)
 	for _, subject := range st.Subject {
@@ -250,7 +242,7 @@ func (s *Sealed) checkPlan(fsys fs.FS) error {
 	if s.Case.Info().ID != s.Predicate.CaseID {
 		return problem(CodePlan, ExitAltered, "case.json", "names another case than the signed statement")
 	}
-	envelope, err := readFile(fsys, "plan.dsse.json")
+	envelope, err := ReadFile(fsys, "plan.dsse.json")
 	if err != nil {
 		return err
 	}
@@ -264,107 +256,47 @@ func (s *Sealed) checkPlan(fsys fs.FS) error {
 	return nil
 }
 
-// checkLedger walks the ledger once: chain, first and last event, Merkle tree
-// and every block of raw bytes.
+// checkLedger walks the ledger: chain, order of events and the Merkle tree,
+// which is built here line by line; then every block of raw bytes.
 func (s *Sealed) checkLedger() error {
 	const file = "ledger.jsonl"
 	var (
 		tree ledger.Tree
-		next int64
-		last ledger.Line
+		last ledger.Event
 	)
-	fail := func(code Code, format string, args ...any) error {
-		p := problem(code, ExitAltered, file, format, args...)
-		p.Offset = next
-		return p
-	}
 	for line, err := range s.Case.Lines() {
 		if err != nil {
-			p := classify(err, CodeChain, file)
-			p.Offset = next
-			return p
-		}
-		if last.Event.Type == ledger.EventSeal {
-			return fail(CodeChain, "an event follows the seal event")
-		}
-		if tree.Size() == 0 {
-			if err := s.checkFirst(line.Event); err != nil {
-				return fail(CodePlan, "%v", err)
-			}
-		}
-		if err := s.checkBlobs(line.Event); err != nil {
-			return err
+			return classify(err, CodeChain, file)
 		}
 		if line.Event.Type == ledger.EventResume {
 			s.Resumes++
 		}
 		tree.Append(line.Raw)
-		next = line.Offset + int64(len(line.Raw)) + 1
-		last = line
+		last, s.Ledger.Hash = line.Event, line.Hash
 	}
-	if last.Event.Type != ledger.EventSeal {
-		p := problem(CodeUnsealed, ExitIncomplete, file, "the last event is not the seal event")
-		p.Offset = next
-		return p
+	if last.Type != ledger.EventSeal {
+		return problem(CodeUnsealed, ExitIncomplete, file, "the last event is not the seal event")
 	}
 	root := tree.Root()
-	s.Ledger = ledger.Head{Events: uint64(tree.Size()), Hash: last.Hash, Root: hex.EncodeToString(root[:])}
-	s.Before = s.Ledger.Events - 1
+	s.Ledger.Events, s.Ledger.Root = uint64(tree.Size()), hex.EncodeToString(root[:])
 	if s.Ledger != s.Predicate.Ledger {
 		return problem(CodeMerkle, ExitAltered, file, "the Merkle root over %d events is not the signed one", s.Ledger.Events)
 	}
 	var sealed SealEvent
-	if err := decodeStrict(last.Event.Data, &sealed); err != nil {
-		return fail(CodeStatement, "seal event: %v", err)
+	if err := decodeStrict(last.Data, &sealed); err != nil {
+		return problem(CodeStatement, ExitAltered, file, "seal event: %v", err)
 	}
+	p := s.Predicate
 	want := SealEvent{
-		Report: s.Predicate.Report, Analysis: s.Predicate.Analysis, KeyID: s.Predicate.KeyID,
-		FindingsSHA256: s.Predicate.FindingsSHA256, ReportSHA256: s.Predicate.ReportSHA256,
+		Report: p.Report, Analysis: p.Analysis, KeyID: p.KeyID,
+		FindingsSHA256: p.FindingsSHA256, ReportSHA256: p.ReportSHA256,
 	}
-	if sealed != want || !last.Event.Time.Equal(s.Predicate.Sealed) {
-		return fail(CodeStatement, "the seal event and the signed statement disagree")
+	if sealed != want || !last.Time.Equal(p.Sealed) {
+		return problem(CodeStatement, ExitAltered, file, "the seal event and the signed statement disagree")
 	}
-	return nil
-}
-
-func (s *Sealed) checkFirst(e ledger.Event) error {
-	var first ledger.PlanSealed
-	if e.Type != ledger.EventPlanSealed {
-		return errors.New("the ledger does not begin with the sealed plan")
-	}
-	if err := decodeStrict(e.Data, &first); err != nil {
-		return err
-	}
-	if first.PlanSHA256 != s.Predicate.PlanSHA256 {
-		return errors.New("the ledger begins with another plan")
-	}
-	return nil
-}
-
-func (s *Sealed) checkBlobs(e ledger.Event) error {
-	var refs []ledger.BlobRef
-	switch e.Type {
-	case ledger.EventIntent:
-		var intent ledger.Intent
-		if err := decodeStrict(e.Data, &intent); err != nil {
-			return problem(CodeChain, ExitAltered, "ledger.jsonl", "event %d: %v", e.Seq, err)
-		}
-		refs = append(refs, intent.Request)
-	case ledger.EventReply, ledger.EventAttemptFailed:
-		var attempt ledger.Attempt
-		if err := decodeStrict(e.Data, &attempt); err != nil {
-			return problem(CodeChain, ExitAltered, "ledger.jsonl", "event %d: %v", e.Seq, err)
-		}
-		if attempt.Response != nil {
-			refs = append(refs, *attempt.Response)
-		}
-	}
-	for _, ref := range refs {
-		if _, err := s.Case.Blob(ref); err != nil {
-			p := classify(err, CodeBlob, fmt.Sprintf("blobs/segment-%06d.bin", ref.Segment))
-			p.Offset = ref.Offset
-			return p
-		}
+	var err error
+	if s.Blobs, err = s.Case.CheckBlobs(); err != nil {
+		return classify(err, CodeBlob, "blobs")
 	}
 	return nil
 }
@@ -373,8 +305,9 @@ func (s *Sealed) checkBlobs(e ledger.Event) error {
 // the largest of them.
 const maxFile = 256 << 20
 
-// ReadFile reads a file of a package whole, within a bound.
-func readFile(fsys fs.FS, name string) ([]byte, error) {
+// ReadFile reads a file of a package whole, within a bound. The error is a
+// *Problem.
+func ReadFile(fsys fs.FS, name string) ([]byte, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, classify(err, CodeMissing, name)

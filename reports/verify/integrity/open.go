@@ -2,6 +2,8 @@ package integrity
 
 import (
 	"archive/zip"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +34,8 @@ type Package struct {
 	Files  int   // regular files
 	Bytes  int64 // in all
 	closer io.Closer
+	path   string // of the archive
+	folder string // the one folder in it
 }
 
 // Close releases the archive.
@@ -128,9 +132,10 @@ func openZip(name string, size int64) (*Package, error) {
 		}
 		return nil, problem(CodeArchive, ExitAltered, path.Base(name), "%v", err)
 	}
-	p := &Package{Zip: true, closer: r}
+	p := &Package{Zip: true, closer: r, path: name}
 	root, err := p.checkEntries(r.File, size)
 	if err == nil {
+		p.folder = root
 		p.FS, err = fs.Sub(r, root)
 	}
 	if err != nil {
@@ -185,4 +190,24 @@ func (p *Package) checkEntries(files []*zip.File, size int64) (root string, err 
 		return "", problem(CodeArchive, ExitAltered, "", "the archive unpacks to more than %d times its size", maxRatio)
 	}
 	return root, nil
+}
+
+// SameArchive reports whether a zip has the hash that pack gives of its files
+// in their folder: then it holds nothing that was not checked, such as bytes
+// between or after the entries.
+func (p *Package) SameArchive(pack func(fsys fs.FS, folder string) (string, error)) (bool, error) {
+	if !p.Zip {
+		return false, nil
+	}
+	f, err := os.Open(p.path)
+	if err != nil {
+		return false, fmt.Errorf("read the archive: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return false, fmt.Errorf("read the archive: %w", err)
+	}
+	want, err := pack(p.FS, p.folder)
+	return want == hex.EncodeToString(h.Sum(nil)), err
 }

@@ -69,9 +69,24 @@ func problem(code Code, exit int, file, format string, args ...any) *Problem {
 
 // classify turns an error of the ledger about a file into a problem.
 func classify(err error, code Code, file string) *Problem {
-	var p *Problem
+	var (
+		p      *Problem
+		damage *ledger.DamageError
+		torn   *ledger.TornError
+	)
 	switch {
 	case errors.As(err, &p):
+		return p
+	case errors.As(err, &damage):
+		p = problem(code, ExitAltered, damage.File, "%s", damage.Reason)
+		if damage.Line > 0 {
+			p.Detail = fmt.Sprintf("line %d: %s", damage.Line, damage.Reason)
+		}
+		p.Offset = damage.Offset
+		return p
+	case errors.As(err, &torn):
+		p = problem(code, ExitAltered, file, "line %d has no end", torn.Line)
+		p.Offset = torn.Offset
 		return p
 	case errors.Is(err, ledger.ErrNewerFormat):
 		return problem(CodeNewer, ExitIncomplete, file, "%v; use a newer version of this program", err)

@@ -1,0 +1,192 @@
+package model
+
+import (
+	"strconv"
+
+	"github.com/stillmark/stillmark/probe/ledger"
+)
+
+// alternatives lists what else would explain a dependence on the key.
+func (b *builder) alternatives() []Answer {
+	t := b.text
+	answer := func(name, state, text string) Answer {
+		return Answer{Name: t.say("alt." + name + ".name"), Claim: t.say("alt." + name + ".claim"), Answer: text, State: state}
+	}
+	rivals, controls := b.of(ledger.Rival, true), b.of(ledger.Control, true)
+	chance := answer("chance", StateTested, t.say("alt.chance.nop"))
+	var holm *float64
+	for _, f := range rivals {
+		if f.HolmLog10P != nil && (holm == nil || *f.HolmLog10P < *holm) {
+			holm = f.HolmLog10P
+		}
+	}
+	if holm != nil {
+		chance.Answer = t.say("alt.chance.answer", "p", logp(*holm), "alpha", logp(b.alpha), "m", count(len(b.plan.Tests), "test", "tests"))
+	}
+	convergence := answer("convergence", StateDesign, t.say("alt.convergence.nocontrol"))
+	if best := strongest(controls); best != nil {
+		convergence.State = StateTested
+		convergence.Answer = t.say("alt.convergence.answer", "n", count(len(controls), "test", "tests"), "p", logp(*best.Log10P))
+	}
+	var keys []string
+	for _, k := range b.plan.Keys {
+		s := b.specs[k.ID]
+		words := k.ID + " (" + s.Scheme
+		if s.Label != "" {
+			words += ", label " + s.Label
+		}
+		keys = append(keys, words+")")
+	}
+	return []Answer{
+		chance,
+		convergence,
+		answer("quoting", StateDesign, t.say("alt.quoting.answer", "n", group(b.dropped().Prompt))),
+		answer("forwarding", StateOpen, t.say("alt.forwarding.answer")),
+		answer("weights", StateOpen, t.say("alt.weights.answer")),
+		answer("retrieval", StateOpen, t.say("alt.retrieval.answer")),
+		answer("web", StateOpen, t.say("alt.web.answer", "keys", list(keys))),
+		answer("leak", StateOpen, t.say("alt.leak.answer")),
+		answer("wrapper", StateBounded, t.say("alt.wrapper.answer", "changes", b.changes())),
+	}
+}
+
+// dropped sums the positions that no finding scored.
+func (b *builder) dropped() ledger.Dropped {
+	var d ledger.Dropped
+	for _, f := range b.f.Findings {
+		d.Prompt += f.Dropped.Prompt
+		d.Repeat += f.Dropped.Repeat
+	}
+	return d
+}
+
+// changes says how often a target changed its name, fingerprint or provider.
+func (b *builder) changes() string {
+	n := 0
+	for _, s := range b.rec.targets {
+		n += s.changes()
+	}
+	if n == 0 {
+		return "no change"
+	}
+	return count(n, "change", "changes")
+}
+
+// limitations answers, by name, what an opposing expert attacks.
+func (b *builder) limitations() []Answer {
+	t := b.text
+	answer := func(name, state, text string) Answer {
+		return Answer{Name: t.say("lim." + name + ".name"), Claim: t.say("lim." + name + ".claim"), Answer: text, State: state}
+	}
+	return []Answer{
+		b.forking(answer),
+		b.stopping(answer),
+		b.multiplicity(answer),
+		answer("repeats", StateDesign, t.say("lim.repeats.answer", "n", group(b.dropped().Repeat))),
+		b.theory(answer),
+		answer("controls", StateDesign, t.say("lim.controls.answer", "n", count(len(b.of(ledger.Control, false)), "test", "tests"))),
+		answer("contamination", StateBounded, t.say("lim.contamination.answer")),
+		answer("retries", StateDesign, t.say("lim.retries.answer", "retried", group(b.rec.failed))),
+		answer("drift", StateTested, t.say("lim.drift.answer", "changes", sentenceCase(b.changes()))),
+		answer("params", StateTested, t.say("lim.params.answer", "requests", group(b.rec.requests), "variants", count(len(b.rec.variants), "set", "sets"))),
+		b.keyChosen(answer),
+		answer("fabricated", StateOpen, t.say("lim.fabricated.answer", "ids", group(b.rec.replyIDs), "replies", group(b.analysed()))),
+		answer("bugs", StateBounded, t.say("lim.bugs.answer")),
+		answer("paraphrase", StateBounded, t.say("lim.paraphrase.answer")),
+	}
+}
+
+type answerFunc func(name, state, text string) Answer
+
+func (b *builder) forking(answer answerFunc) Answer {
+	t := b.text
+	deviations := t.say("deviations.none")
+	if n := len(b.f.Deviations); n > 0 {
+		deviations = t.say("deviations.some", "n", count(n, "deviation", "deviations"))
+	}
+	first := t.say("time.none")
+	if !b.rec.firstIntent.IsZero() {
+		first = b.rec.firstIntent.UTC().Format(short)
+	}
+	return answer("forking", StateDesign, t.say("lim.forking.answer", "plan", b.f.PlanSHA256[:16],
+		"sealed", b.rec.sealed.UTC().Format(short), "first", first, "deviations", deviations))
+}
+
+func (b *builder) stopping(answer answerFunc) Answer {
+	if b.plan.Stop.OnEvidence {
+		return answer("stopping", StateDesign, b.text.say("lim.stopping.anytime"))
+	}
+	var planned int64
+	for _, a := range b.f.Accounting {
+		planned += a.Planned
+	}
+	return answer("stopping", StateDesign, b.text.say("lim.stopping.fixed", "planned", group(planned), "analysed", group(b.analysed())))
+}
+
+func (b *builder) analysed() int64 {
+	var n int64
+	for _, a := range b.f.Accounting {
+		n += a.Analysed
+	}
+	return n
+}
+
+func (b *builder) multiplicity(answer answerFunc) Answer {
+	primary := 0
+	for _, test := range b.plan.Tests {
+		if test.Primary {
+			primary++
+		}
+	}
+	return answer("multiplicity", StateDesign, b.text.say("lim.multiplicity.answer",
+		"m", count(primary, "test", "tests"), "others", b.text.say("lim.multiplicity.analyses")))
+}
+
+func (b *builder) theory(answer answerFunc) Answer {
+	passed, tests := 0, 0
+	for _, f := range b.f.Findings {
+		if f.Decoys != nil {
+			tests++
+			if f.Decoys.Pass {
+				passed++
+			}
+		}
+	}
+	if tests == 0 {
+		return answer("theory", StateOpen, b.text.say("lim.theory.unchecked"))
+	}
+	return answer("theory", StateTested, b.text.say("lim.theory.answer",
+		"passed", strconv.Itoa(passed), "tests", count(tests, "test", "tests")))
+}
+
+func (b *builder) keyChosen(answer answerFunc) Answer {
+	inTime := 0
+	for _, k := range b.plan.Keys {
+		if check := b.commitment(k.ID); check != nil && check.State == "before-serving" {
+			inTime++
+		}
+	}
+	if inTime == 0 {
+		return answer("key", StateOpen, b.text.say("lim.key.none"))
+	}
+	return answer("key", StateDesign, b.text.say("lim.key.exact",
+		"committed", strconv.Itoa(inTime), "keys", count(len(b.plan.Keys), "key", "keys")))
+}
+
+// commitment is what the analysis found out about a key's commitment.
+func (b *builder) commitment(key string) *ledger.CommitmentCheck {
+	for i := range b.f.Findings {
+		if f := &b.f.Findings[i]; f.Key == key && f.Committed != nil {
+			return f.Committed
+		}
+	}
+	return nil
+}
+
+// sentenceCase makes the first letter of an English phrase large.
+func sentenceCase(s string) string {
+	if s == "" || s[0] < 'a' || s[0] > 'z' {
+		return s
+	}
+	return string(s[0]-'a'+'A') + s[1:]
+}

@@ -1,0 +1,283 @@
+package model
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/stillmark/stillmark/corpora/tokens"
+	"github.com/stillmark/stillmark/probe/family"
+	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/watermark"
+	"github.com/stillmark/stillmark/watermark/evidence"
+)
+
+// Bounds of the exhibits: five of each kind, and as much of each as fits a page
+// with its neighbours. What is cut is counted.
+const (
+	exhibitsEach = 5
+	maxShown     = 160 // tokens
+	maxPrompt    = 300 // runes
+)
+
+// scorer scores the replies of one test for its exhibits.
+type scorer struct {
+	finding *ledger.Finding
+	mark    watermark.Scheme
+	tokens  watermark.Tokenizer
+	law     evidence.Law
+	ranked  []ranked
+	chosen  map[string]int // item -> position in the three groups
+	groups  []ExhibitGroup
+}
+
+// ranked is a reply by its standardised score.
+type ranked struct {
+	item  string
+	units int64
+	score float64
+	std   float64
+}
+
+// chooseExhibits reads the replies twice: once to rank them, once to show the
+// chosen ones. It also counts the analysed replies that bear an id of the
+// provider's.
+func chooseExhibits(ctx context.Context, c *ledger.Case, f *ledger.Findings, keys []*watermark.Key) ([]Exhibits, int64, error) {
+	scorers, err := newScorers(f, keys)
+	if err != nil {
+		return nil, 0, err
+	}
+	var ids int64
+	err = c.Replies(func(rec ledger.ReplyRecord) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		reply := family.Decode(rec)
+		if reply.Outcome != ledger.OK {
+			return nil
+		}
+		if rec.Attempt.RequestID != "" || reply.ResponseID != "" {
+			ids++
+		}
+		for _, s := range scorers {
+			if s.finding.Target == rec.Item.Target.Name {
+				if err := s.rank(rec, reply.Text); err != nil {
+					return fmt.Errorf("exhibits of %s: %w", s.finding.Test, err)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, s := range scorers {
+		s.choose()
+	}
+	err = c.Replies(func(rec ledger.ReplyRecord) error {
+		for _, s := range scorers {
+			if s.finding.Target != rec.Item.Target.Name {
+				continue
+			}
+			if at, ok := s.chosen[rec.Item.ID]; ok {
+				if err := s.show(rec, at); err != nil {
+					return fmt.Errorf("exhibits of %s: %w", s.finding.Test, err)
+				}
+			}
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	out := []Exhibits{}
+	for _, s := range scorers {
+		if len(s.chosen) > 0 {
+			out = append(out, Exhibits{
+				Test: s.finding.Test, Target: s.finding.Target, Scheme: s.finding.Scheme,
+				Rule: english().say("exhibit.rule"), Groups: s.groups,
+			})
+		}
+	}
+	return out, ids, nil
+}
+
+// newScorers makes one scorer for each primary test of a rival whose key is at
+// hand.
+func newScorers(f *ledger.Findings, keys []*watermark.Key) ([]*scorer, error) {
+	byID := map[string]*watermark.Key{}
+	for _, k := range keys {
+		byID[k.ID] = k
+	}
+	var out []*scorer
+	for i := range f.Findings {
+		finding := &f.Findings[i]
+		key := byID[finding.Key]
+		if !finding.Primary || finding.Role != ledger.Rival || key == nil {
+			continue
+		}
+		mark, err := key.Mark()
+		if err != nil {
+			return nil, fmt.Errorf("key %s: %w", key.ID, err)
+		}
+		encoding, err := tokens.Get(key.Tokenizer)
+		if err != nil {
+			return nil, fmt.Errorf("key %s: %w", key.ID, err)
+		}
+		out = append(out, &scorer{finding: finding, mark: mark, tokens: encoding, law: mark.Law()})
+	}
+	return out, nil
+}
+
+// item turns a reply into ids, as the test does: system text and prompt make
+// the windows that are not scored.
+func (s *scorer) item(rec ledger.ReplyRecord, text string) (watermark.Item, error) {
+	var it watermark.Item
+	for _, part := range []string{rec.Item.Prompt.System, rec.Item.Prompt.Text} {
+		if part == "" {
+			continue
+		}
+		ids, err := s.tokens.Encode(part)
+		if err != nil {
+			return it, fmt.Errorf("tokenise the prompt of %s: %w", rec.Item.ID, err)
+		}
+		it.Prompt = append(it.Prompt, ids...)
+	}
+	ids, err := s.tokens.Encode(text)
+	if err != nil {
+		return it, fmt.Errorf("tokenise the reply to %s: %w", rec.Item.ID, err)
+	}
+	it.ID, it.Tokens = rec.Item.ID, ids
+	return it, nil
+}
+
+func (s *scorer) rank(rec ledger.ReplyRecord, text string) error {
+	it, err := s.item(rec, text)
+	if err != nil {
+		return err
+	}
+	r := ranked{item: it.ID}
+	for _, t := range watermark.ScoreTokens(s.mark, it) {
+		if t.Fate == watermark.FateScored {
+			r.units++
+			r.score += t.Score
+		}
+	}
+	if r.units == 0 {
+		return nil
+	}
+	n := float64(r.units)
+	r.std = (r.score - n*s.law.Mean()) / math.Sqrt(n*s.law.Variance())
+	s.ranked = append(s.ranked, r)
+	return nil
+}
+
+// choose applies the rule: the highest, those around the median, the lowest.
+func (s *scorer) choose() {
+	slices.SortFunc(s.ranked, func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(b.std, a.std), cmp.Compare(a.item, b.item))
+	})
+	n := len(s.ranked)
+	k := min(exhibitsEach, (n+2)/3)
+	from := max(k, (n-k)/2) // of the median group
+	to := min(from+k, n)
+	last := max(to, n-k)
+	t := english()
+	s.chosen = map[string]int{}
+	for i, group := range [][]ranked{s.ranked[:min(k, n)], s.ranked[min(from, n):to], s.ranked[min(last, n):]} {
+		if i == 2 {
+			group = slices.Clone(group)
+			slices.Reverse(group) // the most contrary first
+		}
+		g := ExhibitGroup{Name: t.say([]string{"exhibit.strongest", "exhibit.median", "exhibit.contrary"}[i])}
+		for j, r := range group {
+			s.chosen[r.item] = i*exhibitsEach + j
+			g.Exhibits = append(g.Exhibits, Exhibit{Item: r.item, Units: r.units, Score: r.score, Std: r.std})
+		}
+		if len(g.Exhibits) > 0 {
+			s.groups = append(s.groups, g)
+		}
+	}
+}
+
+func (s *scorer) show(rec ledger.ReplyRecord, at int) error {
+	reply := family.Decode(rec)
+	it, err := s.item(rec, reply.Text)
+	if err != nil {
+		return err
+	}
+	e := &s.groups[at/exhibitsEach].Exhibits[at%exhibitsEach]
+	e.Seq = rec.Event.Seq
+	e.RequestID = clip(cmp.Or(rec.Attempt.RequestID, reply.ResponseID), maxName)
+	e.Prompt = clip(rec.Item.Prompt.Text, maxPrompt)
+	e.Tokens = len(it.Tokens)
+	e.Shown = min(e.Tokens, maxShown)
+	e.Spans = s.spans(watermark.ScoreTokens(s.mark, it)[:e.Shown])
+	return nil
+}
+
+// spans writes tokens as text. A character that is cut between tokens is one
+// span with the highest mark of its tokens; equal neighbours are joined where
+// nothing is lost, since only marked tokens need their own borders.
+func (s *scorer) spans(scores []watermark.TokenScore) []Span {
+	var (
+		out     []Span
+		pending []byte
+		level   int
+	)
+	flush := func() {
+		text := Inert(string(pending))
+		if n := len(out); n > 0 && level <= 1 && out[n-1].Level == level {
+			out[n-1].Text += text
+		} else if text != "" {
+			out = append(out, Span{Text: text, Level: level})
+		}
+		pending, level = nil, 0
+	}
+	for i, t := range scores {
+		pending = append(pending, s.tokens.Decode([]int32{t.Token})...)
+		level = max(level, s.level(t))
+		// A valid text has at most three bytes of a character outstanding.
+		if whole(pending) || len(pending) > 64 || i == len(scores)-1 {
+			flush()
+		}
+	}
+	return orEmpty(out)
+}
+
+// whole reports whether bytes do not end inside a character.
+func whole(b []byte) bool {
+	for i := 1; i <= min(utf8.UTFMax, len(b)); i++ {
+		if c := b[len(b)-i]; utf8.RuneStart(c) {
+			return utf8.FullRune(b[len(b)-i:])
+		}
+	}
+	return true
+}
+
+// The upper tail probabilities at which a scored token gets a stronger mark.
+const (
+	tailHalf    = 0.5
+	tailQuarter = 0.25
+	tailRare    = 0.05
+)
+
+// level of a token: see [Span].
+func (s *scorer) level(t watermark.TokenScore) int {
+	if t.Fate != watermark.FateScored {
+		return 0
+	}
+	tail := math.Pow(10, s.law.Tail(t.Score, evidence.Plain(1)).Log10P)
+	switch {
+	case tail <= tailRare:
+		return 4
+	case tail <= tailQuarter:
+		return 3
+	case tail <= tailHalf:
+		return 2
+	}
+	return 1
+}

@@ -1,0 +1,264 @@
+package model
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stillmark/stillmark/probe/family"
+	"github.com/stillmark/stillmark/probe/ledger"
+)
+
+// Bounds of what a report prints of a record of any length. What is cut is
+// counted.
+const (
+	maxEpochs   = 50
+	maxNoted    = 100
+	maxVariants = 20
+	maxName     = 200 // runes of a name that a target gave itself
+)
+
+// record is what one pass over the ledger finds out, findings apart.
+type record struct {
+	sealed      time.Time
+	firstIntent time.Time
+	lastReply   time.Time
+	resumes     int
+	failed      int64
+	segments    int
+	targets     map[string]*seen
+	noted       []NotedEvent
+	unnoted     int
+	requests    int64
+	variants    map[string]int64
+	ids         map[string]string // item -> request id of its reply
+	seqs        map[string]uint64 // item -> event of its reply
+	replyIDs    int64             // analysed replies with an id of the provider's
+}
+
+// seen is one target as the record shows it.
+type seen struct {
+	models, providers, statuses map[string]int64
+	epochs                      []Epoch
+	moreEpochs                  int
+	first, last                 time.Time
+	withID                      int64
+	firstID, lastID             string
+	times                       []float64
+}
+
+// gather reads the ledger once.
+func gather(c *ledger.Case) (*record, error) {
+	r := &record{
+		targets: map[string]*seen{}, variants: map[string]int64{},
+		ids: map[string]string{}, seqs: map[string]uint64{},
+	}
+	for _, t := range c.Plan().Targets {
+		r.targets[t.Name] = &seen{models: map[string]int64{}, providers: map[string]int64{}, statuses: map[string]int64{}}
+	}
+	for e, err := range c.Events() {
+		if err != nil {
+			return nil, fmt.Errorf("read the ledger: %w", err)
+		}
+		if err := r.add(c, e); err != nil {
+			return nil, fmt.Errorf("event %d of the ledger: %w", e.Seq, err)
+		}
+	}
+	return r, nil
+}
+
+func (r *record) add(c *ledger.Case, e ledger.Event) error {
+	switch e.Type {
+	case ledger.EventPlanSealed:
+		r.sealed = e.Time
+	case ledger.EventIntent:
+		if r.firstIntent.IsZero() {
+			r.firstIntent = e.Time
+		}
+		var intent ledger.Intent
+		if err := json.Unmarshal(e.Data, &intent); err != nil {
+			return err
+		}
+		r.segments = max(r.segments, intent.Request.Segment+1)
+		body, err := c.Blob(intent.Request)
+		if err != nil {
+			return err
+		}
+		r.sent(body)
+	case ledger.EventReply, ledger.EventAttemptFailed:
+		var a ledger.Attempt
+		if err := json.Unmarshal(e.Data, &a); err != nil {
+			return err
+		}
+		r.attempt(e, a)
+	case ledger.EventSeal:
+	default:
+		r.note(e)
+	}
+	return nil
+}
+
+// sent counts the parameters of a request body: every member but those that
+// differ between items by design.
+func (r *record) sent(body []byte) {
+	r.requests++
+	var members map[string]json.RawMessage
+	key := "not a JSON object"
+	if json.Unmarshal(body, &members) == nil {
+		for _, name := range []string{"model", "messages", "prompt", "seed"} {
+			delete(members, name)
+		}
+		var b bytes.Buffer
+		if data, err := json.Marshal(members); err == nil && json.Compact(&b, data) == nil {
+			key = clip(b.String(), 1000)
+		}
+	}
+	if _, known := r.variants[key]; !known && len(r.variants) >= maxVariants {
+		key = "others"
+	}
+	r.variants[key]++
+}
+
+func (r *record) attempt(e ledger.Event, a ledger.Attempt) {
+	s, ok := r.targets[a.Target]
+	if !ok {
+		return
+	}
+	status := "none"
+	if a.Status != 0 {
+		status = strconv.Itoa(a.Status)
+	}
+	s.statuses[status]++
+	if a.Response != nil {
+		r.segments = max(r.segments, a.Response.Segment+1)
+	}
+	if e.Type == ledger.EventAttemptFailed {
+		r.failed++
+		return
+	}
+	r.lastReply = e.Time
+	r.seqs[e.Item] = e.Seq
+	if s.first.IsZero() {
+		s.first = e.Time
+	}
+	s.last = e.Time
+	if a.TotalMS > 0 {
+		s.times = append(s.times, a.TotalMS)
+	}
+	if a.Model != "" {
+		s.models[clip(a.Model, maxName)]++
+	}
+	if a.Provider != "" {
+		s.providers[clip(a.Provider, maxName)]++
+	}
+	if id := clip(a.RequestID, maxName); id != "" {
+		r.ids[e.Item] = id
+		s.withID++
+		if s.firstID == "" {
+			s.firstID = id
+		}
+		s.lastID = id
+	}
+	s.epoch(e.Time, clip(a.Model, maxName), clip(a.Fingerprint, maxName), clip(a.Provider, maxName))
+}
+
+func (s *seen) epoch(at time.Time, model, fingerprint, provider string) {
+	if n := len(s.epochs); n > 0 {
+		last := &s.epochs[n-1]
+		if last.Model == model && last.Fingerprint == fingerprint && last.Provider == provider {
+			last.To = at
+			last.Replies++
+			return
+		}
+		if n >= maxEpochs {
+			s.moreEpochs++
+			return
+		}
+	}
+	s.epochs = append(s.epochs, Epoch{Model: model, Fingerprint: fingerprint, Provider: provider, From: at, To: at, Replies: 1})
+}
+
+// changes is how often model, fingerprint or provider changed.
+func (s *seen) changes() int { return max(0, len(s.epochs)-1) + s.moreEpochs }
+
+func (r *record) note(e ledger.Event) {
+	if e.Type == ledger.EventResume {
+		var session family.SessionEvent
+		if json.Unmarshal(e.Data, &session) == nil && session.Kind == family.KindSession {
+			r.resumes++
+		}
+	}
+	if len(r.noted) >= maxNoted {
+		r.unnoted++
+		return
+	}
+	t := english()
+	detail := clip(describe(e), 300)
+	text := clip(e.Type, 40)
+	if _, known := t["event."+e.Type]; known {
+		text = strings.TrimSpace(t.say("event."+e.Type, "detail", detail))
+	}
+	r.noted = append(r.noted, NotedEvent{Seq: e.Seq, Time: e.Time, Type: e.Type, Text: text})
+}
+
+// describe words the data of an event that is no attempt.
+func describe(e ledger.Event) string {
+	parse := func(v any) bool { return json.Unmarshal(e.Data, v) == nil }
+	switch e.Type {
+	case ledger.EventDrift:
+		var d family.DriftEvent
+		if parse(&d) {
+			return fmt.Sprintf("%s: %s was %q and became %q.", d.Target, d.Field, d.From, d.To)
+		}
+	case ledger.EventPause:
+		var p family.PauseEvent
+		if parse(&p) {
+			return fmt.Sprintf("%s: %s, for %s.", p.Target, p.Reason, time.Duration(p.WaitMS)*time.Millisecond)
+		}
+	case ledger.EventStop:
+		var s family.StopEvent
+		if parse(&s) {
+			return fmt.Sprintf("Reason: %s; %s settled, %s missing. %s", s.Reason, group(s.Settled), group(s.Missing), s.Detail)
+		}
+	case ledger.EventClockJump:
+		var j ledger.ClockJump
+		if parse(&j) {
+			return fmt.Sprintf("By %.1f s.", j.Seconds)
+		}
+	case ledger.EventFault:
+		var f ledger.Fault
+		if parse(&f) {
+			return fmt.Sprintf("%s: %s", f.Kind, f.Detail)
+		}
+	case ledger.EventResume, ledger.EventConfigChange:
+		var s family.SessionEvent
+		if parse(&s) && s.Kind == family.KindTarget {
+			return fmt.Sprintf("%s answers again.", s.Target)
+		} else if parse(&s) {
+			words := []string{fmt.Sprintf("Session %d, %s settled before it.", s.Number, group(s.Settled))}
+			if s.Orphans > 0 {
+				words = append(words, count(s.Orphans, "attempt", "attempts")+" without an outcome.")
+			}
+			if len(s.Changed) > 0 {
+				words = append(words, "Changed: "+list(s.Changed)+".")
+			}
+			return strings.Join(words, " ")
+		}
+	}
+	return string(e.Data)
+}
+
+// median of an unsorted list, 0 if it is empty.
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	v = slices.Clone(v)
+	slices.Sort(v)
+	n := len(v)
+	return (v[(n-1)/2] + v[n/2]) / 2
+}

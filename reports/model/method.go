@@ -1,0 +1,86 @@
+package model
+
+import (
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/stillmark/stillmark/probe/ledger"
+)
+
+// Upper 5 % and 1 % points of the normal law, for the decoys' table.
+const (
+	point95 = 1.6448536269514722
+	point99 = 2.3263478740408408
+)
+
+func (b *builder) method() Method {
+	t := b.text
+	m := Method{Schemes: []SchemeInfo{}, Validation: []Validation{}}
+	for _, key := range []string{"unit", "null", "dedup", "weights", "decoys"} {
+		m.Paragraphs = append(m.Paragraphs, t.say("method."+key))
+	}
+	for _, f := range b.f.Findings {
+		if f.Decoys != nil {
+			m.Paragraphs = append(m.Paragraphs, t.say("method.gate", "tol", strconv.FormatFloat(100*f.Decoys.Tolerance, 'f', 1, 64)+" %"))
+			break
+		}
+	}
+	m.Paragraphs = append(m.Paragraphs, t.say("method.holm"), t.say("method.effect"))
+
+	for _, k := range b.plan.Keys {
+		s, law := b.specs[k.ID], b.laws[k.ID]
+		info := SchemeInfo{Scheme: s.Scheme, PRF: s.PRF, NullMean: law.Mean(), NullSD: math.Sqrt(law.Variance())}
+		info.Statement, info.Unit = t.say("scheme.other"), ""
+		if _, known := t["scheme."+s.Scheme]; known {
+			info.Statement, info.Unit = t.say("scheme."+s.Scheme), t.say("unit."+s.Scheme)
+		}
+		if !slices.Contains(m.Schemes, info) {
+			m.Schemes = append(m.Schemes, info)
+		}
+	}
+	for i := range b.f.Findings {
+		if f := &b.f.Findings[i]; f.Decoys != nil && len(f.Decoys.Scores) > 0 {
+			m.Validation = append(m.Validation, validation(f))
+		}
+	}
+	controls := b.of(ledger.Control, true)
+	m.Controls = ControlRates{Tests: len(controls), Reached: b.reached(controls)}
+	if best := strongest(controls); best != nil {
+		m.Controls.Smallest, m.Controls.Test = best.Log10P, best.Test
+	}
+	return m
+}
+
+func validation(f *ledger.Finding) Validation {
+	d := f.Decoys
+	over := func(limit float64) float64 {
+		n := 0
+		for _, z := range d.Scores {
+			if z >= limit {
+				n++
+			}
+		}
+		return float64(n) / float64(len(d.Scores))
+	}
+	return Validation{Test: f.Test, N: d.N, Over95: over(point95), Over99: over(point99), Ratio: d.SDRatio, KSP: d.KSP, Pass: d.Pass}
+}
+
+func (b *builder) prereg() Prereg {
+	p := b.plan
+	r := Prereg{
+		Sealed: b.rec.sealed, FirstIntent: b.rec.firstIntent, StampFile: b.planStamp(),
+		Alpha: p.Alpha, Log10Alpha: b.alpha, Tests: len(p.Tests), Prompts: len(p.Prompts), Samples: p.Samples,
+		Suites: orEmpty(p.Suites), Params: p.Params, OrderSeed: p.OrderSeed, Decoys: p.Decoys, Stop: p.Stop, Caps: p.Caps,
+		Exclusions: orEmpty(p.Exclusions), Power: orEmpty(p.Power), Keys: []KeyRow{},
+		Wording: p.Wording, Program: p.Program, Deviations: orEmpty(b.f.Deviations),
+	}
+	for _, k := range p.Keys {
+		s := b.specs[k.ID]
+		r.Keys = append(r.Keys, KeyRow{
+			ID: k.ID, Scheme: s.Scheme, PRF: s.PRF, Channel: s.Channel, Epoch: s.Epoch, Label: s.Label,
+			Commitment: k.Commitment, ServingFrom: k.ServingFrom, Check: b.commitment(k.ID),
+		})
+	}
+	return r
+}

@@ -1,0 +1,256 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stillmark/stillmark/probe/family"
+	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/reports"
+	"github.com/stillmark/stillmark/reports/model"
+	"github.com/stillmark/stillmark/reports/verify/integrity"
+)
+
+const checkNumbers = "report matches data"
+
+// numbers computes findings and report again from the raw replies and compares
+// every leaf with the sealed ones.
+func (v *verifier) numbers(ctx context.Context) error {
+	s := v.sealed
+	findingsFile := "analysis/" + s.Predicate.Analysis + "/findings.json"
+	reportFile := s.Folder + "/report.json"
+	findings, sum, err := reports.LoadFindings(v.pkg.FS, s.Predicate.Analysis)
+	if err != nil {
+		v.fail(integrity.ExitDiffers, CodeNumbers, checkNumbers, findingsFile, -1, "%v", err)
+		return nil
+	}
+	sealedFindings, err := integrity.ReadFile(v.pkg.FS, findingsFile)
+	if err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	sealedReport, err := integrity.ReadFile(v.pkg.FS, reportFile)
+	if err != nil {
+		v.fail(integrity.ExitIncomplete, string(integrity.CodeMissing), checkNumbers, reportFile, -1, "%v", err)
+		return nil
+	}
+	report, err := model.Decode(sealedReport)
+	if err != nil {
+		exit := integrity.ExitDiffers
+		if errors.Is(err, ledger.ErrNewerFormat) {
+			exit = integrity.ExitIncomplete
+		}
+		v.fail(exit, CodeNumbers, checkNumbers, reportFile, -1, "%v", err)
+		return nil
+	}
+	v.coverage(findings)
+	v.summary(findings)
+
+	// With a key withheld the sealed findings stand in for what cannot be
+	// computed, so that at least the report can be held against them.
+	again, err := v.analyze(ctx, findings)
+	if err != nil {
+		return v.notComputed(ctx, findingsFile, err)
+	}
+	basis := again
+	if len(v.missing) > 0 {
+		basis = findings
+	}
+	encoded, err := family.Encode(again)
+	if err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	if !v.compare(findingsFile, sealedFindings, encoded, v.findingsRule(findings)) {
+		return nil
+	}
+	rebuilt, err := model.Build(ctx, s.Case, basis, model.Options{
+		Report: s.Predicate.Report, Analysis: s.Predicate.Analysis, FindingsSHA256: sum, Keys: v.keys, Program: report.Build,
+	})
+	if err != nil {
+		return v.notComputed(ctx, reportFile, err)
+	}
+	if encoded, err = model.Encode(rebuilt); err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	if !v.compare(reportFile, sealedReport, encoded, v.reportRule()) {
+		return nil
+	}
+	n := v.r.Numbers
+	if n.Withheld > 0 {
+		v.line(LevelWarn, CodeNumbers, checkNumbers, "recomputed %s/%s numbers from raw replies; %s unverified (key withheld)",
+			group(int64(n.Recomputed)), group(int64(n.Total)), group(int64(n.Withheld)))
+	} else {
+		v.line(LevelOK, CodeNumbers, checkNumbers, "recomputed %s/%s numbers from raw replies", group(int64(n.Recomputed)), group(int64(n.Total)))
+	}
+	v.layout(report)
+	return nil
+}
+
+// notComputed tells a cancelled context from a case that cannot be computed.
+func (v *verifier) notComputed(ctx context.Context, file string, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("verify: %w", ctx.Err())
+	}
+	v.fail(integrity.ExitDiffers, CodeNumbers, checkNumbers, file, -1, "cannot be computed again: %v", err)
+	return nil
+}
+
+// analyze computes the findings as the sealed analysis did: over the events
+// that it saw, with the number of decoys that it used.
+func (v *verifier) analyze(ctx context.Context, sealed *ledger.Findings) (*ledger.Findings, error) {
+	opt := family.Options{Progress: func(p family.Progress) {
+		total := int64(p.Tests) * int64(max(1, p.Decoys))
+		v.opt.Progress("recomputing", int64(p.Index-1)*int64(max(1, p.Decoys))+int64(p.Done), total)
+	}}
+	c := v.sealed.Case.Prefix(sealed.Events)
+	for _, f := range sealed.Findings {
+		if f.Verdict == ledger.VerdictUnverified || f.N == 0 {
+			continue
+		}
+		n := 0
+		if f.Decoys != nil {
+			n = f.Decoys.N
+		}
+		if n != c.Plan().Decoys.N {
+			opt.Decoys = &n
+		}
+		break
+	}
+	return family.Analyze(ctx, c, v.keys, opt)
+}
+
+// coverage demands that the analysis has seen every reply: leaving the last
+// ones out would be a way to choose.
+func (v *verifier) coverage(f *ledger.Findings) {
+	for e, err := range v.sealed.Case.Events() {
+		if err != nil || e.Seq < f.Events {
+			continue
+		}
+		switch e.Type {
+		case ledger.EventIntent, ledger.EventReply, ledger.EventAttemptFailed:
+			v.fail(integrity.ExitDiffers, CodeCoverage, "all replies analysed", "ledger.jsonl", -1,
+				"event %d and what follows came after the analysis", e.Seq)
+			return
+		}
+	}
+}
+
+// summary compares the statement's own words with the findings.
+func (v *verifier) summary(f *ledger.Findings) {
+	var verdicts []integrity.Verdict
+	for _, x := range f.Findings {
+		verdicts = append(verdicts, integrity.Verdict{Test: x.Test, Target: x.Target, Tier: x.Tier, Verdict: x.Verdict})
+	}
+	p := v.sealed.Predicate
+	if !slices.Equal(verdicts, p.Verdicts) || p.Demo != v.sealed.Case.Plan().Demo || p.Signer != v.sealed.Signer.Name {
+		v.fail(integrity.ExitDiffers, CodeSummary, "statement agrees", v.sealed.Folder+"/statement.intoto.json", -1,
+			"its summary is not that of the findings")
+	}
+}
+
+// findingsRule says which leaves of findings.json need a key that is withheld:
+// all of the tests under that key, and, since they correct each other, the
+// corrected values and verdicts of every test.
+func (v *verifier) findingsRule(f *ledger.Findings) func(pointer string) leafRule {
+	if len(v.missing) == 0 {
+		return func(string) leafRule { return leafCompare }
+	}
+	withheld := map[string]bool{}
+	for i, x := range f.Findings {
+		if slices.Contains(v.missing, x.Key) {
+			withheld[fmt.Sprintf("/findings/%d", i)] = true
+		}
+	}
+	return func(pointer string) leafRule {
+		parts := strings.SplitN(pointer, "/", 5)
+		if len(parts) < 4 || parts[1] != "findings" {
+			if strings.HasPrefix(pointer, "/deviations") {
+				return leafWithheld
+			}
+			return leafCompare
+		}
+		switch {
+		case withheld["/findings/"+parts[2]]:
+			return leafWithheld
+		case parts[3] == "holm_log10_p", parts[3] == "verdict", parts[3] == "warnings", parts[3] == "not_shown":
+			return leafWithheld
+		}
+		return leafCompare
+	}
+}
+
+// keyed are the parts of report.json that are made from findings.
+var keyed = []string{
+	"/summary", "/tests", "/exploratory", "/plots", "/alternatives", "/method", "/limitations", "/preregistration/keys", "/preregistration/deviations", "/custody",
+}
+
+// reportRule says how the leaves of report.json are compared. With a key
+// withheld, what is made from findings is held against the sealed findings,
+// which proves nothing about the replies; the exhibits cannot be made at all.
+func (v *verifier) reportRule() func(pointer string) leafRule {
+	exempt := model.Exempt()
+	return func(pointer string) leafRule {
+		for prefix := range exempt {
+			if under(pointer, prefix) {
+				return leafExempt
+			}
+		}
+		if len(v.missing) == 0 {
+			return leafCompare
+		}
+		if under(pointer, "/exhibits") {
+			return leafWithheld
+		}
+		if strings.HasPrefix(pointer, "/accounting/") && strings.Contains(pointer, "/bounds/") {
+			return leafConsistent
+		}
+		for _, prefix := range keyed {
+			if under(pointer, prefix) {
+				return leafConsistent
+			}
+		}
+		return leafCompare
+	}
+}
+
+// under reports whether a JSON pointer is at or below another.
+func under(pointer, prefix string) bool {
+	return pointer == prefix || strings.HasPrefix(pointer, prefix+"/")
+}
+
+// layout renders HTML and CSV from the sealed report and compares the bytes.
+// Another version of the program may lay the same numbers out differently.
+func (v *verifier) layout(r *model.Report) {
+	for _, f := range []struct {
+		name   string
+		render func(*model.Report) ([]byte, error)
+	}{{"report.html", reports.HTML}, {"findings.csv", reports.CSV}} {
+		file := v.sealed.Folder + "/" + f.name
+		sealed, err := integrity.ReadFile(v.pkg.FS, file)
+		if err != nil {
+			v.fail(integrity.ExitIncomplete, string(integrity.CodeMissing), "layout", file, -1, "%v", err)
+			continue
+		}
+		want, err := f.render(r)
+		switch {
+		case err == nil && bytes.Equal(sealed, want):
+			v.line(LevelOK, CodeLayout, "layout", "%s shows report.json and nothing else", f.name)
+		case r.Build.Version == v.opt.Program.Version && r.Build.Arch == v.opt.Program.Arch:
+			at := 0
+			for at < min(len(sealed), len(want)) && sealed[at] == want[at] {
+				at++
+			}
+			v.fail(integrity.ExitDiffers, CodeLayout, "layout", file, int64(at), "not what this version lays out from report.json")
+		default:
+			v.line(LevelWarn, CodeLayout, "layout", "%s was laid out by version %s; this is %s, so only report.json was checked", f.name, r.Build.Version, v.opt.Program.Version)
+		}
+	}
+}
+
+func sorted(s []string) []string {
+	slices.Sort(s)
+	return s
+}

@@ -1,0 +1,262 @@
+package verify
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/stillmark/stillmark/probe/family"
+	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/probe/timestamp"
+	"github.com/stillmark/stillmark/reports"
+	"github.com/stillmark/stillmark/reports/verify/integrity"
+	"github.com/stillmark/stillmark/watermark"
+)
+
+// clockSkew is how far the clocks of a signer and an authority may disagree
+// before an order of times is called wrong. A token is made after what it is
+// over; minutes cover a computer without time service, and no fraud needs as
+// little.
+const clockSkew = 5 * time.Minute
+
+// archive says whether a zip is the very one that sealing writes of its files.
+func (v *verifier) archive() {
+	if !v.pkg.Zip {
+		return
+	}
+	same, err := v.pkg.SameArchive(func(fsys fs.FS, folder string) (string, error) { return reports.ZipSHA256(fsys, folder) })
+	switch {
+	case err != nil:
+		v.line(LevelWarn, CodeArchive, "archive", "could not be compared: %v", err)
+	case !same:
+		v.line(LevelNote, CodeArchive, "archive", "packed again since it was sealed; only its files were checked")
+	default:
+		v.line(LevelOK, CodeArchive, "archive", "byte for byte as sealing writes it")
+	}
+}
+
+// times checks every timestamp, and that the plan and the commitments come
+// first. Errors are about reading the case.
+func (v *verifier) times() error {
+	first, firstReply, err := v.firstEvents()
+	if err != nil {
+		return err
+	}
+	v.planTime(first)
+	v.loadKeys()
+	v.commitments(firstReply)
+	v.sealTime()
+	return nil
+}
+
+// firstEvents returns the times of the first request and of the first reply.
+func (v *verifier) firstEvents() (intent, reply time.Time, err error) {
+	for e, err := range v.sealed.Case.Events() {
+		if err != nil {
+			return intent, reply, fmt.Errorf("verify: %w", err)
+		}
+		switch e.Type {
+		case ledger.EventIntent:
+			if intent.IsZero() {
+				intent = e.Time
+			}
+		case ledger.EventReply:
+			if reply.IsZero() {
+				reply = e.Time
+			}
+		}
+	}
+	return intent, reply, nil
+}
+
+// authority words whether a stamp's authority was checked.
+func (v *verifier) authority(s timestamp.Stamp) string {
+	if v.opt.TSARoots == nil {
+		return fmt.Sprintf("%q, not checked against roots of yours", s.Authority)
+	}
+	return fmt.Sprintf("%q, trusted", s.Authority)
+}
+
+// stamp checks a token over data. It has failed the check where ok is false.
+func (v *verifier) stamp(check, file string, token, data []byte) (s timestamp.Stamp, ok bool) {
+	s, err := timestamp.Verify(token, sha256.Sum256(data), v.opt.TSARoots)
+	if err != nil {
+		v.fail(integrity.ExitTime, "timestamp", check, file, -1, "%v", err)
+		return s, false
+	}
+	if v.opt.TSARoots != nil && !s.Trusted {
+		v.fail(integrity.ExitTime, "timestamp", check, file, -1, "the authority %q does not lead to the roots that you gave", s.Authority)
+		return s, false
+	}
+	return s, true
+}
+
+const stampLayout = "2006-01-02T15:04:05Z"
+
+// level of a stamp that is in order: without roots it is a claim of somebody.
+func (v *verifier) level() string {
+	if v.opt.TSARoots == nil {
+		return LevelWarn
+	}
+	return LevelOK
+}
+
+func (v *verifier) planTime(first time.Time) {
+	const check = "plan sealed before data"
+	token, err := integrity.ReadFile(v.pkg.FS, "plan.tsr")
+	if errors.Is(err, fs.ErrNotExist) || isMissing(err) {
+		v.line(LevelNote, CodePlanTime, check, "the plan is the ledger's first event; its time is the signer's own claim (no timestamp)")
+		return
+	}
+	if err != nil {
+		v.fail(integrity.ExitTime, CodePlanTime, check, "plan.tsr", -1, "%v", err)
+		return
+	}
+	s, ok := v.stamp(check, "plan.tsr", token, v.sealed.Case.PlanBytes())
+	switch {
+	case !ok:
+	case first.IsZero():
+		v.line(v.level(), CodePlanTime, check, "RFC 3161 %s, nothing was sent; %s", s.Time.UTC().Format(stampLayout), v.authority(s))
+	case s.Time.After(first):
+		v.fail(integrity.ExitTime, CodePlanTime, check, "plan.tsr", -1, "stamped at %s, after the first request at %s",
+			s.Time.UTC().Format(stampLayout), first.UTC().Format(stampLayout))
+	default:
+		v.line(v.level(), CodePlanTime, check, "RFC 3161 %s < first request %s; %s",
+			s.Time.UTC().Format(stampLayout), first.UTC().Format(stampLayout), v.authority(s))
+	}
+}
+
+func isMissing(err error) bool {
+	var p *integrity.Problem
+	return errors.As(err, &p) && p.Code == integrity.CodeMissing
+}
+
+// loadKeys opens the disclosed subkeys and takes those that the reader gave.
+func (v *verifier) loadKeys() {
+	given := map[string]*watermark.Key{}
+	for _, k := range v.opt.Keys {
+		given[k.ID] = k
+	}
+	for _, ref := range v.sealed.Case.Plan().Keys {
+		file := path.Join("disclosed", ref.ID+".json")
+		data, err := integrity.ReadFile(v.pkg.FS, file)
+		if err == nil {
+			k, err := watermark.OpenDisclosure(data)
+			if err == nil && k.ID != ref.ID {
+				err = fmt.Errorf("discloses key %s", k.ID)
+			}
+			if err != nil {
+				v.fail(integrity.ExitDiffers, CodeKeys, "disclosed keys", file, -1, "%v", err)
+				continue
+			}
+			v.keys = append(v.keys, k)
+			continue
+		}
+		if k := given[ref.ID]; k != nil {
+			v.keys = append(v.keys, k)
+			continue
+		}
+		v.missing = append(v.missing, ref.ID)
+	}
+	if len(v.missing) > 0 {
+		v.line(LevelWarn, CodeKeys, "keys", "unverified (key withheld): %s", strings.Join(v.missing, ", "))
+	}
+}
+
+// commitments checks the stamps over the key commitments. What a commitment
+// means for a finding is computed with the findings; here the authority is
+// checked, and that the key opens the committed leaf.
+func (v *verifier) commitments(firstReply time.Time) {
+	const check = "keys committed before"
+	inTime, total := 0, 0
+	authorities := map[string]bool{}
+	failed := false
+	for i := range v.sealed.Case.Plan().Keys {
+		ref := &v.sealed.Case.Plan().Keys[i]
+		total++
+		if ref.Commitment == "" || ref.Stamp == "" {
+			continue
+		}
+		file := path.Join(family.CommitmentsDir, ref.Commitment)
+		data, err := integrity.ReadFile(v.pkg.FS, file)
+		if err != nil {
+			v.fail(integrity.ExitTime, CodeCommitment, check, file, -1, "%v", err)
+			failed = true
+			continue
+		}
+		stampFile := path.Join(family.CommitmentsDir, ref.Stamp)
+		token, err := integrity.ReadFile(v.pkg.FS, stampFile)
+		if err != nil {
+			v.fail(integrity.ExitTime, CodeCommitment, check, stampFile, -1, "%v", err)
+			failed = true
+			continue
+		}
+		s, ok := v.stamp(check, stampFile, token, data)
+		if !ok {
+			failed = true
+			continue
+		}
+		if err := v.opens(ref.ID, data); err != nil {
+			v.fail(integrity.ExitTime, CodeCommitment, check, file, -1, "%v", err)
+			failed = true
+			continue
+		}
+		authorities[v.authority(s)] = true
+		if !ref.ServingFrom.IsZero() && s.Time.Before(ref.ServingFrom) && (firstReply.IsZero() || s.Time.Before(firstReply)) {
+			inTime++
+		}
+	}
+	if failed || total == 0 {
+		return
+	}
+	if inTime == 0 {
+		v.line(LevelNote, CodeCommitment, check, "no key was stamped before serving: every result is exploratory")
+		return
+	}
+	names := make([]string, 0, len(authorities))
+	for a := range authorities {
+		names = append(names, a)
+	}
+	v.line(v.level(), CodeCommitment, check, "%d of %s stamped before the declared start of serving and the first reply; %s",
+		inTime, plural(int64(total), "key"), strings.Join(sorted(names), "; "))
+}
+
+// opens checks that a key at hand opens its commitment, and that the proof in
+// its disclosure leads to the committed root.
+func (v *verifier) opens(id string, commitment []byte) error {
+	c, err := watermark.ParseCommitment(commitment)
+	if err != nil {
+		return err
+	}
+	for _, k := range v.keys {
+		if k.ID == id {
+			return c.Check(k)
+		}
+	}
+	return nil // withheld: said elsewhere
+}
+
+func (v *verifier) sealTime() {
+	const check = "sealed at"
+	s := v.sealed
+	v.r.Since = s.Predicate.Sealed
+	if s.Token == nil {
+		v.line(LevelNote, CodeSealTime, check, "%s, the signer's own claim (no timestamp)", s.Predicate.Sealed.UTC().Format(stampLayout))
+		return
+	}
+	file := s.Folder + "/report.dsse.tsr"
+	stamp, ok := v.stamp(check, file, s.Token, s.Envelope)
+	switch {
+	case !ok:
+	case stamp.Time.Before(s.Predicate.Sealed.Add(-clockSkew)):
+		v.fail(integrity.ExitTime, CodeSealTime, check, file, -1, "stamped at %s, before the seal event at %s that it is over",
+			stamp.Time.UTC().Format(stampLayout), s.Predicate.Sealed.UTC().Format(stampLayout))
+	default:
+		v.r.Since, v.r.Stamped = stamp.Time.UTC(), stamp.Trusted
+		v.line(v.level(), CodeSealTime, check, "RFC 3161 %s; %s", stamp.Time.UTC().Format(stampLayout), v.authority(stamp))
+	}
+}
