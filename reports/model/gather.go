@@ -240,9 +240,6 @@ func describe(e ledger.Event) string {
 			return fmt.Sprintf("%s answers again.", s.Target)
 		} else if parse(&s) {
 			words := []string{fmt.Sprintf("Session %d, %s settled before it.", s.Number, group(s.Settled))}
-			if s.Orphans > 0 {
-				words = append(words, count(s.Orphans, "attempt", "attempts")+" without an outcome.")
-			}
 			if len(s.Changed) > 0 {
 				words = append(words, "Changed: "+list(s.Changed)+".")
 			}
