@@ -14,7 +14,7 @@ func (m *Model) Entropy(ids []int32, s Sampling) (float64, error) {
 	if len(ids) == 0 || s.Temperature == 0 {
 		return 0, nil
 	}
-	c := newCandidates(s.TopK)
+	c := newCandidates(min(s.TopK, m.vocab))
 	sum := 0.0
 	for i := range ids {
 		c.collect(m, ids[max(0, i-m.order+1):i], false)

@@ -106,7 +106,7 @@ func (m *Model) Top(history []int32, n int) []Alt {
 	if n <= 0 {
 		return nil
 	}
-	c := newCandidates(n)
+	c := newCandidates(min(n, m.vocab))
 	c.collect(m, history, true)
 	top := make([]Alt, len(c.ids))
 	for i, id := range c.ids {

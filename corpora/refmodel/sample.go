@@ -93,9 +93,9 @@ func (m *Model) Generate(ctx context.Context, prompt []int32, s Sampling, emit f
 	// Only the last tokens of the prompt can matter; they and the generated
 	// tokens lie side by side, so that both views of the past are slices.
 	prompt = prompt[max(0, len(prompt)-m.order+1):]
-	past := append(make([]int32, 0, len(prompt)+s.MaxTokens), prompt...)
+	past := append(make([]int32, 0, len(prompt)+min(s.MaxTokens, maxReserve)), prompt...)
 	rng := rand.New(rand.NewPCG(s.Seed, pcgStream))
-	c := newCandidates(s.TopK)
+	c := newCandidates(min(s.TopK, m.vocab))
 	for range s.MaxTokens {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -115,6 +115,9 @@ func (m *Model) Generate(ctx context.Context, prompt []int32, s Sampling, emit f
 	return nil
 }
 
+// maxReserve bounds the room that is set aside for a reply before it exists.
+const maxReserve = 1 << 16
+
 // pcgStream is the second word of the generator's seed: any fixed number keeps
 // seeds comparable between runs (this one is "refmodel" in ASCII).
 const pcgStream = 0x7265666d6f64656c
@@ -122,7 +125,7 @@ const pcgStream = 0x7265666d6f64656c
 // Complete returns the ids that Generate draws. It panics where Generate would
 // return an error, which only invalid settings or a broken mark can cause.
 func (m *Model) Complete(prompt []int32, s Sampling) []int32 {
-	ids := make([]int32, 0, s.MaxTokens)
+	ids := make([]int32, 0, max(0, min(s.MaxTokens, maxReserve)))
 	err := m.Generate(context.Background(), prompt, s, func(t Token) error {
 		ids = append(ids, t.ID)
 		return nil
@@ -144,7 +147,7 @@ func (c *candidates) truncate(s Sampling) {
 		// Relative to the largest, so that no weight overflows and not all
 		// underflow, however small the temperature.
 		for i, p := range c.prob {
-			c.weight[i] = math.Pow(p/c.prob[0], 1/s.Temperature)
+			c.weight[i] = math.Exp(math.Log(p/c.prob[0]) / s.Temperature)
 		}
 	}
 	if s.TopP == 1 {
