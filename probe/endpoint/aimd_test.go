@@ -145,6 +145,7 @@ func TestAIMDOrderAndCancel(t *testing.T) {
 		synctest.Wait()
 		first.Release(ledger.OK)
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if len(order) != 3 || order[0] != 0 || order[1] != 2 || order[2] != 3 {
 			t.Errorf("order %v", order)
 		}

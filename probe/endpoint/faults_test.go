@@ -69,7 +69,11 @@ func TestFaults(t *testing.T) {
 			t.Parallel()
 			tt.fault.At = []int{1}
 			s := start(t, mock.Options{Script: &mock.Script{Faults: []mock.Fault{tt.fault}}})
-			c := client(t, target(s.URL()), Options{Timeouts: Timeouts{Headers: 300 * time.Millisecond, Idle: 200 * time.Millisecond, Total: time.Second}})
+			var timeouts Timeouts
+			if tt.fault.Kind == mock.FaultHang || tt.fault.Kind == mock.FaultTrickle {
+				timeouts = Timeouts{Headers: 300 * time.Millisecond, Idle: 200 * time.Millisecond, Total: time.Second}
+			}
+			c := client(t, target(s.URL()), Options{Timeouts: timeouts})
 			a := c.Send(t.Context(), request(tt.stream))
 			m := a.Meta
 			if m.Outcome != tt.want || !strings.Contains(m.Detail, tt.detail) {
@@ -89,7 +93,7 @@ func TestFaults(t *testing.T) {
 			}
 			// The next request, without the fault, is answered, and the text of a
 			// fault's reply is the beginning of it.
-			b := c.Send(t.Context(), request(tt.stream))
+			b := client(t, target(s.URL()), Options{}).Send(t.Context(), request(tt.stream))
 			if b.Meta.Outcome != ledger.OK {
 				t.Fatalf("the next request: %s (%s)", b.Meta.Outcome, b.Meta.Detail)
 			}
@@ -160,7 +164,7 @@ func TestCancel(t *testing.T) {
 	}}})
 	c := client(t, target(s.URL()), Options{})
 	for i, part := range []bool{false, true} {
-		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		a := c.Send(ctx, request(true))
 		cancel()
 		if a.Meta.Outcome != ledger.Cancelled || !a.Meta.MayBeBilled || (a.Reply.Text != "") != part || (len(a.Response) > 0) != part {

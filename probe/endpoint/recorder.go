@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -88,8 +89,9 @@ type timeoutError struct{ sentence string }
 
 func (e *timeoutError) Error() string { return e.sentence }
 
-// Do flies the flight of the request's context. The response that it returns is
-// a copy from memory: the library's reading cannot disturb the record.
+// Do flies the flight of the request's context. The library gets the status and
+// an empty object for a body: it has nothing to say about the reply, and hostile
+// bytes do not reach its decoder.
 func (r *recorder) Do(req *http.Request) (*http.Response, error) {
 	f, ok := req.Context().Value(flightKey{}).(*flight)
 	if !ok || f.flown {
@@ -114,10 +116,7 @@ func (r *recorder) Do(req *http.Request) (*http.Response, error) {
 	if f.status == 0 {
 		return nil, f.err
 	}
-	return &http.Response{
-		Status: http.StatusText(f.status), StatusCode: f.status, Header: f.header,
-		Body: io.NopCloser(bytes.NewReader(f.response)), ContentLength: int64(len(f.response)), Request: req,
-	}, nil
+	return &http.Response{StatusCode: f.status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}")), ContentLength: 2, Request: req}, nil
 }
 
 func (r *recorder) fly(ctx context.Context, cancel context.CancelCauseFunc, f *flight, req *http.Request, start time.Time) error {

@@ -442,11 +442,10 @@ func exchange(a Attempt) wire.Exchange {
 // one; nothing follows from its absence.
 func (q *questioner) models() {
 	f := &flight{}
-	if _, err := q.c.openai.ListModels(withFlight(q.ctx, f)); err != nil && f.status != 200 {
+	if _, err := q.c.openai.ListModels(withFlight(q.ctx, f)); err != nil {
 		return
 	}
-	n, err := contextLength(f.response, q.c.target.Model)
-	if err == nil {
+	if n, err := contextLength(f.response, q.c.target.Model); err == nil {
 		q.caps.ContextLimit = n
 	}
 }
