@@ -39,8 +39,8 @@ type WriterOptions struct {
 // blobs put before it. Measured on the ext4 disk of a two-core virtual machine: a
 // lone append 0.17 ms, one of 64 concurrent appends 16 µs; a whole attempt (two
 // blobs, intent, reply) 1.3 ms alone and 84 µs among 64 (BenchmarkAppend,
-// BenchmarkAttempt); a disk without a write cache takes up to ten times as long. A
-// model takes seconds to answer: syncing less often would gain nothing and lose
+// BenchmarkAttempt), and up to five times that while other programs wrote. A model
+// takes seconds to answer: syncing less often would gain nothing and lose
 // replies that were paid for, and every loss has to be explained in court.
 //
 // # Full disk
