@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -357,10 +358,8 @@ var (
 )
 
 func knownForm(f form, known []form) error {
-	for _, k := range known {
-		if f == k {
-			return nil
-		}
+	if slices.Contains(known, f) {
+		return nil
 	}
 	return fmt.Errorf("form %q is not one of %q", f, known)
 }
@@ -490,7 +489,7 @@ func (p *altParser) formAndAdjective(n *node, arg, class string) error {
 	case strings.HasPrefix(class, "n."):
 		return knownForm(n.form, nounForms)
 	case class == "": // a register holds a noun or a verb
-		return knownForm(n.form, append(append([]form{}, nounForms...), verbForms...))
+		return knownForm(n.form, slices.Concat(nounForms, verbForms))
 	}
 	return knownForm(n.form, []form{""})
 }

@@ -312,9 +312,10 @@ func TestTidy(t *testing.T) {
 	}
 }
 
-func TestParseTextGrammarSaysWhatIsWrong(t *testing.T) {
-	t.Parallel()
-	base := map[string]string{
+// smallGrammar is a sound set of files with some of them changed.
+func smallGrammar(change map[string]string) fs.FS {
+	files := fstest.MapFS{}
+	for name, text := range map[string]string{
 		"nouns.txt":      "@n.x\ncat, dog",
 		"verbs.txt":      "@v.x\nrun/ran/run, walk",
 		"adjectives.txt": "@a.x\nred",
@@ -322,18 +323,18 @@ func TestParseTextGrammarSaysWhatIsWrong(t *testing.T) {
 		"names.txt":      "@name.she\nAnna\n@name.he\nTom\n@name.last\nHill",
 		"common.txt":     "= Thing\nthe {n.x}",
 		"domain.d.txt":   "= Doc\n{Thing} {v.x}.",
-	}
-	build := func(change map[string]string) fs.FS {
-		files := fstest.MapFS{}
-		for name, text := range base {
-			if c, ok := change[name]; ok {
-				text = c
-			}
-			files[name] = &fstest.MapFile{Data: []byte(text)}
+	} {
+		if c, ok := change[name]; ok {
+			text = c
 		}
-		return files
+		files[name] = &fstest.MapFile{Data: []byte(text)}
 	}
-	if _, err := parseTextGrammar(build(nil)); err != nil {
+	return files
+}
+
+func TestParseTextGrammarSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	if _, err := parseTextGrammar(smallGrammar(nil)); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ file, text, want string }{
@@ -364,11 +365,24 @@ func TestParseTextGrammarSaysWhatIsWrong(t *testing.T) {
 		{"domain.d.txt", "= Doc\n{hero:they}", `form "they"`},
 		{"common.txt", "= Thing\n{!past?}{n.z}", `no class "n.z"`},
 	} {
-		_, err := parseTextGrammar(build(map[string]string{c.file: c.text}))
+		_, err := parseTextGrammar(smallGrammar(map[string]string{c.file: c.text}))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: error %v, want one with %q", c.text, err, c.want)
 		}
 	}
+}
+
+// FuzzParseTextGrammar: whatever a rule file holds, there is a grammar with a
+// document rule or an error, and no panic.
+func FuzzParseTextGrammar(f *testing.F) {
+	f.Add("= Doc\n*2 [{>Thing} {v.x:g}] (a|{@x:pl,a.x?}) {int:1-9}{p}\\{")
+	f.Add("= Doc\n{x:=n.x}{hero:his} {~walk:past} {Thing*0-3}")
+	f.Fuzz(func(t *testing.T, text string) {
+		g, err := parseTextGrammar(smallGrammar(map[string]string{"domain.d.txt": text}))
+		if err == nil && g.domains[0].doc == nil {
+			t.Error("no error and no document")
+		}
+	})
 }
 
 func BenchmarkGenerateText(b *testing.B) {
