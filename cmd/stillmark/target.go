@@ -37,28 +37,24 @@ func resolve(f *config.File, name string) (ledger.Target, error) {
 		return ledger.Target{}, usageError(fmt.Errorf("target %q is not in %s%s", name, where, didYouMean(name, names)))
 	}
 	c := f.Targets[i]
-	t := ledger.Target{Name: c.Name, Role: c.Role, BaseURL: c.BaseURL, Model: c.Model, APIKeyEnv: c.APIKeyEnv, Preset: c.Preset, Price: c.Price}
-	if c.Preset == "" {
-		return t, nil
-	}
-	presets := endpoint.Presets()
-	p := slices.IndexFunc(presets, func(p endpoint.Preset) bool { return p.Name == c.Preset })
-	if p < 0 {
-		names := make([]string, len(presets))
-		for j, preset := range presets {
-			names[j] = preset.Name
+	t := ledger.Target{Name: c.Name, Model: c.Model}
+	if c.Preset != "" {
+		preset, ok := endpoint.FindPreset(c.Preset)
+		if !ok {
+			var names []string
+			for _, p := range endpoint.Presets() {
+				names = append(names, p.Name)
+			}
+			return t, usageError(fmt.Errorf("target %q: preset %q is not known%s", name, c.Preset, didYouMean(c.Preset, names)))
 		}
-		return t, usageError(fmt.Errorf("target %q: preset %q is not known%s", name, c.Preset, didYouMean(c.Preset, names)))
+		t = preset.Target(c.Name, c.Model, os.Getenv)
 	}
-	if t.BaseURL == "" {
-		t.BaseURL = presets[p].BaseURL
-		variable := strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(c.Preset)) + "_BASE_URL"
-		if value := os.Getenv(variable); value != "" {
-			t.BaseURL = value
-		}
+	t.Role, t.Price = c.Role, c.Price
+	if c.BaseURL != "" {
+		t.BaseURL = c.BaseURL
 	}
-	if t.APIKeyEnv == "" && (!presets[p].KeyOptional || os.Getenv(presets[p].APIKeyEnv) != "") {
-		t.APIKeyEnv = presets[p].APIKeyEnv
+	if c.APIKeyEnv != "" {
+		t.APIKeyEnv = c.APIKeyEnv
 	}
 	return t, nil
 }
