@@ -32,6 +32,13 @@ func openLocked(path string) (*os.File, error) {
 	return f, nil
 }
 
+// closeLocked releases the lock by itself and not by closing alone: a child
+// process between fork and exec holds a copy of the file for a moment, and with
+// it the lock.
+func closeLocked(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
+}
+
 // syncDir makes a rename or a new name in the folder durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)

@@ -30,6 +30,8 @@ func openLocked(path string) (*os.File, error) {
 	return os.NewFile(uintptr(h), path), nil
 }
 
+func closeLocked(f *os.File) error { return f.Close() }
+
 // syncDir does nothing: NTFS journals names, and folders cannot be synced.
 func syncDir(string) error { return nil }
 

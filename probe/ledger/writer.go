@@ -52,7 +52,8 @@ type WriterOptions struct {
 // returns it.
 type Writer struct {
 	c        *Case
-	ledger   file
+	locked   *os.File // the ledger itself
+	ledger   file     // the same, as written through
 	segments *segmentWriter
 	opt      WriterOptions
 	wall0    time.Time
@@ -107,14 +108,13 @@ func OpenWriter(dir string, opt WriterOptions) (*Writer, error) {
 	}
 	w, err := openWriter(c, f, opt)
 	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("opening the ledger of %s for writing: %w", dir, err)
+		return nil, fmt.Errorf("opening the ledger of %s for writing: %w", dir, errors.Join(err, closeLocked(f)))
 	}
 	return w, nil
 }
 
 func openWriter(c *Case, f *os.File, opt WriterOptions) (*Writer, error) {
-	w := &Writer{c: c, opt: opt, done: make(chan struct{})}
+	w := &Writer{c: c, opt: opt, locked: f, done: make(chan struct{})}
 	w.wake = sync.NewCond(&w.mu)
 	state, err := c.State()
 	var torn *TornError
@@ -153,7 +153,8 @@ func openWriter(c *Case, f *os.File, opt WriterOptions) (*Writer, error) {
 		_, err = w.Append(EventFault, "", 0, fault)
 	}
 	if err != nil {
-		return nil, errors.Join(err, w.Close())
+		w.stop()
+		return nil, errors.Join(err, w.finish())
 	}
 	return w, nil
 }
@@ -390,19 +391,29 @@ func (w *Writer) PutBlob(b []byte) (BlobRef, error) {
 // It returns the error that ended the writer, if one did. Closing twice is
 // harmless.
 func (w *Writer) Close() error {
+	if !w.stop() {
+		return nil
+	}
+	if err := errors.Join(w.finish(), closeLocked(w.locked)); err != nil {
+		return fmt.Errorf("closing the ledger: %w", err)
+	}
+	return nil
+}
+
+// stop refuses further events and waits until those before are durable. It
+// reports whether this call was the first.
+func (w *Writer) stop() bool {
 	w.mu.Lock()
 	first := !w.closed
 	w.closed = true
 	w.wake.Signal()
 	w.mu.Unlock()
 	<-w.done
-	if !first {
-		return nil
-	}
-	_, rerr := releaseReserve(w.c.dir)
-	err := errors.Join(w.failed, w.segments.close(), rerr, w.ledger.Close())
-	if err != nil {
-		return fmt.Errorf("closing the ledger: %w", err)
-	}
-	return nil
+	return first
+}
+
+// finish gives everything back but the lock, after stop.
+func (w *Writer) finish() error {
+	_, err := releaseReserve(w.c.dir)
+	return errors.Join(w.failed, w.segments.close(), err)
 }

@@ -337,7 +337,9 @@ func TestDamageIsFatal(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f.Close()
+			if err := closeLocked(f); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }
