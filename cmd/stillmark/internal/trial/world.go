@@ -101,11 +101,11 @@ func reference(seed uint64) (*refmodel.Model, *tokens.Encoding, [][]int32, error
 	return model, enc, docs, err
 }
 
-// encodeDocuments splits generated text at its blank lines, so that no n-gram
+// encodeDocuments splits generated text into its documents, so that no n-gram
 // reaches across documents.
 func encodeDocuments(enc *tokens.Encoding, text string) ([][]int32, error) {
 	var docs [][]int32
-	for part := range strings.SplitSeq(text, "\n\n") {
+	for part := range strings.SplitSeq(text, corpora.DocumentBreak) {
 		ids, err := enc.Encode(part)
 		if err != nil {
 			return nil, fmt.Errorf("encoding generated text: %w", err)
