@@ -14,6 +14,8 @@ const (
 	CodeDrift       = 23  // a target is another model than it was
 	CodeStorage     = 24  // the disk is full or failing
 	CodeUnavailable = 25  // a target cannot be reached
+	CodeAltered     = 30  // the ledger is damaged
+	CodeNewerFormat = 34  // the case was made by a later version
 	CodeInterrupted = 130 // the operator stopped the run
 )
 

@@ -36,6 +36,9 @@ func green(e *tokens.Encoding, mark watermark.Scheme, prompt string, n int) stri
 	rng := rand.New(rand.NewPCG(h.Sum64(), 1))
 	pick := func() int32 { return words()[rng.IntN(len(words()))] }
 	var ids []int32
+	if mark != nil {
+		mark = mark.Clone() // requests come side by side
+	}
 	for range n {
 		token := pick()
 		if mark != nil {

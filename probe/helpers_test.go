@@ -27,7 +27,7 @@ const runCase = "STILLMARK_TEST_RUN_CASE"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(runCase); dir != "" {
-		if _, err := Run(context.Background(), dir, RunOptions{pace: quick}); err != nil {
+		if _, err := Run(context.Background(), dir, RunOptions{pace: quick, Concurrency: 4}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(err.(*Error).Code)
 		}

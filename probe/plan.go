@@ -33,6 +33,8 @@ const (
 	// .5 to .8, falling with the size of the run; the low side is assumed, so
 	// that the promised effect errs on the modest side.
 	DefaultDistinct = .5
+	// minDecoys bounds the gate's tolerance on the spread of the null to 29 %.
+	minDecoys = 99
 	// defaultFill is the assumed length of a reply as a share of max_tokens.
 	defaultFill = .75
 )
@@ -195,8 +197,12 @@ func (in *PlanInput) complete() error {
 		return usage("Give at least one target the role rival", "the plan has no rival")
 	case len(in.Keys) == 0:
 		return usage("Name a key file, made with `key new`", "the plan has no key")
+	case in.Params.MaxTokens < 1:
+		return usage("Set max_tokens, 400 for example", "max_tokens is %d: the length of a reply must be bounded", in.Params.MaxTokens)
 	case !(in.Alpha > 0) || in.Alpha > DefaultAlpha:
 		return usage("Leave it out, or ask for less", "alpha is %g, which is laxer than the %g of exact evidence", in.Alpha, DefaultAlpha)
+	case in.Decoys > 0 && in.Decoys < minDecoys:
+		return usage("Use 999, or none", "%d decoys say too little: the gate needs at least %d", in.Decoys, minDecoys)
 	case in.Mode != ledger.ModeFixedN && in.Mode != ledger.ModeAnytime:
 		return usage("Use fixed-n or e-process", "mode %q is not known", in.Mode)
 	case in.StopOnEvidence && in.Mode != ledger.ModeAnytime:
@@ -265,6 +271,16 @@ func (d *Draft) addKey(k *PlanKey, laws map[string]evidence.Law) error {
 		return usage("Make the key file anew, or give another", "key %s cannot be used: %s", k.Key.ID, err)
 	}
 	laws[k.Key.ID] = mark.Law()
+	if k.Served != nil {
+		_, h, err := family.ReadWindows(k.Served)
+		if err == nil && h != mark.Window() {
+			err = fmt.Errorf("it has windows of %d tokens, the key has %d", h, mark.Window())
+		}
+		if err != nil {
+			return usage("Write the file of served windows anew", "the served windows of key %s: %s", k.Key.ID, err)
+		}
+		d.add(family.WindowsName(k.Served), k.Served)
+	}
 	spec, err := json.Marshal(k.Key.Spec)
 	if err != nil {
 		return fmt.Errorf("plan: key %s: %w", k.Key.ID, err)
@@ -339,9 +355,6 @@ func (d *Draft) addTests(in *PlanInput) {
 	p := d.Plan
 	for i := range in.Keys {
 		k := &in.Keys[i]
-		if k.Served != nil {
-			d.add(family.WindowsName(k.Served), k.Served)
-		}
 		// What is declared for an e-process are first occurrences, unweighted:
 		// counts are not known before the run ends.
 		weights := watermark.WeightsNone

@@ -121,8 +121,7 @@ func (r *runner) replay(lanes map[string]*lane, items map[string]*ledger.Item) e
 // that differ from the last run's need the operator's word.
 func (r *runner) openSession() error {
 	data := family.SessionEvent{
-		Kind: family.KindSession, Number: r.session + 1, OnDrift: r.opt.OnDrift, Settled: r.settled,
-		Orphans: len(r.w.State().Orphans()), Program: r.opt.Program,
+		Kind: family.KindSession, Number: r.session + 1, OnDrift: r.opt.OnDrift, Settled: r.settled, Program: r.opt.Program,
 	}
 	typ := ledger.EventResume
 	if r.session == 0 {
@@ -210,6 +209,9 @@ func newLane(t *ledger.Target, concurrency int) *lane {
 	l := &lane{target: t, limiter: endpoint.NewAIMD(start, most), known: map[string][]string{}}
 	if c := t.Capabilities; c != nil && c.Model != "" {
 		l.accept(fieldModel, c.Model)
+	}
+	if c := t.Capabilities; c != nil && c.Fingerprint != "" {
+		l.accept(fieldFingerprint, c.Fingerprint)
 	}
 	return l
 }

@@ -23,7 +23,7 @@ const (
 // RunOptions are the settings of one run of a case. The zero value is usable.
 type RunOptions struct {
 	// Concurrency bounds the attempts under way at each target. Zero finds its
-	// way up to endpoint.DefaultConcurrency from a few.
+	// way up from a few to at most 256.
 	Concurrency int
 	// OnDrift is DriftStop (also the meaning of "") or DriftSplit.
 	OnDrift string
@@ -135,8 +135,12 @@ func openError(dir string, err error) error {
 		e.Code, e.Do = CodeStorage, "Free some space, then run the same command again"
 	case errors.Is(err, fs.ErrNotExist):
 		e.Code, e.Do = CodeUsage, "Make the case with `probe plan` first"
+	case errors.Is(err, ledger.ErrDamaged):
+		e.Code, e.Do = CodeAltered, "Nothing was sent and nothing was changed. Restore the case from a copy"
+	case errors.Is(err, ledger.ErrNewerFormat):
+		e.Code, e.Do = CodeNewerFormat, "Use the version of the program that made the case, or a later one"
 	default:
-		return fmt.Errorf("open case %s: %w", dir, err)
+		e.Code = CodeUsage
 	}
 	return e
 }
@@ -232,7 +236,11 @@ func (r *runner) run(ctx context.Context) error {
 		return err
 	}
 	for _, l := range r.lanes {
-		client, err := endpoint.New(*l.target, r.opt.Endpoint)
+		opt := r.opt.Endpoint
+		if opt.MaxConcurrency == 0 {
+			opt.MaxConcurrency = max(autoMax, r.opt.Concurrency)
+		}
+		client, err := endpoint.New(*l.target, opt)
 		if err != nil {
 			return &Error{Code: CodeUsage, Target: l.target.Name, Happened: err.Error(), Err: err}
 		}

@@ -595,11 +595,12 @@ func TestStopOnEvidence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	marked := func(req mock.GenRequest) string { return green(e, mark.Clone(), req.Prompt, 60) }
+	marked := func(req mock.GenRequest) string { return green(e, mark, req.Prompt, 60) }
 	plain := func(req mock.GenRequest) string { return green(e, nil, req.Prompt, 60) }
 	s := serveModels(t, nil, map[string]mock.Generator{"nova": generator(marked), "plain": generator(plain)})
 	in := input(t, s.URL(), 200)
 	in.Keys = []PlanKey{{Key: k}}
+	in.Params.MaxTokens = 80
 	in.Mode, in.StopOnEvidence, in.CheckEvery = ledger.ModeAnytime, true, 5
 	d, err := NewPlan(in)
 	if err != nil {

@@ -65,7 +65,7 @@ func (r *runner) slowest() int {
 func (r *runner) settle(l *lane, t task) {
 	defer r.close(l)
 	tries := 0
-	var began time.Time // of the first try; waits that the target asked for are taken out
+	var elapsed time.Duration // of attempts and the waits between them, not of waits that a target asked for
 	for {
 		slot, err := l.limiter.Acquire(r.sending)
 		if err != nil {
@@ -75,17 +75,15 @@ func (r *runner) settle(l *lane, t task) {
 			slot.Release(ledger.Cancelled)
 			return
 		}
-		if began.IsZero() {
-			began = time.Now()
-		}
 		t.attempts++
+		begun := time.Now()
 		att, err := r.attempt(l, &t)
+		elapsed += time.Since(begun)
 		slot.Release(att.Meta.Outcome)
 		if err != nil {
 			r.fail(err)
 			return
 		}
-		waiting := time.Now()
 		follow := r.judge(l, &t, &att)
 		if follow == nextProbe {
 			follow = r.probe(l, &t)
@@ -93,22 +91,20 @@ func (r *runner) settle(l *lane, t task) {
 		switch follow {
 		case nextDone:
 			return
-		case nextWait: // a 429 or an outage costs no try, and the wait no time
-			began = began.Add(time.Since(waiting))
+		case nextWait: // a 429 or an outage costs no try
 			continue
 		}
 		tries++
 		delay := r.opt.pace.backoff.Delay(t.item.ID, tries)
-		if asked := att.RetryAfter; asked > 0 && asked <= endpoint.MaxRetryAfter {
-			// A 503 may say when to come back.
-			delay = max(delay, asked)
-			began = began.Add(asked)
-		}
-		if tries >= endpoint.MaxTries || time.Since(began)+delay > endpoint.MaxElapsed {
+		elapsed += delay
+		if tries >= endpoint.MaxTries || elapsed > endpoint.MaxElapsed {
 			r.mu.Lock()
 			r.givenUp++
 			r.mu.Unlock()
 			return
+		}
+		if asked := att.RetryAfter; asked <= endpoint.MaxRetryAfter {
+			delay = max(delay, asked) // a 503 may say when to come back
 		}
 		if !r.sleep(delay) {
 			return
@@ -374,8 +370,11 @@ func (r *runner) limitLocked(l *lane, wait time.Duration) next {
 		})
 		return nextDone
 	}
-	l.limited++
 	if wait <= 0 {
+		if now.Before(l.heldUntil) {
+			return nextWait // of the same burst
+		}
+		l.limited++
 		wait = r.opt.pace.backoff.Delay(l.target.Name, min(l.limited, endpoint.MaxTries))
 	}
 	l.limiter.Hold(wait)

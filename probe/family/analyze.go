@@ -58,6 +58,19 @@ func Analyze(ctx context.Context, c *ledger.Case, keys []*watermark.Key, opt Opt
 	return a.findings()
 }
 
+// InputError is about a key or a tokenizer that does not fit the case: the
+// caller gave the wrong one.
+type InputError struct{ Err error }
+
+// Error is the sentence of the cause.
+func (e *InputError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *InputError) Unwrap() error { return e.Err }
+
+// ExitCode is that of wrong usage.
+func (e *InputError) ExitCode() int { return 2 }
+
 // Encode returns findings.json: indented, with a trailing newline, stable.
 func Encode(f *ledger.Findings) ([]byte, error) {
 	var b bytes.Buffer
@@ -335,7 +348,7 @@ func findKey(p *ledger.Plan, id string, keys []*watermark.Key) (*watermark.Key, 
 				return nil, fmt.Errorf("the plan's spec of key %s: %w", id, err)
 			}
 			if !bytes.Equal(given, again) {
-				return nil, fmt.Errorf("key %s is not the key of the plan: its spec differs", id)
+				return nil, &InputError{fmt.Errorf("key %s is not the key of the plan: its spec differs", id)}
 			}
 		}
 		return k, nil

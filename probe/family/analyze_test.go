@@ -2,6 +2,7 @@ package family
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -387,5 +388,30 @@ func TestDecoysOverride(t *testing.T) {
 	s.files[0].Data = []byte(`{"format":1,"seed":"` + strings.Repeat("00", 32) + `"}`)
 	if _, err := Analyze(t.Context(), s.build(), []*watermark.Key{k}, Options{}); err == nil || !strings.Contains(err.Error(), "not the one that the plan commits to") {
 		t.Errorf("another seed: %v", err)
+	}
+}
+
+// BenchmarkAnalyze reads 1,000 replies of 100 tokens under one key, with and
+// without decoys.
+func BenchmarkAnalyze(b *testing.B) {
+	for _, decoys := range []int{0, 999} {
+		for _, scheme := range schemes {
+			b.Run(fmt.Sprintf("scheme=%s/decoys=%d", scheme, decoys), func(b *testing.B) {
+				k := newKey(b, scheme, 91)
+				s := newScenario(b, []string{"rival"}, neutral(1000))
+				s.test(k, ledger.ModeFixedN)
+				rng := rand.New(rand.NewPCG(1, 1))
+				for i := range 1000 {
+					s.reply("rival", i, text(speak(rng, 100, mark(b, k), .1)))
+				}
+				c := s.build()
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := Analyze(b.Context(), c, []*watermark.Key{k}, Options{Decoys: &decoys}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }

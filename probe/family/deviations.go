@@ -13,7 +13,7 @@ import (
 // history is what the ledger says about the course of collection.
 type history struct {
 	sessions  int
-	orphans   int
+	open      int // intents without an outcome
 	changed   []string
 	drifts    []drift
 	pauses    map[string]int
@@ -50,7 +50,10 @@ func readHistory(c *ledger.Case, targets map[string]*gathered) (*history, error)
 
 func (h *history) take(e *ledger.Event, owner, targets map[string]*gathered) error {
 	switch e.Type {
+	case ledger.EventReply:
+		h.open--
 	case ledger.EventIntent:
+		h.open++
 		if g := owner[e.Item]; g != nil {
 			g.accounting.Sent++
 		}
@@ -60,6 +63,7 @@ func (h *history) take(e *ledger.Event, owner, targets map[string]*gathered) err
 		if err := json.Unmarshal(e.Data, &a); err != nil {
 			return err
 		}
+		h.open--
 		if g := owner[e.Item]; g != nil {
 			g.accounting.Failed[a.Outcome]++
 		}
@@ -72,7 +76,6 @@ func (h *history) take(e *ledger.Event, owner, targets map[string]*gathered) err
 			return nil
 		}
 		h.sessions++
-		h.orphans += s.Orphans
 		h.changed = append(h.changed, s.Changed...)
 		if v := s.Program.Version; v != "" && !slices.Contains(h.versions, v) {
 			h.versions = append(h.versions, v)
@@ -132,6 +135,9 @@ func (a *analysis) deviations() []string {
 		if g.redecoded > 0 {
 			add("%s: the raw bytes of %d replies say otherwise than what was noted when they arrived; the bytes count.", acc.Target, g.redecoded)
 		}
+		if g.overlong > 0 {
+			add("%s: %d replies are longer than max_tokens, by the target's own count.", acc.Target, g.overlong)
+		}
 		if len(acc.Models) > 1 {
 			names := make([]string, 0, len(acc.Models))
 			for name := range acc.Models {
@@ -151,8 +157,8 @@ func (a *analysis) deviations() []string {
 	if h.sessions > 1 {
 		add("Collection was resumed %s.", times(h.sessions-1))
 	}
-	if h.orphans > 0 {
-		add("%d attempts were cut off without a record of their outcome and made again.", h.orphans)
+	if h.open > 0 {
+		add("%d attempts have no outcome on record: they may have been sent when the program was cut off.", h.open)
 	}
 	for _, c := range h.changed {
 		add("An option was changed while collection went on: %s.", c)

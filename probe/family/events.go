@@ -19,7 +19,6 @@ type SessionEvent struct {
 	Number  int          `json:"number,omitempty"`
 	OnDrift string       `json:"on_drift,omitempty"`
 	Settled int64        `json:"settled"`
-	Orphans int          `json:"orphans,omitempty"` // attempts without an outcome
 	Changed []string     `json:"changed,omitempty"` // options that differ from the run before
 	Target  string       `json:"target,omitempty"`
 	Program ledger.Build `json:"program,omitzero"`

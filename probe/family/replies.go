@@ -38,6 +38,7 @@ type gathered struct {
 	reasoning  int64     // entering replies with separate reasoning text
 	redecoded  int64     // replies whose bytes say otherwise than the runner did
 	drift      int
+	overlong   int64                // replies beyond max_tokens, by the target's own count
 	tokens     map[string][][]int32 // tokenizer -> ids per answer, made on demand
 }
 
@@ -70,7 +71,7 @@ func gather(c *ledger.Case) ([]*gathered, error) {
 	}
 	err := c.Replies(func(rec ledger.ReplyRecord) error {
 		g := byName[rec.Item.Target.Name]
-		g.take(rec, position[rec.Item.ID])
+		g.take(rec, position[rec.Item.ID], int64(plan.Params.MaxTokens))
 		return nil
 	})
 	if err != nil {
@@ -87,7 +88,7 @@ func gather(c *ledger.Case) ([]*gathered, error) {
 }
 
 // take enters one settled attempt.
-func (g *gathered) take(rec ledger.ReplyRecord, position int) {
+func (g *gathered) take(rec ledger.ReplyRecord, position int, maxTokens int64) {
 	if t := rec.Event.Time; g.first.IsZero() || t.Before(g.first) {
 		g.first = t.UTC()
 	}
@@ -104,6 +105,9 @@ func (g *gathered) take(rec ledger.ReplyRecord, position int) {
 		g.accounting.Usage.CompletionTokens += u.CompletionTokens
 		g.accounting.Usage.ReasoningTokens += u.ReasoningTokens
 		g.accounting.Usage.Cost += u.Cost
+		if u.CompletionTokens > maxTokens {
+			g.overlong++
+		}
 	}
 	if r.Outcome != ledger.OK {
 		return

@@ -161,7 +161,7 @@ func (r *readers) forKey(k *watermark.Key) (*reader, error) {
 	}
 	t, err := open(k.Tokenizer, k.TokenizerSHA256)
 	if err != nil {
-		return nil, fmt.Errorf("key %s: %w", k.ID, err)
+		return nil, &InputError{fmt.Errorf("key %s: %w", k.ID, err)}
 	}
 	if r.byName == nil {
 		r.byName = map[string]*reader{}

@@ -69,10 +69,10 @@ func uniform(t *testing.T, what string, p []float64) {
 	}
 }
 
-// keysPerCell is the number of random keys per calibration cell. 300 see a
-// false alarm rate of .05 as 15 ± 4; the deep tails rest on the exactness of the
+// keysPerCell is the number of random keys per calibration cell. 200 see a
+// false alarm rate of .05 as 10 ± 3; the deep tails rest on the exactness of the
 // law, which package evidence tests with a million keys.
-const keysPerCell = 300
+const keysPerCell = 200
 
 // Over random keys the p-values of an innocent's replies are uniform, with its
 // repetitions, prompts and weights, through the whole path of the test.
@@ -122,7 +122,7 @@ func TestFilterKeepsTheNull(t *testing.T) {
 			}
 			g, r := collected(replies, neutral(len(replies))), newReader(t)
 			var p []float64
-			for i := range 120 {
+			for i := range 80 {
 				k := newKey(t, scheme, uint64(2000+i), func(s *watermark.Spec) { s.Params.Window = 1 })
 				var served [][]int32
 				for range 20 {
