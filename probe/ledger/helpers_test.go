@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -62,7 +63,24 @@ func (c *testClock) options() WriterOptions {
 
 func createCase(t testing.TB, p *Plan) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), p.CaseID)
+	return createCaseIn(t, t.TempDir(), p)
+}
+
+// memoryDir is a temporary folder in memory where the system has such a place,
+// for tests that would otherwise sync thousands of files.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "ledger-test-*")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func createCaseIn(t testing.TB, parent string, p *Plan) string {
+	t.Helper()
+	dir := filepath.Join(parent, p.CaseID)
 	if _, err := Create(dir, p, File{"decoys.json", []byte("{}\n")}, File{"commitments/k-1.json", []byte("{}\n")}); err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,12 @@ import (
 // orphan, and returns its folder.
 func tinyLedger(t testing.TB) string {
 	t.Helper()
-	dir := createCase(t, testPlan(2))
+	return tinyLedgerIn(t, t.TempDir())
+}
+
+func tinyLedgerIn(t testing.TB, parent string) string {
+	t.Helper()
+	dir := createCaseIn(t, parent, testPlan(2))
 	w := openWriterT(t, dir, new(testClock).options())
 	items := w.State().Pending()
 	attempt(t, w, items[0], 1, OK)
@@ -92,7 +97,7 @@ func TestResumeState(t *testing.T) {
 // finished.
 func TestKilledAnywhere(t *testing.T) {
 	t.Parallel()
-	dir := tinyLedger(t)
+	dir := tinyLedgerIn(t, memoryDir(t))
 	path := filepath.Join(dir, ledgerName)
 	whole := readFileT(t, path)
 	for cut := 0; cut <= len(whole); cut++ {
