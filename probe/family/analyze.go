@@ -238,7 +238,7 @@ func (a *analysis) judge() {
 		f := &a.results[i]
 		claim := Claim{
 			Tier: f.Tier, Primary: f.Primary, KeyGiven: a.given[i], Powered: f.Power.Effect > 0,
-			Log10Alpha: a.log10Alpha(), Runs: 1, Gate: gateOf(f),
+			Log10Alpha: a.log10Alpha(), Runs: 1, Gate: gateOf(f), Open: a.open(f),
 		}
 		if f.HolmLog10P != nil {
 			claim.Log10P = *f.HolmLog10P
@@ -249,6 +249,21 @@ func (a *analysis) judge() {
 		f.Warnings = warn(a.warnings(i), f)
 		f.NotShown = Say(f, a.log10Alpha()).NotShown
 	}
+}
+
+// open reports whether somebody could have stopped a fixed-n test's collection
+// after a look at its result: replies are missing, and neither a cap nor the
+// exhaustion of all tries, which the plan fixes, is the reason.
+func (a *analysis) open(f *ledger.Finding) bool {
+	g := a.targets[f.Target]
+	if f.Mode != ledger.ModeFixedN || g.accounting.Missing == 0 {
+		return false
+	}
+	switch a.history.stop.Reason {
+	case StopComplete, StopCap, StopGivenUp:
+		return !a.history.collected
+	}
+	return true
 }
 
 func gateOf(f *ledger.Finding) Gate {
@@ -285,6 +300,7 @@ func (a *analysis) warnings(i int) []Warning {
 	add(gate == GateUnchecked && f.N > 0, WarnNoDecoys)
 	add(gate == GateFailed, WarnGate)
 	add(gate != GateUnchecked && a.plan.Stop.OnEvidence, WarnRankStopped)
+	add(a.open(f), WarnOpen)
 	add(f.Role == ledger.Rival && !control, WarnNoControl)
 	add(f.Role == ledger.Rival && hit, WarnControlHit)
 	add(g.reasoning > 0, WarnReasoning)

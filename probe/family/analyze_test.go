@@ -346,6 +346,7 @@ func TestGateFailed(t *testing.T) {
 	p := &ledger.Plan{Alpha: 1e-6, Tests: []ledger.Test{{Primary: true}}}
 	a := &analysis{
 		plan: p, given: []bool{true}, log10P: []float64{0}, targets: map[string]*gathered{"rival": {}},
+		history: &history{},
 		results: []ledger.Finding{{
 			Target: "rival", Role: ledger.Rival, N: 100, Primary: true, Tier: ledger.Exact, PRF: watermark.AESCTR,
 			Decoys: &ledger.DecoyFinding{N: 999, RankP: .001}, Committed: &ledger.CommitmentCheck{State: CommitBeforeServing},
@@ -359,6 +360,39 @@ func TestGateFailed(t *testing.T) {
 	}
 	if got := Say(&f, -6).Meaning; !strings.Contains(got, "log10 p = -3.00") {
 		t.Errorf("the rank is reported: %s", got)
+	}
+}
+
+// A fixed-n test cannot be stopped after a look at it.
+func TestStoppedByHand(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		mode, stop string
+		replies    int // of 8
+		open       bool
+	}{
+		{ledger.ModeFixedN, "", 8, false},
+		{ledger.ModeFixedN, "none", 8, false},
+		{ledger.ModeFixedN, "none", 7, true},
+		{ledger.ModeFixedN, StopOperator, 7, true},
+		{ledger.ModeFixedN, StopAuth, 7, true},
+		{ledger.ModeFixedN, StopCap, 7, false},
+		{ledger.ModeFixedN, StopGivenUp, 7, false},
+		{ledger.ModeAnytime, StopOperator, 7, false},
+	} {
+		k := newKey(t, watermark.Gumbel, 95)
+		s := newScenario(t, []string{"rival"}, neutral(8))
+		s.test(k, tc.mode)
+		s.commit(k, testTime.Add(-48*time.Hour))
+		s.stop = tc.stop
+		rng := rand.New(rand.NewPCG(1, 2))
+		for i := range tc.replies {
+			s.reply("rival", i, text(speak(rng, 150, mark(t, k), 1)))
+		}
+		f := analyze(t, s.build(), k).Findings[0]
+		if open := slices.Contains(f.Warnings, warningText[WarnOpen]); open != tc.open || (f.Verdict == ledger.VerdictSingleRun) == tc.open {
+			t.Errorf("%+v: %s, %q", tc, f.Verdict, f.Warnings)
+		}
 	}
 }
 

@@ -117,6 +117,7 @@ type scenario struct {
 	files []ledger.File
 	body  map[string]string // item -> raw response body; items without one stay unasked
 	order []string          // ledger order; nil means the plan's
+	stop  string            // reason of the stop event; "" means complete, "none" no event
 }
 
 var testSeed = [32]byte{1, 2, 3}
@@ -272,7 +273,13 @@ func (s *scenario) build() *ledger.Case {
 		}
 	}
 	wg.Wait()
-	appendEvent(ledger.EventStop, "", StopEvent{Reason: StopComplete})
+	switch s.stop {
+	case "":
+		appendEvent(ledger.EventStop, "", StopEvent{Reason: StopComplete})
+	case "none":
+	default:
+		appendEvent(ledger.EventStop, "", StopEvent{Reason: s.stop, Missing: 1})
+	}
 	if err := w.Close(); err != nil {
 		s.t.Fatal(err)
 	}

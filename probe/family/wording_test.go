@@ -118,6 +118,7 @@ func TestJudge(t *testing.T) {
 		"two runs":          {change(func(c *Claim) { c.Runs = 2 }), ledger.VerdictDependence},
 		"exploratory":       {change(func(c *Claim) { c.Tier = ledger.Exploratory; c.Runs = 2 }), ledger.VerdictExploratory},
 		"secondary":         {change(func(c *Claim) { c.Primary = false; c.Runs = 2 }), ledger.VerdictExploratory},
+		"stopped by hand":   {change(func(c *Claim) { c.Open = true; c.Runs = 2 }), ledger.VerdictExploratory},
 		"no decoys":         {change(func(c *Claim) { c.Gate = GateUnchecked; c.Runs = 2 }), ledger.VerdictExploratory},
 		"gate failed":       {change(func(c *Claim) { c.Gate = GateFailed; c.Runs = 2 }), ledger.VerdictWithheld},
 		"key withheld":      {change(func(c *Claim) { c.KeyGiven = false }), ledger.VerdictUnverified},
