@@ -719,7 +719,7 @@ func TestSegmentsRollOver(t *testing.T) {
 	dir := createCase(t, testPlan(3))
 	w := openWriterT(t, dir, new(testClock).options())
 	big := bytes.Repeat([]byte("0123456789abcdef"), 25<<16) // 25 MiB: two in a segment
-	for i, it := range w.State().Pending()[:5] {
+	for i, it := range w.State().Pending()[:3] {
 		req, err := w.PutBlob([]byte("request"))
 		if err != nil {
 			t.Fatal(err)
@@ -741,7 +741,7 @@ func TestSegmentsRollOver(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := OpenFS(zipOf(t, dir))
+	c, err := OpenFS(sequential{os.DirFS(dir)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -755,14 +755,23 @@ func TestSegmentsRollOver(t *testing.T) {
 			return fmt.Errorf("%d segments in memory", len(c.segments.cached))
 		}
 		return nil
-	}); err != nil || n != 5 {
+	}); err != nil || n != 3 {
 		t.Errorf("%d replies, %v", n, err)
 	}
 	// A new writer goes on in the newest segment, behind what is there.
 	w = openWriterT(t, dir, new(testClock).options())
-	if ref, err := w.PutBlob([]byte("more")); err != nil || ref.Segment != 3 || ref.Offset != int64(len(big)) {
+	if ref, err := w.PutBlob([]byte("more")); err != nil || ref.Segment != 2 || ref.Offset != int64(len(big)) {
 		t.Errorf("PutBlob after reopening: %+v, %v", ref, err)
 	}
+}
+
+// sequential is a file system whose files can only be read from the beginning,
+// as in a zip.
+type sequential struct{ fs.FS }
+
+func (s sequential) Open(name string) (fs.File, error) {
+	f, err := s.FS.Open(name)
+	return struct{ fs.File }{f}, err
 }
 
 func TestClockJumps(t *testing.T) {
