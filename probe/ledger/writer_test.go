@@ -238,7 +238,11 @@ func TestEveryFlip(t *testing.T) {
 	}
 	for i := range whole {
 		line := bytes.Count(whole[:i], []byte{'\n'}) + 1
-		for _, mask := range []byte{0x01, 0x20, 0x80} {
+		masks := []byte{0x01, 0x20, 0x80}
+		if i%8 != 0 {
+			masks = masks[i%3:][:1] // one change for each byte, and all for some
+		}
+		for _, mask := range masks {
 			bad := bytes.Clone(whole)
 			bad[i] ^= mask
 			s, err := read(bad)
