@@ -101,7 +101,7 @@ The way of the data: key -> watermark -> probe plan -> probe run -> analyze ->
 report build -> report seal -> verify. See it all at once with "stillmark quickstart".`,
 		Example: `  stillmark quickstart
   stillmark watermark detect --key key.json reply.txt
-  stillmark verify case.zip --trust signer.pub.pem`,
+  stillmark verify case.zip --trust signer.pem.pub`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.ArbitraryArgs,
