@@ -232,9 +232,6 @@ func (r *runner) run(ctx context.Context) error {
 		r.report(PhaseDone)
 		return nil
 	}
-	if err := r.openSession(); err != nil {
-		return err
-	}
 	for _, l := range r.lanes {
 		opt := r.opt.Endpoint
 		if opt.MaxConcurrency == 0 {
@@ -246,6 +243,9 @@ func (r *runner) run(ctx context.Context) error {
 		}
 		defer client.Close()
 		l.client = client
+	}
+	if err := r.openSession(); err != nil {
+		return err
 	}
 	r.sending, r.stopNow = context.WithCancel(context.Background())
 	r.flying, r.ground = context.WithCancel(context.Background())

@@ -559,8 +559,12 @@ func TestRefusals(t *testing.T) {
 	in.Targets[0].APIKeyEnv = "NOVA_API_KEY"
 	opt := RunOptions{}
 	opt.Endpoint.LookupEnv = func(string) string { return "" }
-	_, err = Run(t.Context(), sealed(t, in), opt)
+	dir = sealed(t, in)
+	_, err = Run(t.Context(), dir, opt)
 	wantError(t, err, CodeUsage, "NOVA_API_KEY")
+	if all := events(t, dir); len(all) != 1 {
+		t.Errorf("a run that could not begin left events: %v", count(all))
+	}
 }
 
 // The targets are asked side by side, also when one of them is slow.
