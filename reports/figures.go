@@ -216,7 +216,7 @@ func histogram(i int, h model.Histogram) figure {
 
 // curves draws evidence against tokens read for the targets under one key.
 func curves(i int, p model.CurvePanel) figure {
-	const top, bottom, left, right = 12.0, 190.0, 44.0, 112.0
+	const top, bottom, left, right = 12.0, 190.0, 44.0, 126.0
 	f := figure{ID: fmt.Sprintf("curve-%d", i), Name: p.Scheme, Note: p.Key, W: figureWidth, H: 226}
 	value := func(c ledger.CurvePoint) float64 {
 		if p.Mode == ledger.ModeAnytime {
@@ -283,7 +283,7 @@ func curves(i int, p model.CurvePanel) figure {
 		ends[j].y = math.Min(ends[j].y, limit)
 	}
 	for _, e := range ends {
-		f.text(e.class, figureWidth-right+6, e.y+4, fit(e.name, 16))
+		f.text(e.class, figureWidth-right+6, e.y+4, fit(e.name, 18))
 	}
 	f.Desc = fmt.Sprintf("Decades of evidence against tokens read, up to %s tokens; a test must reach %s by itself. %s.",
 		integer(int64(tokens)), strconv.FormatFloat(p.Threshold, 'f', 1, 64), strings.Join(said, "; "))

@@ -268,6 +268,13 @@ func (d *design) funcs() template.FuncMap {
 			b, err := json.Marshal(v)
 			return string(b), err
 		},
+		"samples": func(n int) string {
+			if n == 1 {
+				return d.labels["sample"]
+			}
+			return strings.ReplaceAll(d.labels["samples"], "{n}", integer(int64(n)))
+		},
+		"caps": d.caps,
 		"nulls": func(gs []group) []shared {
 			return sharedBy(gs, func(r model.TestRow) []string { return []string{r.Null} })
 		},
@@ -397,4 +404,28 @@ func anyInteger(v any) (string, error) {
 		return integer(int64(v)), nil
 	}
 	return "", fmt.Errorf("%T is no integer", v)
+}
+
+// caps lists the bounds of a run that are set.
+func (d *design) caps(c ledger.Caps) string {
+	var parts []string
+	add := func(key, value string) {
+		parts = append(parts, strings.ReplaceAll(d.labels["caps."+key], "{n}", value))
+	}
+	if c.MaxRequests > 0 {
+		add("requests", integer(c.MaxRequests))
+	}
+	if c.MaxTokens > 0 {
+		add("tokens", integer(c.MaxTokens))
+	}
+	if c.MaxCost > 0 {
+		add("cost", significant(c.MaxCost))
+	}
+	if c.MaxTime > 0 {
+		add("time", c.MaxTime.String())
+	}
+	if len(parts) == 0 {
+		return d.labels["caps.none"]
+	}
+	return strings.Join(parts, ", ")
 }

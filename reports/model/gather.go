@@ -186,10 +186,13 @@ func (s *seen) epoch(at time.Time, model, fingerprint, provider string) {
 func (s *seen) changes() int { return max(0, len(s.epochs)-1) + s.moreEpochs }
 
 func (r *record) note(e ledger.Event) {
-	if e.Type == ledger.EventResume {
+	kind := e.Type
+	if e.Type == ledger.EventResume || e.Type == ledger.EventConfigChange {
 		var session family.SessionEvent
 		if json.Unmarshal(e.Data, &session) == nil && session.Kind == family.KindSession {
-			r.resumes++
+			if kind = "session"; e.Type == ledger.EventResume {
+				r.resumes++
+			}
 		}
 	}
 	if len(r.noted) >= maxNoted {
@@ -199,8 +202,8 @@ func (r *record) note(e ledger.Event) {
 	t := english()
 	detail := clip(describe(e), 300)
 	text := clip(e.Type, 40)
-	if _, known := t["event."+e.Type]; known {
-		text = strings.TrimSpace(t.say("event."+e.Type, "detail", detail))
+	if _, known := t["event."+kind]; known {
+		text = strings.TrimSpace(t.say("event."+kind, "detail", detail))
 	}
 	r.noted = append(r.noted, NotedEvent{Seq: e.Seq, Time: e.Time, Type: e.Type, Text: text})
 }
@@ -239,7 +242,7 @@ func describe(e ledger.Event) string {
 		if parse(&s) && s.Kind == family.KindTarget {
 			return fmt.Sprintf("%s answers again.", s.Target)
 		} else if parse(&s) {
-			words := []string{fmt.Sprintf("Session %d, %s settled before it.", s.Number, group(s.Settled))}
+			words := []string{fmt.Sprintf("Number %d; %s settled before it.", s.Number, group(s.Settled))}
 			if len(s.Changed) > 0 {
 				words = append(words, "Changed: "+list(s.Changed)+".")
 			}

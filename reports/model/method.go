@@ -63,7 +63,10 @@ func validation(f *ledger.Finding) Validation {
 		}
 		return float64(n) / float64(len(d.Scores))
 	}
-	return Validation{Test: f.Test, N: d.N, Over95: over(point95), Over99: over(point99), Ratio: d.SDRatio, KSP: d.KSP, Pass: d.Pass}
+	return Validation{
+		Test: f.Test, N: d.N, Over95: over(point95), Over99: over(point99),
+		Ratio: d.SDRatio, RatioLo: d.SDRatioLo, RatioHi: d.SDRatioHi, Tolerance: d.Tolerance, KSP: d.KSP, Pass: d.Pass,
+	}
 }
 
 func (b *builder) prereg() Prereg {

@@ -242,13 +242,16 @@ type SchemeInfo struct {
 
 // Validation counts how often decoy keys exceed nominal limits.
 type Validation struct {
-	Test   string  `json:"test"`
-	N      int     `json:"n"`
-	Over95 float64 `json:"share_over_5_percent_limit" desc:"share of decoys above the null law's mean by 1.645 sd or more"`
-	Over99 float64 `json:"share_over_1_percent_limit" desc:"2.326 sd or more"`
-	Ratio  float64 `json:"sd_ratio"`
-	KSP    float64 `json:"ks_p"`
-	Pass   bool    `json:"pass"`
+	Test      string  `json:"test"`
+	N         int     `json:"n"`
+	Over95    float64 `json:"share_over_5_percent_limit" desc:"share of decoys above the null law's mean by 1.645 sd or more"`
+	Over99    float64 `json:"share_over_1_percent_limit" desc:"2.326 sd or more"`
+	Ratio     float64 `json:"sd_ratio"`
+	RatioLo   float64 `json:"sd_ratio_lo"`
+	RatioHi   float64 `json:"sd_ratio_hi"`
+	Tolerance float64 `json:"sd_tolerance"`
+	KSP       float64 `json:"ks_p"`
+	Pass      bool    `json:"pass"`
 }
 
 // ControlRates says what the declared tests gave where nothing should be found.

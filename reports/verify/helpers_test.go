@@ -118,15 +118,22 @@ func (d design) defaults() design {
 	return d
 }
 
-// clock gives strictly increasing times from a start.
-func clock(start time.Time) func() time.Time {
+// steady gives a writer clocks that agree: a second and a half for each reading.
+func steady(start time.Time) ledger.WriterOptions {
 	var mu sync.Mutex
 	now := start
-	return func() time.Time {
-		mu.Lock()
-		defer mu.Unlock()
-		now = now.Add(1500 * time.Millisecond)
-		return now
+	return ledger.WriterOptions{
+		Now: func() time.Time {
+			mu.Lock()
+			defer mu.Unlock()
+			now = now.Add(1500 * time.Millisecond)
+			return now
+		},
+		Mono: func() time.Duration {
+			mu.Lock()
+			defer mu.Unlock()
+			return now.Sub(start)
+		},
 	}
 }
 
@@ -172,7 +179,7 @@ func build(t testing.TB, d design) *fixture {
 	f.report = built.ID
 	stampTime = caseTime.Add(3 * time.Hour)
 	f.zip = f.dir + ".zip"
-	options := reports.SealOptions{Out: f.zip, Now: clock(caseTime.Add(2 * time.Hour)), Disclose: f.keys}
+	options := reports.SealOptions{Out: f.zip, Now: func() time.Time { return caseTime.Add(2 * time.Hour) }, Disclose: f.keys}
 	if d.withhold {
 		options.Disclose = nil
 	}
@@ -251,10 +258,7 @@ func (f *fixture) plan(t testing.TB, d design) (*ledger.Plan, []ledger.File) {
 // collect writes the ledger as a run would have.
 func (f *fixture) collect(t testing.TB, c *ledger.Case, d design) {
 	t.Helper()
-	now := clock(caseTime)
-	start := time.Now()
-	w := must[*ledger.Writer](t)(ledger.OpenWriter(f.dir, ledger.WriterOptions{Now: now, Mono: func() time.Duration { return time.Since(start) }}))
-	_ = start
+	w := must[*ledger.Writer](t)(ledger.OpenWriter(f.dir, steady(caseTime)))
 	mark := must[watermark.Scheme](t)(f.keys[0].Mark())
 	rng := rand.New(rand.NewPCG(1, 2))
 	event := func(typ, item string, attempt int, data any) {
@@ -339,10 +343,3 @@ func files(t testing.TB, dir string) []string {
 	}
 	return names
 }
-
-// shared is one fixture for all tests that do not change it.
-var shared = struct {
-	once sync.Once
-	f    *fixture
-	dir  string
-}{}

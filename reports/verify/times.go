@@ -108,7 +108,7 @@ func (v *verifier) level() string {
 func (v *verifier) planTime(first time.Time) {
 	const check = "plan sealed before data"
 	token, err := integrity.ReadFile(v.pkg.FS, "plan.tsr")
-	if errors.Is(err, fs.ErrNotExist) || isMissing(err) {
+	if isMissing(err) {
 		v.line(LevelNote, CodePlanTime, check, "the plan is the ledger's first event; its time is the signer's own claim (no timestamp)")
 		return
 	}

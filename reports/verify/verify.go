@@ -100,17 +100,27 @@ const notProven = "that the replies came from the named company, or that the con
 // The checks go from the outside in, and a case that is not what was sealed is
 // not computed with. The exit code is that of the first failure.
 func Verify(ctx context.Context, path string, opt Options) (*Result, error) {
-	v := &verifier{opt: opt, r: &Result{NotProven: notProven, Lines: []Line{}}}
-	if v.opt.Progress == nil {
-		v.opt.Progress = func(string, int64, int64) {}
-	}
+	v := newVerifier(opt)
 	p, err := integrity.Open(path)
 	if err != nil {
 		return v.refuse(err)
 	}
 	defer p.Close()
+	return v.run(ctx, p)
+}
+
+func newVerifier(opt Options) *verifier {
+	if opt.Progress == nil {
+		opt.Progress = func(string, int64, int64) {}
+	}
+	return &verifier{opt: opt, r: &Result{NotProven: notProven, Lines: []Line{}}}
+}
+
+// run checks an opened package.
+func (v *verifier) run(ctx context.Context, p *integrity.Package) (*Result, error) {
 	v.pkg = p
 	v.opt.Progress("hashes", 0, int64(p.Files))
+	var err error
 	if v.sealed, err = integrity.Check(p); err != nil {
 		return v.refuse(err)
 	}
@@ -120,7 +130,9 @@ func Verify(ctx context.Context, path string, opt Options) (*Result, error) {
 	if err := v.times(); err != nil {
 		return nil, err
 	}
-	if err := v.numbers(ctx); err != nil {
+	if v.r.Exit != 0 {
+		v.line(LevelNote, CodeNumbers, checkNumbers, "not computed: the case has failed before")
+	} else if err := v.numbers(ctx); err != nil {
 		return nil, err
 	}
 	v.line(LevelNote, CodeLog, "transparency log", "none: the case holds no entry of a public log")
@@ -162,7 +174,7 @@ func (v *verifier) refuse(err error) (*Result, error) {
 		return nil, fmt.Errorf("verify: %w", err)
 	}
 	v.fail(p.Exit, string(p.Code), checkOf(p.Code), p.File, p.Offset, "%s", p.Detail)
-	v.line(LevelNote, CodeNumbers, "report matches data", "not computed: the files are not what was sealed")
+	v.line(LevelNote, CodeNumbers, checkNumbers, "not computed: the files are not what was sealed")
 	v.conclude()
 	return v.r, nil
 }

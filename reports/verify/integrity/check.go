@@ -34,12 +34,14 @@ type Sealed struct {
 
 // Check checks a package from the outside in and stops at the first problem.
 // What is not listed, not canonical or not in order is a problem; so is what
-// is missing. The checks, in order: every file against the manifest; the
-// envelope and its signature; the statement against the manifest; the plan
-// against the ledger's first event; the chain; the Merkle root; the raw bytes.
+// is missing. The checks, in order: the envelope and its signature; the signed
+// statement against the manifest; every file against the manifest; the plan;
+// the ledger's chain and Merkle root; the raw bytes.
+//
+// The error is a *Problem, or about reading the package.
 func Check(p *Package) (*Sealed, error) {
 	if _, err := fs.Stat(p.FS, "plan.json"); err != nil {
-		return nil, problem(CodeMissing, ExitIncomplete, "plan.json", "not a case: the plan is missing")
+		return nil, problem(CodeMissing, ExitIncomplete, "plan.json", "not a case, or its plan is missing")
 	}
 	manifest, err := ReadFile(p.FS, ManifestName)
 	if err != nil {
@@ -50,17 +52,18 @@ func Check(p *Package) (*Sealed, error) {
 		return nil, err
 	}
 	s := &Sealed{Folder: folder}
-	if err := s.checkFiles(p.FS, manifest); err != nil {
-		return nil, err
-	}
 	if err := s.checkEnvelope(p.FS, manifest); err != nil {
 		return nil, err
 	}
-	c, err := ledger.OpenFS(p.FS)
-	if err != nil {
+	if err := s.checkStatement(manifest); err != nil {
+		return nil, err
+	}
+	if err := s.checkFiles(p.FS, manifest); err != nil {
+		return nil, err
+	}
+	if s.Case, err = ledger.OpenFS(p.FS); err != nil {
 		return nil, classify(err, CodePlan, "plan.json")
 	}
-	s.Case = c
 	if err := s.checkPlan(p.FS); err != nil {
 		return nil, err
 	}
@@ -145,11 +148,16 @@ func locate(fsys fs.FS, p *Problem) {
 	}
 }
 
+// checkEnvelope checks the signature with the key that the case holds.
 func (s *Sealed) checkEnvelope(fsys fs.FS, manifest []byte) error {
 	file := func(name string) string { return path.Join(s.Folder, name) }
 	pem, err := ReadFile(fsys, file(signerName))
 	if err != nil {
 		return err
+	}
+	// A changed key file is the culprit, not the signature that it cannot check.
+	if !bytes.Contains(manifest, []byte(sum(pem)+"  "+file(signerName)+"\n")) {
+		return problem(CodeAltered, ExitAltered, file(signerName), "not what was sealed: its SHA-256 is not the one in the manifest")
 	}
 	keys, err := ledger.ParsePublic(pem)
 	if err != nil || len(keys) != 1 {
@@ -171,9 +179,6 @@ func (s *Sealed) checkEnvelope(fsys fs.FS, manifest []byte) error {
 		p.Offset = at
 		return p
 	}
-	if err := s.checkStatement(manifest); err != nil {
-		return err
-	}
 	if s.Token, err = ReadFile(fsys, file(tokenName)); err != nil {
 		s.Token = nil // a timestamp of the seal is optional
 	}
@@ -194,20 +199,28 @@ func (s *Sealed) checkStatement(manifest []byte) error {
 	listed := map[string]string{ManifestName: sum(manifest)}
 	entries, err := ledger.ParseManifest(manifest)
 	if err != nil {
-		return problem(CodeManifest, ExitAltered, ManifestName, "%v", err)
+		p := problem(CodeManifest, ExitAltered, ManifestName, "%v", err)
+		var m *ledger.ManifestError
+		if errors.As(err, &m) {
+			p.Offset = m.Offset
+		}
+		return p
 	}
 	for _, e := range entries {
 		listed[e.Path] = e.SHA256
 	}
 	s.Subjects = len(st.Subject)
+	i := slices.IndexFunc(st.Subject, func(x ledger.Subject) bool { return x.Name == ManifestName })
+	if i < 0 || st.Subject[i].Digest["sha256"] != listed[ManifestName] {
+		return problem(CodeManifest, ExitAltered, ManifestName, "not the manifest that the signed statement names")
+	}
 	for _, subject := range st.Subject {
 		want, ok := listed[subject.Name]
 		if !ok {
 			return problem(CodeManifest, ExitAltered, ManifestName, "the signed statement names %s, the manifest does not", subject.Name)
 		}
 		if len(subject.Digest) != 1 || subject.Digest["sha256"] != want {
-			file := subject.Name
-			return problem(CodeManifest, ExitAltered, file, "not the signed hash")
+			return problem(CodeManifest, ExitAltered, ManifestName, "lists another hash for %s than the signed statement", subject.Name)
 		}
 		delete(listed, subject.Name)
 	}
