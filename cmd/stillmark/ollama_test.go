@@ -1,0 +1,597 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stillmark/stillmark/probe"
+	"github.com/stillmark/stillmark/probe/endpoint"
+	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/reports/verify"
+)
+
+const (
+	ollamaVersion   = "0.17.4" // what .ci/install-ollama builds
+	ollamaPrompts   = 40
+	ollamaMaxTokens = 160
+)
+
+// TestOllama audits a model server that nobody here wrote, from the target test
+// to the verified case, with the program as it is. The models are the small
+// trained transformers of the folder that STILLMARK_NEURAL names, or else two
+// with random weights that the test writes. None of them ever saw the key.
+func TestOllama(t *testing.T) {
+	t.Parallel()
+	server := startOllama(t, findOllama(t))
+	models := server.load(t)
+	config := "authority: Evidence Desk\npurpose: audit of a server on loopback\ntargets:\n"
+	for i, model := range models {
+		role := "rival"
+		if i > 0 {
+			role = "control"
+		}
+		config += fmt.Sprintf("  - {name: %s, role: %s, base_url: %q, model: %s}\n", model, role, server.url+"/v1", model)
+	}
+	t.Run("target test", func(t *testing.T) {
+		p := newProgram(t, server, config)
+		for _, model := range models {
+			p.checkCapabilities(t, model)
+		}
+	})
+	t.Run("audit", func(t *testing.T) {
+		// A fresh key finds a weak signal in one audit of a hundred, and the decoys'
+		// gate closes in one of a thousand, both by chance. Twice in a row is a fault.
+		verdicts := newProgram(t, server, config).audit(t, models)
+		if slices.ContainsFunc(verdicts, func(v ledger.Verdict) bool { return v != ledger.VerdictNone }) {
+			t.Logf("verdicts %v: audited again under another key", verdicts)
+			for i, verdict := range newProgram(t, server, config).audit(t, models) {
+				if verdict != ledger.VerdictNone {
+					t.Errorf("%s: verdict %s under a key that no model saw, a second time", models[i], verdict)
+				}
+			}
+		}
+	})
+	if n := server.outbound.Load(); n != 0 {
+		t.Errorf("%d connections were tried beyond loopback, want none", n)
+	}
+}
+
+// findOllama returns the path of the server's program. Without one the test is
+// skipped, or fails where integration is required.
+func findOllama(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("STILLMARK_OLLAMA")
+	if path == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			t.Fatal(err)
+		}
+		path = filepath.Join(cache, "stillmark", "ollama")
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		return path
+	}
+	message := fmt.Sprintf("Ollama is not at %s: build it with .ci/install-ollama, or name the program in STILLMARK_OLLAMA", path)
+	if os.Getenv("STILLMARK_REQUIRE_INTEGRATION") == "1" {
+		t.Fatal(message)
+	}
+	t.Skip(message)
+	return ""
+}
+
+// ollama is a running server on a free port of the loopback interface.
+type ollama struct {
+	program, dir, url string
+	env               []string // for the server, its client, and the program under test
+	outbound          atomic.Int64
+}
+
+// startOllama starts the server with its models in a temporary folder. Its way
+// out, and that of the program under test, is a proxy that counts and refuses.
+func startOllama(t *testing.T, program string) *ollama {
+	t.Helper()
+	o := &ollama{program: program, dir: t.TempDir()}
+	proxy := listenLoopback(t)
+	go func() {
+		for {
+			c, err := proxy.Accept()
+			if err != nil {
+				return
+			}
+			o.outbound.Add(1)
+			c.Close()
+		}
+	}()
+	t.Cleanup(func() { proxy.Close() })
+	free := listenLoopback(t)
+	address := free.Addr().String()
+	free.Close()
+	o.url = "http://" + address
+	out := "http://" + proxy.Addr().String()
+	o.env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + o.dir, "TMPDIR=" + o.dir,
+		"OLLAMA_HOST=" + address, "OLLAMA_MODELS=" + filepath.Join(o.dir, "models"),
+		"OLLAMA_NO_CLOUD=1", "OLLAMA_KEEP_ALIVE=1h",
+		"HTTP_PROXY=" + out, "HTTPS_PROXY=" + out, "NO_PROXY=127.0.0.1,localhost",
+	}
+	var log safeBuffer
+	serve := exec.Command(program, "serve")
+	serve.Env, serve.Stdout, serve.Stderr = o.env, &log, &log
+	if err := serve.Start(); err != nil {
+		t.Fatalf("Ollama does not start: %v", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- serve.Wait() }()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the end of Ollama's log:\n%s", log.tail(4000))
+		}
+		serve.Process.Signal(os.Interrupt) // it ends its runners, too
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			serve.Process.Kill()
+			<-ended
+		}
+	})
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		if version := o.version(); version != "" {
+			t.Logf("Ollama %s at %s", version, o.url)
+			if version != ollamaVersion {
+				t.Errorf("Ollama %s, want %s: run .ci/install-ollama", version, ollamaVersion)
+			}
+			return o
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("Ollama ended at its start: %v\n%s", err, log.tail(2000))
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("Ollama does not answer after a minute")
+		}
+	}
+}
+
+func listenLoopback(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// version is what the server says of itself, "" while it does not answer.
+func (o *ollama) version() string {
+	response, err := http.Get(o.url + "/api/version")
+	if err != nil {
+		return ""
+	}
+	defer response.Body.Close()
+	var v struct{ Version string }
+	if json.NewDecoder(io.LimitReader(response.Body, 1<<10)).Decode(&v) != nil {
+		return ""
+	}
+	return v.Version
+}
+
+// load gives the models to the server and returns their names, the rival first.
+func (o *ollama) load(t *testing.T) []string {
+	t.Helper()
+	var files []string
+	if folder := os.Getenv("STILLMARK_NEURAL"); folder != "" {
+		for _, name := range []string{"distilled", "innocent", "teacher"} {
+			path, err := filepath.Abs(filepath.Join(folder, name+".gguf"))
+			if err == nil {
+				_, err = os.Stat(path)
+			}
+			if err != nil {
+				t.Fatalf("STILLMARK_NEURAL does not hold the models: %v", err)
+			}
+			files = append(files, path)
+		}
+	} else {
+		for seed, name := range []string{"random-a", "random-b"} {
+			path := filepath.Join(o.dir, name+".gguf")
+			if err := os.WriteFile(path, randomModel(name, uint64(seed)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, path)
+		}
+	}
+	names := make([]string, len(files))
+	for i, path := range files {
+		names[i] = strings.TrimSuffix(filepath.Base(path), ".gguf")
+		// One thread: models this small spend several on waiting for each other.
+		modelfile := fmt.Sprintf("FROM %s\nTEMPLATE \"{{ .Prompt }}\"\nPARAMETER num_ctx 1024\nPARAMETER num_thread 1\n", path)
+		written := filepath.Join(o.dir, names[i]+".modelfile")
+		if err := os.WriteFile(written, []byte(modelfile), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		create := exec.CommandContext(t.Context(), o.program, "create", names[i], "-f", written)
+		create.Env = o.env
+		if out, err := create.CombinedOutput(); err != nil {
+			t.Fatalf("ollama create %s: %v\n%s", names[i], err, out)
+		}
+	}
+	return names
+}
+
+// program is the program under test in a folder of its own.
+type program struct {
+	dir string
+	env []string
+}
+
+func newProgram(t *testing.T, o *ollama, config string) *program {
+	t.Helper()
+	p := &program{dir: t.TempDir(), env: o.env}
+	if err := os.WriteFile(filepath.Join(p.dir, "stillmark.yaml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// run runs a command line, which must succeed. With a result the command prints
+// JSON, which is decoded into it. It returns what the command took.
+func (p *program) run(t *testing.T, result any, args ...string) time.Duration {
+	t.Helper()
+	if result != nil {
+		args = append(args, "--json")
+	}
+	var out, errs bytes.Buffer
+	command := exec.CommandContext(t.Context(), "stillmark", args...)
+	command.Dir, command.Env, command.Stdout, command.Stderr = p.dir, p.env, &out, &errs
+	began := time.Now()
+	err := command.Run()
+	took := time.Since(began)
+	if err != nil {
+		t.Fatalf("stillmark %s: %v\n%s%s", strings.Join(args, " "), err, out.String(), errs.String())
+	}
+	if result == nil {
+		return took
+	}
+	if err := json.Unmarshal(out.Bytes(), result); err != nil {
+		t.Fatalf("stillmark %s: %v in\n%s", strings.Join(args, " "), err, out.String())
+	}
+	return took
+}
+
+// checkCapabilities compares what `target test` finds with what is known of the
+// server: seeds, and log-probabilities of chats only; no echo.
+func (p *program) checkCapabilities(t *testing.T, model string) {
+	t.Helper()
+	var found ledger.Capabilities
+	took := p.run(t, &found, "target", "test", model)
+	var lines []string
+	for name, s := range found.Support {
+		lines = append(lines, strings.TrimRight(fmt.Sprintf("%s %s %s", name, s.State, s.Detail), " "))
+	}
+	slices.Sort(lines)
+	t.Logf("%s in %.1f s: %s", model, took.Seconds(), strings.Join(lines, "; "))
+	for name, want := range map[string]string{
+		endpoint.CapChat: endpoint.Yes, endpoint.CapCompletions: endpoint.Yes,
+		endpoint.CapStream: endpoint.Yes, endpoint.CapUsage: endpoint.Yes, endpoint.CapStreamUsage: endpoint.Yes,
+		endpoint.CapSeed: endpoint.Yes, endpoint.CapTemperatureZero: endpoint.Yes, endpoint.CapMaxTokens: endpoint.Yes,
+		endpoint.CapLogprobs: endpoint.Yes, endpoint.CapModelName: endpoint.Yes,
+		// The template leaves system prompts out, and the test must see that.
+		endpoint.CapSystemPrompt: endpoint.Unknown,
+	} {
+		if got := found.Support[name].State; got != want {
+			t.Errorf("%s: %s is %q, want %q", model, name, got, want)
+		}
+	}
+	if found.Support[endpoint.CapEchoLogprobs].State == endpoint.Yes {
+		t.Errorf("%s: echoed log-probabilities were found, which this server does not have", model)
+	}
+	if found.Model != model || found.Fingerprint != "fp_ollama" {
+		t.Errorf("%s: answers as %q, fingerprint %q", model, found.Model, found.Fingerprint)
+	}
+}
+
+// audit goes the whole way from a new key to the verified case, checks every
+// stage, and returns the verdicts in the order of the models.
+func (p *program) audit(t *testing.T, models []string) []ledger.Verdict {
+	t.Helper()
+	p.run(t, nil, "signer", "new", "-o", "signer.pem", "--name", "Evidence Desk")
+	p.run(t, nil, "key", "new", "-o", "key.json", "--scheme", "gumbel")
+	p.run(t, nil, "key", "commit", "key.json", "-o", "key.commitment.json")
+	plan := []string{
+		"probe", "plan", "--target", models[0], "--suite", "longform-en", "-n", fmt.Sprint(ollamaPrompts),
+		"--max-tokens", fmt.Sprint(ollamaMaxTokens), "--temperature", "1", "--key", "key.json", "--commitment", "key.commitment.json",
+		"--signer", "signer.pem", "-o", "case",
+	}
+	for _, control := range models[1:] {
+		plan = append(plan, "--control", control)
+	}
+	planning := p.run(t, nil, plan...)
+
+	want := int64(ollamaPrompts * len(models))
+	var run, again probe.Summary
+	running := p.run(t, &run, "probe", "run", "case")
+	if run.Planned != want || run.Settled != want || run.Missing != 0 || run.Drift != 0 {
+		t.Fatalf("%d of %d replies settled, %d missing, %d drifts: %v, failed %v; want all %d", run.Settled, run.Planned, run.Missing, run.Drift, run.Classes, run.Failed, want)
+	}
+	if ok := run.Classes[ledger.OK]; ok < want*95/100 {
+		t.Errorf("%d of %d replies are ok: %v", ok, want, run.Classes)
+	}
+	p.run(t, &again, "probe", "run", "case")
+	if !again.AlreadyDone || again.SentNow != 0 {
+		t.Errorf("the second run of a finished case sent %d requests", again.SentNow)
+	}
+
+	var found ledger.Findings
+	analysing := p.run(t, &found, "analyze", "case", "--key", "key.json")
+	if len(found.Findings) != len(models) || len(found.Deviations) != 0 {
+		t.Fatalf("%d findings and deviations %q, want %d and none", len(found.Findings), found.Deviations, len(models))
+	}
+	for _, a := range found.Accounting {
+		t.Logf("%s: %d planned, %d sent, ok %d of %v, failed %v, %d prompt tokens and %d reply tokens by its own count",
+			a.Target, a.Planned, a.Sent, a.Classes[ledger.OK], a.Classes, a.Failed, a.Usage.PromptTokens, a.Usage.CompletionTokens)
+	}
+	verdicts := make([]ledger.Verdict, len(models))
+	for i := range found.Findings {
+		f := &found.Findings[i]
+		verdicts[slices.Index(models, f.Target)] = f.Verdict
+		if f.Decoys == nil || f.N < 10*ollamaPrompts || f.Power.Effect <= 0 {
+			t.Fatalf("%s: %d scored units of %d tokens, decoys scored: %t, power %+v", f.Target, f.N, f.Tokens, f.Decoys != nil, f.Power)
+		}
+		t.Logf("%s: %s, %d replies, %d tokens, %d scored, log10 p %s (Holm %s), decoys' sd ratio %.3f, rank p %.3f, power .9 at %.4f",
+			f.Target, f.Verdict, f.Replies, f.Tokens, f.N, number(f.Log10P), number(f.HolmLog10P), f.Decoys.SDRatio, f.Decoys.RankP, f.Power.Effect)
+	}
+	var verified verify.Result
+	building := p.run(t, nil, "report", "build", "case", "--key", "key.json")
+	sealing := p.run(t, nil, "report", "seal", "case", "--signer", "signer.pem", "--disclose", "key.json", "-o", "case.zip")
+	verifying := p.run(t, &verified, "verify", "case.zip", "--trust", "signer.pem.pub")
+	if verified.State != verify.Trusted || verified.Numbers.Recomputed != verified.Numbers.Total || verified.Numbers.Total == 0 {
+		t.Errorf("state %s, %d of %d numbers recomputed", verified.State, verified.Numbers.Recomputed, verified.Numbers.Total)
+	}
+	t.Logf("plan %.1f s, run %.1f s (%d attempts, %d tokens), analyze %.1f s, build %.1f s, seal %.1f s, verify %.1f s (%s, %d numbers)",
+		planning.Seconds(), running.Seconds(), run.Sent, run.Tokens, analysing.Seconds(), building.Seconds(), sealing.Seconds(), verifying.Seconds(), verified.State, verified.Numbers.Recomputed)
+	return verdicts
+}
+
+// safeBuffer keeps what a process prints.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) tail(n int) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.b.Bytes()
+	return string(all[max(0, len(all)-n):])
+}
+
+// The shape of the random model: as small as llama.cpp takes without padding.
+const (
+	ggufEmbedding = 64
+	ggufForward   = 128
+	ggufBlocks    = 2
+	ggufHeads     = 2
+	ggufContext   = 1024
+)
+
+// ggufWords are what the random model can say, each with a space before it, so
+// that its replies are text. Sixty-four words have 262,144 triples: replies
+// repeat little.
+var ggufWords = strings.Fields(`
+	stone river market garden winter summer letter window copper silver morning evening
+	bridge harbour village mountain engine basket candle ladder mirror needle orchard paper
+	quarry ribbon saddle timber umbrella valley wagon yellow anchor button circle dragon
+	empty forest gentle hollow island jacket kettle lantern meadow narrow orange pepper
+	quiet rabbit shadow thunder under velvet whisper young against because careful distant
+	early follow ground hidden`)
+
+// randomModel is a GGUF file (version 3, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md)
+// of a llama-architecture transformer with random F32 weights and a byte-level
+// BPE vocabulary.
+func randomModel(name string, seed uint64) []byte {
+	vocabulary, merges, speakable := ggufVocabulary(ggufWords)
+	kinds := make([]int32, len(vocabulary))
+	for i := range kinds {
+		kinds[i] = 1 // normal
+	}
+	var g gguf
+	g.meta("general.architecture", "llama")
+	g.meta("general.name", name)
+	g.meta("llama.context_length", uint32(ggufContext))
+	g.meta("llama.embedding_length", uint32(ggufEmbedding))
+	g.meta("llama.block_count", uint32(ggufBlocks))
+	g.meta("llama.feed_forward_length", uint32(ggufForward))
+	g.meta("llama.attention.head_count", uint32(ggufHeads))
+	g.meta("llama.attention.head_count_kv", uint32(ggufHeads))
+	g.meta("llama.attention.layer_norm_rms_epsilon", float32(1e-5))
+	g.meta("llama.rope.dimension_count", uint32(ggufEmbedding/ggufHeads))
+	g.meta("llama.vocab_size", uint32(len(vocabulary)))
+	g.meta("tokenizer.ggml.model", "gpt2")
+	g.meta("tokenizer.ggml.pre", "gpt-2")
+	g.meta("tokenizer.ggml.tokens", vocabulary)
+	g.meta("tokenizer.ggml.token_type", kinds)
+	g.meta("tokenizer.ggml.merges", merges)
+	g.meta("tokenizer.ggml.bos_token_id", uint32(0))
+	g.meta("tokenizer.ggml.eos_token_id", uint32(0)) // the byte 0, never said
+	g.meta("tokenizer.ggml.add_bos_token", false)
+
+	random := rand.New(rand.NewPCG(seed, 0x67677566)) // #nosec: weights of a test
+	normal := func(rows, columns int, scale float64) []float32 {
+		w := make([]float32, rows*columns)
+		for i := range w {
+			w[i] = float32(scale * random.NormFloat64())
+		}
+		return w
+	}
+	ones := slices.Repeat([]float32{1}, ggufEmbedding)
+	// Dimension 0 of the residual stream is the same large number everywhere, so
+	// that its weights in the output matrix act as a bias: it silences every token
+	// that is no word. RMS norm shrinks the rest to about 1/4 a dimension; output
+	// weights of deviation 1/2 then give logits of deviation about 1, which is 5 to 6
+	// bits a word.
+	embedding := normal(len(vocabulary), ggufEmbedding, 1)
+	output := normal(len(vocabulary), ggufEmbedding, .5)
+	for token := range vocabulary {
+		embedding[token*ggufEmbedding] = 24
+		output[token*ggufEmbedding] = 0
+		if !speakable[token] {
+			output[token*ggufEmbedding] = -20
+		}
+	}
+	g.tensor("token_embd.weight", embedding, ggufEmbedding, len(vocabulary))
+	g.tensor("output_norm.weight", ones, ggufEmbedding)
+	g.tensor("output.weight", output, ggufEmbedding, len(vocabulary))
+	scale := 1 / math.Sqrt(ggufEmbedding)
+	square := func() []float32 { return normal(ggufEmbedding, ggufEmbedding, scale) }
+	for block := range ggufBlocks {
+		prefix := fmt.Sprintf("blk.%d.", block)
+		g.tensor(prefix+"attn_norm.weight", ones, ggufEmbedding)
+		g.tensor(prefix+"attn_q.weight", square(), ggufEmbedding, ggufEmbedding)
+		g.tensor(prefix+"attn_k.weight", square(), ggufEmbedding, ggufEmbedding)
+		g.tensor(prefix+"attn_v.weight", square(), ggufEmbedding, ggufEmbedding)
+		g.tensor(prefix+"attn_output.weight", square(), ggufEmbedding, ggufEmbedding)
+		g.tensor(prefix+"ffn_norm.weight", ones, ggufEmbedding)
+		g.tensor(prefix+"ffn_gate.weight", normal(ggufForward, ggufEmbedding, scale), ggufEmbedding, ggufForward)
+		g.tensor(prefix+"ffn_up.weight", normal(ggufForward, ggufEmbedding, scale), ggufEmbedding, ggufForward)
+		g.tensor(prefix+"ffn_down.weight", normal(ggufEmbedding, ggufForward, scale), ggufForward, ggufEmbedding)
+	}
+	return g.file()
+}
+
+// ggufVocabulary makes a byte-level BPE vocabulary: the 256 bytes, and every
+// word with the prefixes that its merges go through.
+func ggufVocabulary(words []string) (tokens, merges []string, speakable []bool) {
+	// GPT-2's byte table: printable bytes stand for themselves, others are shifted
+	// to 256 and up, in order. A space becomes Ġ (U+0120).
+	shifted := rune(256)
+	for b := range rune(256) {
+		if b >= '!' && b <= '~' || b >= '¡' && b <= '¬' || b >= '®' {
+			tokens = append(tokens, string(b))
+			continue
+		}
+		tokens = append(tokens, string(shifted))
+		shifted++
+	}
+	known := map[string]int{}
+	spoken := map[string]bool{".": true}
+	for _, word := range words {
+		prefix := "Ġ"
+		for _, letter := range word {
+			next := prefix + string(letter)
+			if _, ok := known[next]; !ok {
+				known[next] = len(tokens)
+				tokens = append(tokens, next)
+				merges = append(merges, prefix+" "+string(letter))
+			}
+			prefix = next
+		}
+		spoken[prefix] = true
+	}
+	speakable = make([]bool, len(tokens))
+	for i, token := range tokens {
+		speakable[i] = spoken[token]
+	}
+	return tokens, merges, speakable
+}
+
+// gguf collects metadata and tensors. Everything is little endian.
+type gguf struct {
+	head, info, data bytes.Buffer
+	values, tensors  uint64
+}
+
+const ggufAlignment = 32
+
+func (g *gguf) put(b *bytes.Buffer, v any) {
+	if s, ok := v.(string); ok {
+		g.put(b, uint64(len(s)))
+		b.WriteString(s)
+		return
+	}
+	if err := binary.Write(b, binary.LittleEndian, v); err != nil {
+		panic(err) // only for a type that has no fixed size: a mistake in this file
+	}
+}
+
+// meta adds a key and its value, with the format's number of the value's type.
+func (g *gguf) meta(key string, value any) {
+	g.values++
+	g.put(&g.head, key)
+	switch v := value.(type) {
+	case uint32:
+		g.put(&g.head, uint32(4))
+	case float32:
+		g.put(&g.head, uint32(6))
+	case bool:
+		g.put(&g.head, uint32(7))
+	case string:
+		g.put(&g.head, uint32(8))
+	case []int32:
+		g.put(&g.head, []uint32{9, 5})
+		g.put(&g.head, uint64(len(v)))
+	case []string:
+		g.put(&g.head, []uint32{9, 8})
+		g.put(&g.head, uint64(len(v)))
+		for _, s := range v {
+			g.put(&g.head, s)
+		}
+		return
+	}
+	g.put(&g.head, value)
+}
+
+// tensor adds F32 values; the first dimension is the one that runs fastest.
+func (g *gguf) tensor(name string, values []float32, dimensions ...int) {
+	g.tensors++
+	g.put(&g.info, name)
+	g.put(&g.info, uint32(len(dimensions)))
+	for _, d := range dimensions {
+		g.put(&g.info, uint64(d))
+	}
+	g.put(&g.info, uint32(0)) // F32
+	g.put(&g.info, uint64(g.data.Len()))
+	g.put(&g.data, values)
+	pad(&g.data)
+}
+
+func (g *gguf) file() []byte {
+	var b bytes.Buffer
+	b.WriteString("GGUF")
+	g.put(&b, uint32(3))
+	g.put(&b, g.tensors)
+	g.put(&b, g.values)
+	b.Write(g.head.Bytes())
+	b.Write(g.info.Bytes())
+	pad(&b)
+	b.Write(g.data.Bytes())
+	return b.Bytes()
+}
+
+func pad(b *bytes.Buffer) {
+	for b.Len()%ggufAlignment != 0 {
+		b.WriteByte(0)
+	}
+}
