@@ -57,18 +57,17 @@ func Build(ctx context.Context, dir string, opt BuildOptions) (*Built, error) {
 	if err != nil {
 		return nil, usage(err)
 	}
-	options := model.Options{Analysis: opt.Analysis, FindingsSHA256: sum, Keys: opt.Keys, Program: opt.Program}
-	r, err := model.Build(ctx, c, findings, options)
+	r, err := model.Build(ctx, c, findings, model.Options{
+		Analysis: opt.Analysis, FindingsSHA256: sum, Keys: opt.Keys, Program: opt.Program,
+	})
 	if err != nil {
 		return nil, err
 	}
-	if options.Report, err = reportID(dir, r); err != nil {
+	id, err := reportID(dir, r)
+	if err != nil {
 		return nil, err
 	}
-	// The id stands in the report, so the report is made again with it.
-	if r, err = model.Build(ctx, c, findings, options); err != nil {
-		return nil, err
-	}
+	r.Name(id)
 	return write(dir, r)
 }
 

@@ -110,7 +110,7 @@ func label(v float64, ticks []float64) string {
 
 // forest draws effects with their intervals, one panel per unit.
 func forest(i int, p model.ForestPanel) figure {
-	const row, top, left, right = 25.0, 8.0, 132.0, 84.0
+	const row, top, left, right = 25.0, 8.0, 150.0, 74.0
 	f := figure{ID: fmt.Sprintf("forest-%d", i), Name: p.Scheme, Note: p.Unit, W: figureWidth}
 	lo, hi := 0.0, 0.0
 	for _, r := range p.Rows {
@@ -132,12 +132,9 @@ func forest(i int, p model.ForestPanel) figure {
 	var said []string
 	for j, r := range p.Rows {
 		y := top + row*(float64(j)+.5)
-		stroke, fill, text := "cl", "cf", "s end"
+		stroke, fill, text := "axis", "cf", "s end"
 		if r.Role == ledger.Rival {
 			stroke, fill, text = "rl", "rf", "rt end"
-		}
-		if stroke == "cl" {
-			stroke = "axis"
 		}
 		f.text(text, left-12, y+4, fit(r.Target, 19))
 		f.line(stroke, x.at(r.Lo), y, x.at(r.Hi), y)
@@ -307,7 +304,7 @@ func thin(points []ledger.CurvePoint) []ledger.CurvePoint {
 
 // accountingBars draws what became of the planned items.
 func accountingBars(accounts []model.Account) figure {
-	const row, top, left, right = 26.0, 6.0, 132.0, 92.0
+	const row, top, left, right = 26.0, 6.0, 150.0, 92.0
 	f := figure{ID: "accounting-bars", Name: "Data accounting", W: figureWidth}
 	most := 1.0
 	for _, a := range accounts {

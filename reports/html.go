@@ -278,7 +278,9 @@ func (d *design) funcs() template.FuncMap {
 		"nulls": func(gs []group) []shared {
 			return sharedBy(gs, func(r model.TestRow) []string { return []string{r.Null} })
 		},
-		"warnings": func(gs []group) []shared { return sharedBy(gs, func(r model.TestRow) []string { return r.Warnings }) },
+		"warnings": func(gs []group) []shared {
+			return sharedBy(gs, func(r model.TestRow) []string { return r.Warnings })
+		},
 	}
 }
 

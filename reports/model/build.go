@@ -135,9 +135,9 @@ func (b *builder) report() *Report {
 	r := &Report{
 		Format: Format,
 		Lang:   lang,
-		Title:  t.say("title", "rivals", list(b.targets(ledger.Rival))),
+		Title:  b.title(),
 		Seal: SealStrip{
-			CaseID: b.f.CaseID, ReportID: b.opt.Report, AnalysisID: b.opt.Analysis,
+			CaseID: b.f.CaseID, AnalysisID: b.opt.Analysis,
 			PlanSHA256: b.f.PlanSHA256, LedgerHead: b.f.LedgerHead, Events: b.f.Events,
 			FindingsSHA256: b.opt.FindingsSHA256,
 			Command:        t.say("how.with.command", "case", b.f.CaseID),
@@ -166,10 +166,19 @@ func (b *builder) report() *Report {
 	r.Accounting = b.accounting()
 	r.Explain = b.alternatives()
 	r.Custody = b.custody()
-	r.HowTo = b.howTo()
 	r.Limits = b.limitations()
 	r.Glossary = b.glossary()
+	r.Name(b.opt.Report)
 	return r
+}
+
+// title asks the question of the case. Many names are counted.
+func (b *builder) title() string {
+	rivals := b.targets(ledger.Rival)
+	if len(rivals) > 2 {
+		return b.text.say("title.many", "n", group(int64(len(rivals))))
+	}
+	return b.text.say("title", "rivals", list(rivals))
 }
 
 // targets names the targets of a role in the plan's order.
@@ -249,7 +258,7 @@ func (b *builder) summary() Summary {
 	for _, a := range b.f.Accounting {
 		planned, analysed, sent = planned+a.Planned, analysed+a.Analysed, sent+a.Sent
 	}
-	s := Summary{Propositions: orEmpty(b.plan.Propositions), Results: []Result{}, NotShown: []string{}}
+	s := Summary{Question: t.say("question"), Results: []Result{}, NotShown: []string{}}
 	s.Done = []string{
 		t.say("done.sent", "sent", group(sent), "targets", b.parties(),
 			"prompts", group(int64(len(b.plan.Prompts))), "samples", count(b.plan.Samples, "sample", "samples")),

@@ -57,13 +57,18 @@ func (b *builder) keyStep(k ledger.KeyRef) Step {
 	return step
 }
 
+// Name gives a report the id of its folder: it stands in the seal strip and in
+// the commands that a reader runs.
+func (r *Report) Name(id string) {
+	r.Seal.ReportID = id
+	r.HowTo = howTo(english(), r.Seal.CaseID, "reports/"+id)
+}
+
 // howTo gives the commands with this case's names. VERIFY.md has them too, and
 // more of them.
-func (b *builder) howTo() HowTo {
-	t := b.text
-	folder := "reports/" + b.opt.Report
+func howTo(t text, caseID, folder string) HowTo {
 	return HowTo{
-		With:  []string{t.say("how.with.command", "case", b.f.CaseID), t.say("how.with")},
+		With:  []string{t.say("how.with.command", "case", caseID), t.say("how.with")},
 		Intro: t.say("how.without"),
 		Without: []Command{
 			{Shows: t.say("how.sha"), Command: "sha256sum --check --quiet manifest-sha256.txt && echo OK"},

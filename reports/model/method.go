@@ -72,7 +72,8 @@ func validation(f *ledger.Finding) Validation {
 func (b *builder) prereg() Prereg {
 	p := b.plan
 	r := Prereg{
-		Sealed: b.rec.sealed, FirstIntent: b.rec.firstIntent, StampFile: b.planStamp(),
+		Propositions: orEmpty(p.Propositions),
+		Sealed:       b.rec.sealed, FirstIntent: b.rec.firstIntent, StampFile: b.planStamp(),
 		Alpha: p.Alpha, Log10Alpha: b.alpha, Tests: len(p.Tests), Prompts: len(p.Prompts), Samples: p.Samples,
 		Suites: orEmpty(p.Suites), Params: p.Params, OrderSeed: p.OrderSeed, Decoys: p.Decoys, Stop: p.Stop, Caps: p.Caps,
 		Exclusions: orEmpty(p.Exclusions), Power: orEmpty(p.Power), Keys: []KeyRow{},

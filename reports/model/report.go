@@ -52,12 +52,12 @@ type SealStrip struct {
 
 // Summary is the first page.
 type Summary struct {
-	Propositions []string `json:"propositions"`
-	Done         []string `json:"what_was_done"`
-	Results      []Result `json:"results" desc:"one per pre-registered test of a rival"`
-	Controls     string   `json:"controls" desc:"what the same tests gave for the controls, in a sentence"`
-	NotShown     []string `json:"what_it_does_not_show"`
-	Limitation   string   `json:"main_limitation"`
+	Question   string   `json:"question"`
+	Done       []string `json:"what_was_done"`
+	Results    []Result `json:"results" desc:"one per pre-registered test of a rival"`
+	Controls   string   `json:"controls" desc:"what the same tests gave for the controls, in a sentence"`
+	NotShown   []string `json:"what_it_does_not_show"`
+	Limitation string   `json:"main_limitation"`
 }
 
 // Result is one finding in words, with the one number that carries it.
@@ -264,26 +264,27 @@ type ControlRates struct {
 
 // Prereg is the sealed plan in a page.
 type Prereg struct {
-	Sealed      time.Time         `json:"sealed" desc:"time of the ledger's first event"`
-	FirstIntent time.Time         `json:"first_request,omitzero"`
-	StampFile   string            `json:"stamp_file" desc:"RFC 3161 token of the plan; empty: the time is the signer's own claim"`
-	Alpha       float64           `json:"alpha"`
-	Log10Alpha  float64           `json:"log10_alpha"`
-	Tests       int               `json:"tests"`
-	Prompts     int               `json:"prompts"`
-	Samples     int               `json:"samples"`
-	Suites      []ledger.SuiteRef `json:"suites"`
-	Params      ledger.Params     `json:"params"`
-	OrderSeed   uint64            `json:"order_seed"`
-	Decoys      ledger.DecoyPlan  `json:"decoys"`
-	Stop        ledger.StopRule   `json:"stop"`
-	Caps        ledger.Caps       `json:"caps"`
-	Exclusions  []string          `json:"exclusions"`
-	Power       []ledger.PowerRow `json:"power"`
-	Keys        []KeyRow          `json:"keys"`
-	Wording     string            `json:"wording"`
-	Program     ledger.Build      `json:"program"`
-	Deviations  []string          `json:"deviations"`
+	Propositions []string          `json:"propositions" desc:"as sealed: null hypothesis and alternative of every test"`
+	Sealed       time.Time         `json:"sealed" desc:"time of the ledger's first event"`
+	FirstIntent  time.Time         `json:"first_request,omitzero"`
+	StampFile    string            `json:"stamp_file" desc:"RFC 3161 token of the plan; empty: the time is the signer's own claim"`
+	Alpha        float64           `json:"alpha"`
+	Log10Alpha   float64           `json:"log10_alpha"`
+	Tests        int               `json:"tests"`
+	Prompts      int               `json:"prompts"`
+	Samples      int               `json:"samples"`
+	Suites       []ledger.SuiteRef `json:"suites"`
+	Params       ledger.Params     `json:"params"`
+	OrderSeed    uint64            `json:"order_seed"`
+	Decoys       ledger.DecoyPlan  `json:"decoys"`
+	Stop         ledger.StopRule   `json:"stop"`
+	Caps         ledger.Caps       `json:"caps"`
+	Exclusions   []string          `json:"exclusions"`
+	Power        []ledger.PowerRow `json:"power"`
+	Keys         []KeyRow          `json:"keys"`
+	Wording      string            `json:"wording"`
+	Program      ledger.Build      `json:"program"`
+	Deviations   []string          `json:"deviations"`
 }
 
 // KeyRow says of a key what the plan says, and how its commitment stands.
