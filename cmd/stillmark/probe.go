@@ -330,7 +330,7 @@ func (a *app) showRun(s *probe.Summary) error {
 	if len(s.Failed) > 0 {
 		fmt.Fprintf(a.out, "survived  %s\n", strings.TrimSpace(classes(s.Failed)))
 	}
-	if s.Stopped != "" {
+	if s.Stopped != "" && s.Stopped != family.StopComplete {
 		fmt.Fprintf(a.out, "stopped   %s\n", printable(s.Stopped))
 	}
 	return nil

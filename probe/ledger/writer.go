@@ -203,18 +203,18 @@ func (w *Writer) Append(typ, item string, attempt int, data any) (Event, error) 
 	if data != nil {
 		var err error
 		if raw, err = json.Marshal(data); err != nil {
-			return Event{}, fmt.Errorf("appending a %s event: %w", typ, err)
+			return Event{}, fmt.Errorf("%s event: %w", typ, err)
 		}
 	}
 	w.mu.Lock()
 	e, b, err := w.enqueue(Event{Type: typ, Item: item, Attempt: attempt, Data: raw})
 	w.mu.Unlock()
 	if err != nil {
-		return Event{}, fmt.Errorf("appending a %s event: %w", typ, err)
+		return Event{}, fmt.Errorf("%s event: %w", typ, err)
 	}
 	<-b.done
 	if b.err != nil {
-		return Event{}, fmt.Errorf("appending a %s event: %w", typ, b.err)
+		return Event{}, fmt.Errorf("%s event: %w", typ, b.err)
 	}
 	return e, nil
 }
@@ -228,7 +228,7 @@ func (w *Writer) enqueue(e Event) (Event, *batch, error) {
 	case w.closed:
 		return e, nil, errors.New("the ledger is closed")
 	case w.full && e.Type == EventIntent:
-		return e, nil, fmt.Errorf("the disk is full: all %d events are saved, nothing more is sent; free some space and run the same command again: %w", w.state.Head.Events, ErrStorage)
+		return e, nil, fmt.Errorf("the disk is full, all %d events are saved: %w", w.state.Head.Events, ErrStorage)
 	}
 	now := w.opt.Now().UTC().Round(0)
 	mono := w.opt.Mono() - w.mono0
