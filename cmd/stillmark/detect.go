@@ -152,6 +152,7 @@ func (a *app) detect(ctx context.Context, o detectOptions, inputs []string) erro
 	if o.pool {
 		return s.print(ctx, "pool", pooled)
 	}
+	s.meter.clear()
 	return nil
 }
 
@@ -177,6 +178,7 @@ type scorer struct {
 	mark  watermark.Scheme
 	o     detectOptions
 	meter *meter
+	texts int
 }
 
 func (s *scorer) newDetector() *watermark.Detector {
@@ -202,8 +204,16 @@ func (s *scorer) print(ctx context.Context, id string, d *watermark.Detector) er
 	if r.N == 0 {
 		out.Verdict = verdictNothing
 	} else if s.o.decoys > 0 {
-		judged, _, err := d.Decoys(ctx, decoySeed, s.o.decoys, func(done int) { s.meter.count("decoys", done, s.o.decoys) })
-		s.meter.clear()
+		judged, _, err := d.Decoys(ctx, decoySeed, s.o.decoys, func(done int) {
+			if s.o.pool {
+				s.meter.count("decoys", done, s.o.decoys)
+			} else {
+				s.meter.set(fmt.Sprintf("%d texts scored", s.texts))
+			}
+		})
+		if s.texts++; s.o.pool {
+			s.meter.clear()
+		}
 		if err != nil {
 			return err
 		}
