@@ -96,8 +96,8 @@ type SealOptions struct {
 	// Stamp gets an RFC 3161 token for a SHA-256 digest from a timestamping
 	// authority. Nil: the time of the seal is the signer's own claim.
 	Stamp func(ctx context.Context, digest [32]byte) (token []byte, err error)
-	Out   string           // path of the zip; "" means none
-	Now   func() time.Time // nil means the system's clock
+	Out   string               // path of the zip; "" means none
+	Clock ledger.WriterOptions // of the seal event; the zero value is the system's
 }
 
 // SealResult says what was sealed.
@@ -132,7 +132,7 @@ func Seal(ctx context.Context, dir string, signer Signer, opt SealOptions) (*Sea
 	if err := s.describe(opt.Stamp != nil); err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
-	if err := s.closeLedger(opt.Now); err != nil {
+	if err := s.closeLedger(opt.Clock); err != nil {
 		return nil, fmt.Errorf("seal: close the ledger: %w", err)
 	}
 	result, err := s.sign(ctx, signer, opt.Stamp)
@@ -343,7 +343,7 @@ func (s *sealing) describe(stamped bool) error {
 
 // closeLedger appends the seal event, unless it is there already from a seal
 // that did not come to its end, and reads the ledger's head.
-func (s *sealing) closeLedger(now func() time.Time) error {
+func (s *sealing) closeLedger(clock ledger.WriterOptions) error {
 	want := sealEvent{s.state.Report, s.state.Analysis, s.state.KeyID, s.state.FindingsSHA256, s.state.ReportSHA256}
 	last, err := s.lastEvent()
 	if err != nil {
@@ -351,7 +351,7 @@ func (s *sealing) closeLedger(now func() time.Time) error {
 	}
 	var have sealEvent
 	if last.Type != ledger.EventSeal || json.Unmarshal(last.Data, &have) != nil || have != want {
-		w, err := ledger.OpenWriter(s.dir, ledger.WriterOptions{Now: now})
+		w, err := ledger.OpenWriter(s.dir, clock)
 		if err != nil {
 			return err
 		}

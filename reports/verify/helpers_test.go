@@ -100,6 +100,7 @@ type design struct {
 	noStamps bool
 	mode     string
 	broken   bool // some replies fail
+	latePlan bool // the plan is stamped after the first request
 }
 
 func (d design) defaults() design {
@@ -137,6 +138,14 @@ func steady(start time.Time) ledger.WriterOptions {
 	}
 }
 
+// still gives clocks that stand, a while after the case was collected.
+func still(after time.Duration) ledger.WriterOptions {
+	return ledger.WriterOptions{
+		Now:  func() time.Time { return caseTime.Add(after) },
+		Mono: func() time.Duration { return 0 },
+	}
+}
+
 func must[T any](t testing.TB) func(v T, err error) T {
 	return func(v T, err error) T {
 		t.Helper()
@@ -167,6 +176,9 @@ func build(t testing.TB, d design) *fixture {
 	files = append(files, ledger.File{Name: "plan.dsse.json", Data: envelope})
 	if !d.noStamps {
 		stampTime = caseTime.Add(-time.Minute)
+		if d.latePlan {
+			stampTime = caseTime.Add(time.Minute)
+		}
 		files = append(files, ledger.File{Name: "plan.tsr", Data: must[[]byte](t)(f.authority.Stamp(sha256.Sum256(planBytes)))})
 	}
 	c := must[*ledger.Case](t)(ledger.Create(f.dir, plan, files...))
@@ -179,7 +191,7 @@ func build(t testing.TB, d design) *fixture {
 	f.report = built.ID
 	stampTime = caseTime.Add(3 * time.Hour)
 	f.zip = f.dir + ".zip"
-	options := reports.SealOptions{Out: f.zip, Now: func() time.Time { return caseTime.Add(2 * time.Hour) }, Disclose: f.keys}
+	options := reports.SealOptions{Out: f.zip, Clock: still(2 * time.Hour), Disclose: f.keys}
 	if d.withhold {
 		options.Disclose = nil
 	}

@@ -2,33 +2,364 @@ package verify
 
 import (
 	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/probe/timestamp"
+	"github.com/stillmark/stillmark/reports"
+	"github.com/stillmark/stillmark/reports/verify/integrity"
 )
+
+// has reports whether the checklist holds a line of a level with a code.
+func has(r *Result, level, code string) bool {
+	for _, l := range r.Lines {
+		if l.Level == level && l.Code == code {
+			return true
+		}
+	}
+	return false
+}
+
+func text(t testing.TB, r *Result) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := r.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
 
 func TestTrusted(t *testing.T) {
 	t.Parallel()
+	for name, d := range map[string]design{
+		"fixed n":      {},
+		"e-process":    {mode: ledger.ModeAnytime},
+		"faults":       {broken: true, prompts: 14},
+		"hostile text": {hostile: "\x1b[31m<script>alert(1)</script>\u202e\x00 </svg> 你好 مرحبا"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := build(t, d)
+			for _, path := range []string{f.dir, f.zip} {
+				r := f.verify(t, path, f.trust())
+				said := text(t, r)
+				if r.State != Trusted || r.Exit != 0 || has(r, LevelWarn, CodeLayout) {
+					t.Fatalf("%s: %s, exit %d\n%s", path, r.State, r.Exit, said)
+				}
+				if r.Numbers.Recomputed != r.Numbers.Total || r.Numbers.Total < 200 {
+					t.Errorf("%s: recomputed %d of %d numbers", path, r.Numbers.Recomputed, r.Numbers.Total)
+				}
+				if !strings.Contains(said, "VERDICT TRUSTED: unaltered since 2026-11-20T12:00:00Z.") {
+					t.Error("the verdict does not name the timestamp's time")
+				}
+				if strings.ContainsAny(said, "\x1b\x00\u202e") {
+					t.Error("the checklist prints a control character")
+				}
+			}
+		})
+	}
+}
+
+func TestSigners(t *testing.T) {
+	t.Parallel()
 	f := build(t, design{})
-	for _, path := range []string{f.dir, f.zip} {
-		r := f.verify(t, path, f.trust())
-		var text bytes.Buffer
-		if err := r.WriteText(&text); err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("%s", &text)
-		if r.State != Trusted || r.Exit != 0 {
-			t.Fatalf("%s: %s, exit %d", path, r.State, r.Exit)
-		}
-		if r.Numbers.Recomputed != r.Numbers.Total || r.Numbers.Total < 200 {
-			t.Errorf("%s: recomputed %d of %d numbers", path, r.Numbers.Recomputed, r.Numbers.Total)
-		}
-		if !strings.Contains(text.String(), "VERDICT TRUSTED: unaltered since 2026-11-20T12:00:00Z.") {
-			t.Error("the verdict does not name the timestamp's time")
+	stranger := must[*ledger.Signer](t)(ledger.NewSigner("Somebody Else", stream(77)))
+	// The same name, another key: a name proves nothing.
+	namesake := must[*ledger.Signer](t)(ledger.NewSigner(f.signer.Name(), stream(78)))
+	for name, trust := range map[string][]ledger.PublicKey{
+		"nobody": nil, "a stranger": {stranger.PublicKey()}, "a namesake": {namesake.PublicKey()},
+	} {
+		opt := f.trust()
+		opt.Trust = trust
+		r := f.verify(t, f.dir, opt)
+		if r.State != Valid || r.Exit != integrity.ExitUntrusted || !has(r, LevelWarn, CodeSigner) {
+			t.Errorf("trusting %s: %s, exit %d", name, r.State, r.Exit)
 		}
 	}
-	_ = os.Getenv
-	_ = ledger.OK
+
+	t.Run("signed again with another key", func(t *testing.T) {
+		t.Parallel()
+		dir := f.copyTo(t, t.TempDir())
+		reseal(t, f, dir, stranger)
+		r := f.verify(t, dir, f.trust())
+		if r.State != Valid || r.Exit != integrity.ExitUntrusted {
+			t.Errorf("%s, exit %d: %s", r.State, r.Exit, r.Verdict)
+		}
+	})
+	t.Run("signed again, but the plan is not", func(t *testing.T) {
+		t.Parallel()
+		dir := f.copyTo(t, t.TempDir())
+		open(t, dir)
+		_, err := reports.Seal(t.Context(), dir, stranger, reports.SealOptions{})
+		if err == nil || !strings.Contains(err.Error(), "seal with the key that signed the plan") {
+			t.Errorf("sealing with another key than the plan's: %v", err)
+		}
+	})
+}
+
+// open takes the seal event off a ledger, as somebody would who wants to seal
+// other files under it.
+func open(t testing.TB, dir string) {
+	t.Helper()
+	path := filepath.Join(dir, "ledger.jsonl")
+	data := must[[]byte](t)(os.ReadFile(path))
+	cut := bytes.LastIndexByte(data[:len(data)-1], '\n') + 1
+	if !bytes.Contains(data[cut:], []byte(`"type":"seal"`)) {
+		t.Fatal("the last event is not the seal")
+	}
+	if err := os.WriteFile(path, data[:cut], 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reseal signs whatever lies in a folder: plan and report, with any key.
+func reseal(t testing.TB, f *fixture, dir string, signer *ledger.Signer) {
+	t.Helper()
+	open(t, dir)
+	plan := must[[]byte](t)(os.ReadFile(filepath.Join(dir, "plan.json")))
+	envelope := must[[]byte](t)(signer.SignDSSE("application/vnd.stillmark.plan+json", plan))
+	if err := os.WriteFile(filepath.Join(dir, "plan.dsse.json"), envelope, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	must[*reports.SealResult](t)(reports.Seal(t.Context(), dir, signer, reports.SealOptions{
+		Report: f.report, Clock: still(2 * time.Hour),
+	}))
+}
+
+func TestKeyWithheld(t *testing.T) {
+	t.Parallel()
+	f := build(t, design{withhold: true})
+	r := f.verify(t, f.dir, f.trust())
+	said := text(t, r)
+	if r.State != Valid || r.Exit != integrity.ExitUntrusted || !strings.Contains(said, "unverified (key withheld)") {
+		t.Errorf("%s, exit %d\n%s", r.State, r.Exit, said)
+	}
+	if n := r.Numbers; n.Withheld == 0 || n.Recomputed == 0 || n.Recomputed+n.Withheld != n.Total {
+		t.Errorf("numbers %+v", n)
+	}
+	opt := f.trust()
+	opt.Keys = f.keys
+	if r := f.verify(t, f.zip, opt); r.State != Trusted || r.Numbers.Recomputed != r.Numbers.Total {
+		t.Errorf("with the keys given: %s\n%s", r.State, text(t, r))
+	}
+	opt.Keys = f.keys[:1]
+	if r := f.verify(t, f.zip, opt); r.State != Valid || r.Numbers.Withheld == 0 {
+		t.Errorf("with one of two keys given: %s\n%s", r.State, text(t, r))
+	}
+
+	// Without the keys, a report that says otherwise than its findings is still found.
+	dir := f.copyTo(t, t.TempDir())
+	path := filepath.Join(dir, "reports", f.report, "report.json")
+	data := must[[]byte](t)(os.ReadFile(path))
+	data = bytes.Replace(data, []byte(`"verdict": "no-trace"`), []byte(`"verdict": "dependence"`), 1)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reseal(t, f, dir, f.signer)
+	if r := f.verify(t, dir, f.trust()); r.Exit != integrity.ExitDiffers {
+		t.Errorf("a verdict was changed: %s", text(t, r))
+	}
+}
+
+func TestTimes(t *testing.T) {
+	t.Parallel()
+	t.Run("no timestamps", func(t *testing.T) {
+		t.Parallel()
+		f := build(t, design{noStamps: true})
+		r := f.verify(t, f.zip, f.trust())
+		if r.State != Trusted || r.Stamped || !has(r, LevelNote, CodePlanTime) || !has(r, LevelNote, CodeSealTime) ||
+			!strings.Contains(r.Verdict, "the signer's own claim") {
+			t.Errorf("%s", text(t, r))
+		}
+	})
+	t.Run("commitments after serving", func(t *testing.T) {
+		t.Parallel()
+		f := build(t, design{late: true})
+		r := f.verify(t, f.dir, f.trust())
+		if r.State != Trusted || !has(r, LevelNote, CodeCommitment) {
+			t.Errorf("%s", text(t, r))
+		}
+	})
+	t.Run("plan stamped after the first request", func(t *testing.T) {
+		t.Parallel()
+		f := build(t, design{latePlan: true})
+		r := f.verify(t, f.dir, f.trust())
+		if r.Exit != integrity.ExitTime || blamed(r) != "plan.tsr" {
+			t.Errorf("exit %d\n%s", r.Exit, text(t, r))
+		}
+	})
+
+	f := build(t, design{})
+	t.Run("no roots given", func(t *testing.T) {
+		t.Parallel()
+		opt := f.trust()
+		opt.TSARoots = nil
+		r := f.verify(t, f.dir, opt)
+		if r.State != Trusted || r.Stamped || !has(r, LevelWarn, CodeSealTime) || !has(r, LevelWarn, CodeCommitment) {
+			t.Errorf("%s", text(t, r))
+		}
+	})
+	t.Run("another authority", func(t *testing.T) {
+		t.Parallel()
+		other := must[*timestamp.Authority](t)(timestamp.NewAuthority("Other", time.Now))
+		opt := f.trust()
+		opt.TSARoots = x509.NewCertPool()
+		opt.TSARoots.AppendCertsFromPEM(other.CertPEM())
+		r := f.verify(t, f.dir, opt)
+		if r.Exit != integrity.ExitTime || r.State != Invalid {
+			t.Errorf("exit %d\n%s", r.Exit, text(t, r))
+		}
+	})
+	t.Run("the seal's token replaced", func(t *testing.T) {
+		t.Parallel()
+		m := load(t, f.dir)
+		name := "reports/" + f.report + "/report.dsse.tsr"
+		token := must[[]byte](t)(f.authority.Stamp(sha256.Sum256([]byte("something else"))))
+		r := check(t, with(m, name, token), f.trust())
+		if r.Exit != integrity.ExitTime || blamed(r) != name {
+			t.Errorf("exit %d\n%s", r.Exit, text(t, r))
+		}
+		// Removing it leaves the signer's own claim, in plain words.
+		r = check(t, with(m, name, nil), f.trust())
+		if r.State != Trusted || r.Stamped || !strings.Contains(r.Verdict, "own claim") {
+			t.Errorf("%s", text(t, r))
+		}
+	})
+	t.Run("a seal stamped before it was made", func(t *testing.T) {
+		t.Parallel()
+		dir := f.copyTo(t, t.TempDir())
+		open(t, dir)
+		early := must[*timestamp.Authority](t)(timestamp.NewAuthority("Early", func() time.Time { return caseTime }))
+		must[*reports.SealResult](t)(reports.Seal(t.Context(), dir, f.signer, reports.SealOptions{
+			Clock: still(2 * time.Hour),
+			Stamp: func(_ context.Context, d [32]byte) ([]byte, error) { return early.Stamp(d) },
+		}))
+		opt := f.trust()
+		opt.TSARoots = nil
+		if r := f.verify(t, dir, opt); r.Exit != integrity.ExitTime {
+			t.Errorf("exit %d\n%s", r.Exit, text(t, r))
+		}
+	})
+}
+
+func TestSealAgain(t *testing.T) {
+	t.Parallel()
+	f := build(t, design{})
+	seal := func(dir string, report string) {
+		t.Helper()
+		must[*reports.SealResult](t)(reports.Seal(t.Context(), dir, f.signer, reports.SealOptions{Report: report}))
+		if r := f.verify(t, dir, f.trust()); r.State != Trusted {
+			t.Fatalf("%s", text(t, r))
+		}
+	}
+	// Interrupted between the seal event and the signature.
+	dir := f.copyTo(t, t.TempDir())
+	before := must[[]byte](t)(os.ReadFile(filepath.Join(dir, "ledger.jsonl")))
+	for _, name := range []string{"manifest-sha256.txt", "reports/" + f.report + "/report.dsse.json"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := f.verify(t, dir, f.trust()); r.Exit != integrity.ExitIncomplete {
+		t.Errorf("half a seal: exit %d", r.Exit)
+	}
+	seal(dir, "")
+	if after := must[[]byte](t)(os.ReadFile(filepath.Join(dir, "ledger.jsonl"))); !bytes.Equal(before, after) {
+		t.Error("repeating an interrupted seal wrote a second seal event")
+	}
+	// Another report of the same findings: the first seal stays in the record.
+	built := must[*reports.Built](t)(reports.Build(t.Context(), dir, reports.BuildOptions{Keys: f.keys, Program: ledger.Build{Version: "v9"}}))
+	if built.ID == f.report {
+		t.Fatal("another program has built the same report")
+	}
+	seal(dir, built.ID)
+	if n := bytes.Count(must[[]byte](t)(os.ReadFile(filepath.Join(dir, "ledger.jsonl"))), []byte(`"type":"seal"`)); n != 2 {
+		t.Errorf("%d seal events, want 2", n)
+	}
+}
+
+func TestSealRefuses(t *testing.T) {
+	t.Parallel()
+	f := build(t, design{})
+	for name, c := range map[string]struct {
+		damage func(dir string) error
+		want   string
+	}{
+		"left-over temporary file": {func(dir string) error { return os.WriteFile(filepath.Join(dir, ".plan.json.tmp-1"), nil, 0o600) }, "left over"},
+		"findings replaced": {func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "analysis", f.analysis, "findings.json"), []byte(`{"format":1,"findings":[]}`), 0o600)
+		}, "build it again"},
+		"report edited": {func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "reports", f.report, "report.json"), []byte(`{"format":1}`), 0o600)
+		}, "not in the form"},
+		"no report": {func(dir string) error { return os.RemoveAll(filepath.Join(dir, "reports")) }, "report build first"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := f.copyTo(t, t.TempDir())
+			if err := c.damage(dir); err != nil {
+				t.Fatal(err)
+			}
+			_, err := reports.Seal(t.Context(), dir, f.signer, reports.SealOptions{})
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+	// A report that has not seen the last replies.
+	dir := f.copyTo(t, t.TempDir())
+	open(t, dir)
+	path := filepath.Join(dir, "analysis", f.analysis, "findings.json")
+	var findings ledger.Findings
+	if err := json.Unmarshal(must[[]byte](t)(os.ReadFile(path)), &findings); err != nil {
+		t.Fatal(err)
+	}
+	findings.Events -= 5
+	early := must[[]byte](t)(json.Marshal(findings))
+	must[string](t)(ledger.SaveAnalysis(dir, early))
+	must[*reports.Built](t)(reports.Build(t.Context(), dir, reports.BuildOptions{Program: testBuild}))
+	if _, err := reports.Seal(t.Context(), dir, f.signer, reports.SealOptions{}); err == nil || !strings.Contains(err.Error(), "after the analysis") {
+		t.Errorf("replies came after the analysis: %v", err)
+	}
+}
+
+// Two runs over the same replies give the same archive, byte for byte, where no
+// authority adds its own time and serial number.
+func TestDeterministic(t *testing.T) {
+	t.Parallel()
+	a, b := build(t, design{noStamps: true}), build(t, design{noStamps: true})
+	if !bytes.Equal(must[[]byte](t)(os.ReadFile(a.zip)), must[[]byte](t)(os.ReadFile(b.zip))) {
+		t.Error("two archives of the same case differ")
+	}
+	again := must[*reports.Built](t)(reports.Build(t.Context(), a.dir, reports.BuildOptions{Keys: a.keys, Program: testBuild}))
+	if again.ID != a.report {
+		t.Errorf("building again gave report %s, not %s", again.ID, a.report)
+	}
+}
+
+// The drawn secrets must be in no file of the case, however they are written.
+func TestNoSecrets(t *testing.T) {
+	t.Parallel()
+	f := build(t, design{})
+	for i := range f.keys {
+		master := make([]byte, 32)
+		if _, err := stream(byte(i + 1)).Read(master); err != nil {
+			t.Fatal(err)
+		}
+		for name, file := range load(t, f.dir) {
+			for _, spelling := range spellings(master) {
+				if bytes.Contains(file.Data, spelling) {
+					t.Errorf("%s holds the master secret of key %d", name, i)
+				}
+			}
+		}
+	}
 }

@@ -155,13 +155,17 @@ func (s *Sealed) checkEnvelope(fsys fs.FS, manifest []byte) error {
 	if err != nil {
 		return err
 	}
-	// A changed key file is the culprit, not the signature that it cannot check.
-	if !bytes.Contains(manifest, []byte(sum(pem)+"  "+file(signerName)+"\n")) {
-		return problem(CodeAltered, ExitAltered, file(signerName), "not what was sealed: its SHA-256 is not the one in the manifest")
+	// Where the key cannot be read or does not fit, a changed key file is the
+	// culprit, and not the signature that it cannot check.
+	blame := func(code Code, culprit, format string, args ...any) error {
+		if !bytes.Contains(manifest, []byte(sum(pem)+"  "+file(signerName)+"\n")) {
+			return problem(CodeAltered, ExitAltered, file(signerName), "not what was sealed: its SHA-256 is not the one in the manifest")
+		}
+		return problem(code, ExitBadSignature, file(culprit), format, args...)
 	}
 	keys, err := ledger.ParsePublic(pem)
 	if err != nil || len(keys) != 1 {
-		return problem(CodeUnsealed, ExitBadSignature, file(signerName), "does not hold one public key: %v", err)
+		return blame(CodeUnsealed, signerName, "does not hold one public key: %v", err)
 	}
 	s.Signer = keys[0]
 	if s.Envelope, err = ReadFile(fsys, file(envelopeName)); err != nil {
@@ -169,7 +173,7 @@ func (s *Sealed) checkEnvelope(fsys fs.FS, manifest []byte) error {
 	}
 	payload, _, err := ledger.VerifyDSSE(s.Envelope, ledger.PayloadInToto, []ed25519.PublicKey{s.Signer.Key})
 	if err != nil {
-		return problem(CodeSignature, ExitBadSignature, file(envelopeName), "%v", err)
+		return blame(CodeSignature, envelopeName, "%v", err)
 	}
 	if s.Statement, err = ReadFile(fsys, file(statementName)); err != nil {
 		return err
