@@ -186,6 +186,9 @@ func (in *PlanInput) complete() error {
 				rivals++
 			}
 		}
+		if unsupported(t, "chat") {
+			return usage("Audit a target that does", "target %s does not answer chats, which is how prompts are put", t.Name)
+		}
 		if in.Params.Stream && unsupported(t, "stream") {
 			return usage("Plan without streaming", "target %s does not stream", t.Name)
 		}

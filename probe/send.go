@@ -61,6 +61,19 @@ func (r *runner) slowest() int {
 	return least
 }
 
+// overloaded reports whether an attempt failed because the target was too busy:
+// it took the request and never answered, or said so.
+func overloaded(a *ledger.Attempt) bool {
+	return a.Outcome == ledger.Transport &&
+		(a.Status == 0 && a.MayBeBilled || a.Status == statusUnavailable || a.Status == statusOverloaded)
+}
+
+// HTTP's words for it; 529 is no standard, several providers use it.
+const (
+	statusUnavailable = 503
+	statusOverloaded  = 529
+)
+
 // settle tries to get the item's reply until it has one, or has to give up.
 func (r *runner) settle(l *lane, t task) {
 	defer r.close(l)
@@ -79,7 +92,11 @@ func (r *runner) settle(l *lane, t task) {
 		begun := time.Now()
 		att, err := r.attempt(l, &t)
 		elapsed += time.Since(begun)
-		slot.Release(att.Meta.Outcome)
+		if overloaded(&att.Meta) {
+			slot.Overloaded()
+		} else {
+			slot.Release(att.Meta.Outcome)
+		}
 		if err != nil {
 			r.fail(err)
 			return
@@ -393,7 +410,7 @@ func (r *runner) probe(l *lane, t *task) next {
 	if !l.answered {
 		waits = waits[:1] // it never was there: no need to wait a minute
 	}
-	failures, detail := l.transport, l.pauseNote
+	failures, detail, answered := l.transport, l.pauseNote, false
 	r.mu.Unlock()
 	for _, wait := range waits {
 		_, err := r.w.Append(ledger.EventPause, "", 0, family.PauseEvent{
@@ -421,7 +438,7 @@ func (r *runner) probe(l *lane, t *task) next {
 		r.mu.Lock()
 		l.pauseNote = att.Meta.Detail
 		r.mu.Unlock()
-		failures, detail = failures+1, att.Meta.Detail
+		failures, detail, answered = failures+1, att.Meta.Detail, att.Meta.Status != 0
 		if o := att.Meta.Outcome; o == ledger.Transport || o == ledger.Truncated || o == ledger.Malformed {
 			r.mu.Lock()
 			r.failed[o]++
@@ -442,10 +459,14 @@ func (r *runner) probe(l *lane, t *task) next {
 		r.mu.Unlock()
 		return follow
 	}
+	what := "cannot be reached"
+	if answered {
+		what = "answers, but gives no whole reply"
+	}
 	r.halt(family.StopUnavailable, &Error{
 		Code: CodeUnavailable, Target: l.target.Name,
-		Happened: fmt.Sprintf("%s cannot be reached: %s", l.target.Name, strings.TrimSuffix(detail, ".")),
-		Do:       "Check its address and the network, then run the same command again",
+		Happened: fmt.Sprintf("%s %s: %s", l.target.Name, what, strings.TrimSuffix(detail, ".")),
+		Do:       "Check its address, the network and the server's own log, then run the same command again",
 	})
 	return nextDone
 }

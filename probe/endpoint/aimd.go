@@ -10,9 +10,16 @@ import (
 )
 
 // AIMD limits the attempts under way at a target. As TCP does, it doubles the
-// limit with every round of successes until the first 429, halves it at a 429,
-// and adds one per round after that. 429s of attempts that were under way when
-// the limit was halved do not halve it again.
+// limit with every round of successes until the first sign of overload, halves
+// it there, and adds one per round after that. Signs of attempts that were under
+// way when the limit was halved do not halve it again.
+//
+// Not every server says 429: many queue, and then time out. So, as TCP Vegas
+// does (Brakmo and Peterson, 1995), the limit does not grow while attempts take
+// more than twice as long as in their best time (the server is busy, and more
+// requests would only wait longer), and is halved when they take over four times
+// as long. The best time is forgotten slowly, so that a server that became
+// slower for good is not crept up to for ever.
 //
 // It is safe for concurrent use; slots are given in the order of asking.
 type AIMD struct {
@@ -24,8 +31,25 @@ type AIMD struct {
 	heldUntil time.Time
 	full      time.Time // when the limit was reached last: one that is not reached proves nothing
 	halved    time.Time // when the limit was halved last
-	limited   bool      // a 429 was seen
+	limited   bool      // a sign of overload was seen
+	took      float64   // seconds of a successful attempt, moving average
+	best      float64   // least took since averaging began; 0 before
+	successes int
 }
+
+// How the duration of attempts is averaged: over about eight of them, replies
+// being of different lengths, and a limit that grows only while the average is
+// below twice its best value keeps at most about as many requests queued as are
+// being served.
+const (
+	tookShare = 1. / 8
+	tookFirst = 8
+	busyRatio = 2
+	overRatio = 4
+	// forget is the share of the difference to today's average by which the best
+	// time moves with every success: half of it after some 180.
+	forget = 1. / 256
+)
 
 // NewAIMD makes a controller that starts at start and never exceeds most. Both
 // are at least 1.
@@ -109,13 +133,13 @@ func (s *Slot) Release(o ledger.Outcome) {
 	a.inFlight--
 	switch o {
 	case ledger.RateLimited:
-		if s.start.After(a.halved) || !a.limited {
-			a.limit = max(1, a.limit/2)
-			a.halved, a.limited = time.Now(), true
-		}
+		a.halve(s.start)
 	case ledger.OK, ledger.Filtered, ledger.Refused, ledger.Empty, ledger.Exhausted:
+		a.observe(time.Since(s.start).Seconds())
 		switch {
-		case a.full.Before(s.start):
+		case a.best > 0 && a.took > overRatio*a.best:
+			a.halve(s.start)
+		case a.full.Before(s.start), a.best > 0 && a.took > busyRatio*a.best:
 		case a.limited:
 			a.limit = min(a.most, a.limit+1/a.limit)
 		default:
@@ -123,6 +147,33 @@ func (s *Slot) Release(o ledger.Outcome) {
 		}
 	}
 	a.wake()
+}
+
+// Overloaded gives the slot back after an attempt that the target was too busy
+// for: no answer in time, 503, 529. It counts like a 429.
+func (s *Slot) Overloaded() { s.Release(ledger.RateLimited) }
+
+// halve halves the limit, unless it was halved since the attempt began.
+func (a *AIMD) halve(begun time.Time) {
+	if begun.After(a.halved) || !a.limited {
+		a.limit = max(1, a.limit/2)
+		a.halved, a.limited = time.Now(), true
+	}
+}
+
+// observe takes the duration of a successful attempt into the average.
+func (a *AIMD) observe(seconds float64) {
+	if a.successes++; a.successes == 1 {
+		a.took = seconds
+	}
+	a.took += tookShare * (seconds - a.took)
+	switch {
+	case a.successes < tookFirst:
+	case a.best == 0 || a.took < a.best:
+		a.best = a.took
+	default:
+		a.best += forget * (a.took - a.best)
+	}
 }
 
 // Hold lets no attempt start for d: what a Retry-After asks for. Holds do not

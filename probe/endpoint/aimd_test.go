@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,4 +184,66 @@ func TestHold(t *testing.T) {
 			t.Errorf("held for %s", d)
 		}
 	})
+}
+
+// TestAIMDQueueingServer models a server that works on two requests at a time,
+// queues the rest and never says 429: the limit stops growing soon after the
+// server is busy, instead of running into its time-outs.
+func TestAIMDQueueingServer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const capacity, service = 2, 3 * time.Second
+		a := NewAIMD(2, 256)
+		work := make(chan struct{}, capacity)
+		var wg sync.WaitGroup
+		for range 400 {
+			wg.Go(func() {
+				slot, err := a.Acquire(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				work <- struct{}{}
+				time.Sleep(service)
+				<-work
+				slot.Release(ledger.OK)
+			})
+		}
+		wg.Wait()
+		if l := limit(a); l > 4*capacity || l < capacity {
+			t.Errorf("limit %d at a server that serves %d at a time", l, capacity)
+		}
+	})
+}
+
+// TestAIMDOverloaded: an attempt that was never answered counts like a 429.
+func TestAIMDOverloaded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := NewAIMD(16, 64)
+		time.Sleep(time.Second)
+		slots := take(t, a, 16)
+		time.Sleep(time.Minute)
+		for _, s := range slots {
+			s.Overloaded()
+		}
+		if l := limit(a); l != 8 {
+			t.Errorf("limit %d after a round without answers, want it halved once to 8", l)
+		}
+	})
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	if code := (&ConfigError{}).ExitCode(); code != 2 {
+		t.Errorf("configuration error has exit code %d", code)
+	}
+	for outcome, want := range map[ledger.Outcome]int{
+		ledger.Auth: 21, ledger.Quota: 22, ledger.RateLimited: 20, ledger.Rejected: 2,
+		ledger.Cancelled: 130, ledger.Transport: 25, ledger.Malformed: 25, ledger.Truncated: 25,
+	} {
+		if code := (&TargetError{Outcome: outcome}).ExitCode(); code != want {
+			t.Errorf("%s has exit code %d, want %d", outcome, code, want)
+		}
+	}
 }

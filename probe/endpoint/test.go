@@ -359,7 +359,7 @@ func (q *questioner) echo(r Request) {
 	switch {
 	case a.Meta.Outcome == ledger.Rejected:
 		q.set(CapEchoLogprobs, No, "refused: %s", a.Meta.Detail)
-	case a.Meta.Outcome != ledger.OK:
+	case a.Meta.Outcome != ledger.OK && a.Meta.Outcome != ledger.Empty && a.Meta.Outcome != ledger.Exhausted:
 		q.set(CapEchoLogprobs, Unknown, "%s: %s", a.Meta.Outcome, a.Meta.Detail)
 	case !strings.HasPrefix(strings.TrimSpace(a.Reply.Text), r.Prompt):
 		q.set(CapEchoLogprobs, No, "the prompt is not echoed")
