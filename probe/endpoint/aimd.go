@@ -9,8 +9,8 @@ import (
 	"github.com/stillmark/stillmark/probe/ledger"
 )
 
-// AIMD limits the attempts under way at a target. As TCP does, it doubles the
-// limit with every round of successes until the first sign of overload, halves
+// AIMD limits the attempts under way at a target. The first round of successes
+// only measures; then, as TCP does, it doubles the limit with every round until the first sign of overload, halves
 // it there, and adds one per round after that. Signs of attempts that were under
 // way when the limit was halved do not halve it again.
 //
@@ -18,8 +18,8 @@ import (
 // does (Brakmo and Peterson, 1995), the limit does not grow while attempts take
 // more than twice as long as in their best time (the server is busy, and more
 // requests would only wait longer), and is halved when they take over four times
-// as long. The best time is forgotten slowly, so that a server that became
-// slower for good is not crept up to for ever.
+// as long, though not below where it began: a server that became slower for good
+// is still asked.
 //
 // It is safe for concurrent use; slots are given in the order of asking.
 type AIMD struct {
@@ -34,6 +34,7 @@ type AIMD struct {
 	limited   bool      // a sign of overload was seen
 	took      float64   // seconds of a successful attempt, moving average
 	best      float64   // least took since averaging began; 0 before
+	first     int       // attempts of the first round
 	successes int
 }
 
@@ -43,19 +44,16 @@ type AIMD struct {
 // being served.
 const (
 	tookShare = 1. / 8
-	tookFirst = 8
 	busyRatio = 2
 	overRatio = 4
-	// forget is the share of the difference to today's average by which the best
-	// time moves with every success: half of it after some 180.
-	forget = 1. / 256
 )
 
 // NewAIMD makes a controller that starts at start and never exceeds most. Both
 // are at least 1.
 func NewAIMD(start, most int) *AIMD {
 	most = max(most, 1)
-	return &AIMD{limit: float64(min(max(start, 1), most)), most: float64(most)}
+	start = min(max(start, 1), most)
+	return &AIMD{limit: float64(start), most: float64(most), first: start}
 }
 
 // Slot is permission for one attempt.
@@ -137,9 +135,9 @@ func (s *Slot) Release(o ledger.Outcome) {
 	case ledger.OK, ledger.Filtered, ledger.Refused, ledger.Empty, ledger.Exhausted:
 		a.observe(time.Since(s.start).Seconds())
 		switch {
-		case a.best > 0 && a.took > overRatio*a.best:
+		case a.best > 0 && a.took > overRatio*a.best && int(a.limit) > a.first:
 			a.halve(s.start)
-		case a.full.Before(s.start), a.best > 0 && a.took > busyRatio*a.best:
+		case a.successes <= a.first, a.full.Before(s.start), a.took > busyRatio*a.best:
 		case a.limited:
 			a.limit = min(a.most, a.limit+1/a.limit)
 		default:
@@ -167,12 +165,8 @@ func (a *AIMD) observe(seconds float64) {
 		a.took = seconds
 	}
 	a.took += tookShare * (seconds - a.took)
-	switch {
-	case a.successes < tookFirst:
-	case a.best == 0 || a.took < a.best:
+	if a.successes >= a.first && (a.best == 0 || a.took < a.best) {
 		a.best = a.took
-	default:
-		a.best += forget * (a.took - a.best)
 	}
 }
 
