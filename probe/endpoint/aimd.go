@@ -137,7 +137,7 @@ func (s *Slot) Release(o ledger.Outcome) {
 		switch {
 		case a.best > 0 && a.took > overRatio*a.best && int(a.limit) > a.first:
 			a.halve(s.start)
-		case a.successes <= a.first, a.full.Before(s.start), a.took > busyRatio*a.best:
+		case a.successes <= a.first && !a.limited, a.full.Before(s.start), a.took > busyRatio*a.best:
 		case a.limited:
 			a.limit = min(a.most, a.limit+1/a.limit)
 		default:
