@@ -77,9 +77,12 @@ func (c *comparison) differ(pointer, format string, args ...any) {
 	}
 }
 
-// walk compares what is sealed with what was computed. Numbers are counted on
-// the sealed side.
+// walk compares what is sealed with what was computed, up to the first
+// difference. Numbers are counted on the sealed side.
 func (c *comparison) walk(pointer string, sealed, computed any) {
+	if c.found != "" {
+		return
+	}
 	rule := c.rule(pointer)
 	if rule == leafWithheld || rule == leafExempt {
 		c.skip(rule, sealed)
@@ -190,7 +193,7 @@ func sameNumber(a, b json.Number) bool {
 
 // escape writes a member's name as a token of a JSON pointer (RFC 6901).
 func escape(s string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(s)
+	return strings.ReplaceAll(strings.ReplaceAll(s, "~", "~0"), "/", "~1")
 }
 
 // brief shows a value in a message.

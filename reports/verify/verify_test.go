@@ -363,3 +363,34 @@ func TestNoSecrets(t *testing.T) {
 		}
 	}
 }
+
+// Verification of a case of a thousand replies: all of it, and the integrity
+// layer alone.
+func BenchmarkVerify(b *testing.B) {
+	f := build(b, design{prompts: 500, tokens: 120, decoys: 99})
+	replies := 1000.0
+	b.Run("integrity", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			p, err := integrity.Open(f.dir)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := integrity.Check(p); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)/replies*1000, "s/1000replies")
+	})
+	for _, path := range []string{f.dir, f.zip} {
+		b.Run("all/"+strings.TrimPrefix(filepath.Ext(path), "."), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if r := f.verify(b, path, f.trust()); r.State != Trusted {
+					b.Fatal(r.Verdict)
+				}
+			}
+			b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)/replies*1000, "s/1000replies")
+		})
+	}
+}
