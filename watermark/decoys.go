@@ -1,6 +1,7 @@
 package watermark
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -25,7 +26,7 @@ func (d *Detector) Decoys(ctx context.Context, seed [32]byte, n int, progress fu
 		return evidence.Decoys{}, nil, errors.New("at least one decoy is needed")
 	}
 	units := d.grouped()
-	scores := make([]float64, n)
+	samples := make([]scored, n)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var (
@@ -46,7 +47,7 @@ func (d *Detector) Decoys(ctx context.Context, seed [32]byte, n int, progress fu
 					cancel(fmt.Errorf("drawing decoy %d: %w", i, err))
 					return
 				}
-				scores[i] = units.score(ctx, s)
+				samples[i] = units.score(ctx, s)
 				if progress != nil {
 					mu.Lock()
 					done++
@@ -60,32 +61,59 @@ func (d *Detector) Decoys(ctx context.Context, seed [32]byte, n int, progress fu
 	if err := context.Cause(ctx); err != nil {
 		return evidence.Decoys{}, nil, fmt.Errorf("scoring decoys: %w", err)
 	}
-	judged := evidence.JudgeDecoys(d.law, d.weighted, scores, d.weight, binary.LittleEndian.Uint64(seed[:]))
-	return judged, scores, nil
+	observed := scored{d.weighted, d.weight}
+	scores := make([]float64, n)
+	for i, x := range samples {
+		scores[i] = d.comparable(x)
+	}
+	start := binary.LittleEndian.Uint64(seed[:])
+	if plain, ok := d.null.(unitNull); ok && d.seeded == nil {
+		return evidence.JudgeDecoys(plain.law, d.weighted, scores, d.weight, start), scores, nil
+	}
+	return judge(d.null, observed, samples, start), scores, nil
+}
+
+// comparable puts a decoy's score on the scale of the run's own counts.
+func (d *Detector) comparable(x scored) float64 {
+	if x.counts == d.weight {
+		return x.score
+	}
+	mean, sd := d.null.moments(x.counts)
+	if sd == 0 {
+		return 0
+	}
+	m, s := d.null.moments(d.weight)
+	return m + (x.score-mean)/sd*s
 }
 
 // unitList is the run's units ordered by window, so that each key computes a
-// window's nonce once.
+// window's nonce once. Under a scheme with seeds it holds the distinct windows
+// with their tokens: which of them are one unit is each key's to say.
 type unitList struct {
 	stride  int
 	flat    []int32
 	weights []uint8 // nil: all 1
+	times   []int64 // DedupPeer: occurrences; else nil
+	seeded  bool
 }
 
 func (d *Detector) grouped() unitList {
-	n := d.units.len()
+	n := d.pairs.len()
 	order := make([]uint32, n)
 	for i := range order {
 		order[i] = uint32(i)
 	}
 	slices.SortFunc(order, func(a, b uint32) int {
-		return slices.Compare(d.units.at(int(a)), d.units.at(int(b)))
+		return slices.Compare(d.pairs.at(int(a)), d.pairs.at(int(b)))
 	})
-	l := unitList{stride: d.units.stride, flat: make([]int32, 0, len(d.units.flat))}
+	l := unitList{stride: d.pairs.stride, flat: make([]int32, 0, len(d.pairs.flat)), seeded: d.seeded != nil}
 	for _, u := range order {
-		l.flat = append(l.flat, d.units.at(int(u))...)
+		l.flat = append(l.flat, d.pairs.at(int(u))...)
 		if d.weights == WeightsMin8 {
-			l.weights = append(l.weights, d.counts[u])
+			l.weights = append(l.weights, d.times[u])
+		}
+		if d.multiple != nil {
+			l.times = append(l.times, d.multiple[u])
 		}
 	}
 	return l
@@ -93,19 +121,84 @@ func (d *Detector) grouped() unitList {
 
 // score is the weighted score of the units under one key. It looks at ctx now
 // and then; what it returns after cancellation is meaningless.
-func (l unitList) score(ctx context.Context, s Scheme) float64 {
-	var sum float64
+func (l unitList) score(ctx context.Context, s Scheme) scored {
+	if l.seeded {
+		return l.scoreSeeds(ctx, s.(seeded))
+	}
+	var sum scored
 	h := l.stride - 1
 	for i := 0; i*l.stride < len(l.flat); i++ {
-		if i%(1<<16) == 1<<16-1 && ctx.Err() != nil {
-			return 0
+		if i%(1<<10) == 1<<10-1 && ctx.Err() != nil {
+			return scored{}
 		}
 		u := l.flat[i*l.stride:][:l.stride]
-		x := s.Score(u[:h], u[h])
-		if l.weights != nil {
-			x *= float64(l.weights[i])
+		x, w := s.Score(u[:h], u[h]), 1
+		switch {
+		case l.weights != nil:
+			w = int(l.weights[i])
+			x *= float64(w)
+		case l.times != nil:
+			x *= float64(l.times[i])
+			sum.counts[1] += l.times[i] - 1
 		}
-		sum += x
+		sum.score += x
+		sum.counts[w]++
+	}
+	return sum
+}
+
+// seedUnit is a unit of a scheme with seeds.
+type seedUnit struct {
+	seed  uint64
+	token int32
+	count uint8
+}
+
+// scoreSeeds finds the units of the key itself, then scores all tokens of a seed
+// together: a permutation is walked once for them.
+func (l unitList) scoreSeeds(ctx context.Context, s seeded) scored {
+	h := l.stride - 1
+	n := len(l.flat) / l.stride
+	units := make([]seedUnit, n)
+	for i := range units {
+		u := l.flat[i*l.stride:][:l.stride]
+		units[i] = seedUnit{s.seedOf(u[:h], u[h]), u[h], 1}
+		if l.weights != nil {
+			units[i].count = l.weights[i]
+		}
+	}
+	slices.SortFunc(units, func(a, b seedUnit) int {
+		return cmp.Or(cmp.Compare(a.seed, b.seed), cmp.Compare(a.token, b.token))
+	})
+	var (
+		sum    scored
+		tokens []int32
+		counts []uint8
+		scores []float64
+	)
+	for i := 0; i < n; {
+		if ctx.Err() != nil {
+			return scored{}
+		}
+		tokens, counts = tokens[:0], counts[:0]
+		seed := units[i].seed
+		for ; i < n && units[i].seed == seed; i++ {
+			if k := len(tokens); k > 0 && tokens[k-1] == units[i].token {
+				counts[k-1] = min(counts[k-1]+units[i].count, evidence.WeightCap) // both are at most 8
+				continue
+			}
+			tokens, counts = append(tokens, units[i].token), append(counts, units[i].count)
+		}
+		scores = slices.Grow(scores[:0], len(tokens))[:len(tokens)]
+		s.scoreSeed(seed, tokens, scores)
+		for k, x := range scores {
+			w := 1
+			if l.weights != nil {
+				w = int(counts[k])
+			}
+			sum.score += float64(w) * x
+			sum.counts[w]++
+		}
 	}
 	return sum
 }

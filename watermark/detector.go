@@ -3,6 +3,7 @@ package watermark
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/stillmark/stillmark/watermark/evidence"
 )
@@ -22,27 +23,55 @@ type Item struct {
 const (
 	WeightsNone = "none" // every distinct unit counts once
 	WeightsMin8 = "min8" // a unit that occurred c times weighs min(c, 8)
-	WeightsAuto = "auto" // min8 for gumbel and tournament, none for kgw
+	WeightsAuto = "auto" // min8 for gumbel and tournament, none for green lists
 )
 
 // Options of a Detector, declared before the data is seen.
 type Options struct {
 	// Weights is WeightsAuto when empty.
 	Weights string
+	// Dedup is DedupUnit when empty.
+	Dedup string
 	// Keep, if set, says which windows are scored at all; see [WindowSet].
 	Keep func(window []int32) bool
 }
+
+// Values of Options.Dedup.
+const (
+	// DedupUnit counts a unit once in the whole run: the rule under which the
+	// null law holds.
+	DedupUnit = "unit"
+	// DedupPeer is the peer's own rule, for reproducing its numbers only: what it
+	// counts twice, the null law does not allow for.
+	DedupPeer = "peer"
+)
+
+// Rules of peers (Preset.PeerDedup). Peers score one text at a time.
+const (
+	peerNone    = "none"    // every position counts
+	peerContext = "context" // a window counts once
+	peerPair    = "pair"    // a window counts once with each token
+	peerRun     = "run"     // as pair, in the whole run
+	peerRing    = "ring"    // positions whose window is not among the last ones, SynthID's mask
+)
 
 // ResolveWeights checks a name of weights and turns auto, or none given, into
 // what is declared for the scheme. On marked text that a student repeats,
 // min8 gained 1.4 times the log of p for gumbel and 1.3 times for tournament
 // at the median of fresh seeds; kgw gained nothing dependable.
 func ResolveWeights(weights, scheme string) (string, error) {
+	preset, isPreset := PresetByName(scheme)
+	dual := scheme == GumbelDual || scheme == VLLMGumbelDual // no law for weighted pairs of keys
 	switch weights {
-	case WeightsNone, WeightsMin8:
+	case WeightsMin8:
+		if dual {
+			return "", fmt.Errorf("%s has no null law for weighted units; use %s", scheme, WeightsNone)
+		}
+		return weights, nil
+	case WeightsNone:
 		return weights, nil
 	case WeightsAuto, "":
-		if scheme == KGW {
+		if scheme == KGW || dual || isPreset && !preset.min8 {
 			return WeightsNone, nil
 		}
 		return WeightsMin8, nil
@@ -62,52 +91,105 @@ type Dropped struct {
 
 // Detector scores the texts of one run as one stream under one key.
 //
-// The unit is (window, token), counted once in the whole run, across items: the
-// word of a pair is drawn once, so its repetitions are no new evidence. A pair
-// is dropped first for a window that occurs in its item's prompt; only scored
-// pairs count as seen.
+// The unit is (effective input of the generator, token), counted once in the
+// whole run, across items: its score is drawn once, so its repetitions are no
+// new evidence. The effective input is the window, or for a scheme that sees of
+// its window nothing but a seed (a min-hash, a sum, a product) that seed. A
+// position is dropped first for a window that occurs in its item's prompt; only
+// scored ones count as seen.
 //
 // A Detector keeps every distinct unit: with windows of 2 tokens about 20 to 27
 // bytes each (12 for the ids, 1 for the count, 5 to 11 of hash table, and up to
-// a quarter of slack in the first two). It allocates only to grow, and is not
-// safe for concurrent use.
+// a quarter of slack in the first two); schemes with seeds keep the distinct
+// windows with their tokens besides. It allocates only to grow, and is not safe
+// for concurrent use.
 type Detector struct {
 	scheme  Scheme
-	law     evidence.Law
+	seeded  seeded // scheme, if it has seeds and they count; else nil
+	null    null
 	vocab   int32
+	conv    convention
+	bos     int32 // -1: none
 	weights string
+	dedup   string
+	peer    string // the peer's rule under DedupPeer, else empty
+	ring    int    // of peerRing
 	keep    func(window []int32) bool
 
-	units    tuples  // window, then token
-	counts   []uint8 // per unit, up to evidence.WeightCap
+	pairs tuples  // window, then token
+	times []uint8 // per pair: occurrences up to evidence.WeightCap
+	seeds tuples  // seeded: seed (high, low), then token
+	merit []uint8 // per seeded unit: occurrences up to evidence.WeightCap
+	first []int32 // per seeded unit: its first pair
+
 	unit     []int32 // scratch
+	history  []int32 // scratch: prompt and tokens
 	prompt   tuples  // windows of the current item's prompt
+	local    tuples  // what the peer's rule has seen of the current item
 	score    float64 // sum over distinct units
 	weighted float64 // sum under the declared weights
 	clusters []evidence.Cluster
 	weight   evidence.Counts
+	multiple []int64 // DedupPeer: scored occurrences per pair
 	dropped  Dropped
 	tokens   int64
 }
 
+// seeded is a scheme whose generator sees of a window (and, with self-salt, of
+// the token) nothing but a seed.
+type seeded interface {
+	Scheme
+	seedOf(window []int32, token int32) uint64
+	// scoreSeed scores several tokens under one seed.
+	scoreSeed(seed uint64, tokens []int32, scores []float64)
+}
+
 // NewDetector starts a run under one key. It clones the scheme. It panics if
-// the weights are none that [ResolveWeights] accepts.
+// the weights are none that [ResolveWeights] accepts, or the rule of repetition
+// is none.
 func NewDetector(s Scheme, opt Options) *Detector {
-	weights, err := ResolveWeights(opt.Weights, s.Spec().Scheme)
+	spec := s.Spec()
+	weights, err := ResolveWeights(opt.Weights, spec.Scheme)
 	if err != nil {
 		panic("watermark: " + err.Error())
 	}
 	h := s.Window()
-	return &Detector{
+	d := &Detector{
 		scheme:  s.Clone(),
-		law:     s.Law(),
-		vocab:   int32(s.Spec().Vocab),
+		null:    nullOf(s),
+		vocab:   int32(spec.Vocab),
+		conv:    convention{prompt: spec.Params.Contexts == WithPrompt},
+		bos:     -1,
 		weights: weights,
+		dedup:   DedupUnit,
 		keep:    opt.Keep,
-		units:   newTuples(h + 1),
-		unit:    make([]int32, h+1),
-		prompt:  newTuples(h),
+		pairs:   newTuples(h + 1),
+		seeds:   newTuples(3),
+		unit:    make([]int32, max(h+1, 3)),
+		prompt:  newTuples(max(h, 1)),
+		local:   newTuples(h + 1),
 	}
+	d.seeded, _ = d.scheme.(seeded)
+	if id, err := strconv.ParseInt(spec.Params.Preset.Get("bos"), 10, 32); err == nil {
+		d.bos = int32(id)
+	}
+	switch opt.Dedup {
+	case "", DedupUnit:
+	case DedupPeer:
+		d.dedup, d.weights, d.peer, d.seeded = DedupPeer, WeightsNone, peerPair, nil
+		if p, ok := PresetByName(spec.Scheme); ok {
+			d.peer = p.PeerDedup
+		}
+		if d.peer == peerContext || d.peer == peerRing {
+			d.local = newTuples(max(h, 1))
+		}
+		if n, err := strconv.Atoi(spec.Params.Preset.Get("context_history_size")); err == nil {
+			d.ring = n
+		}
+	default:
+		panic(fmt.Sprintf("watermark: rule of repetition %q", opt.Dedup))
+	}
+	return d
 }
 
 // Fate says what became of one position.
@@ -131,19 +213,35 @@ func (d *Detector) Add(it Item) { d.add(it, nil) }
 func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
 	h := d.scheme.Window()
 	d.prompt.reset()
-	for i := h; i <= len(it.Prompt); i++ {
-		if window, ok := d.scheme.WindowOf(it.Prompt[:i]); ok {
-			d.prompt.insert(window)
+	for i := h; h > 0 && i <= len(it.Prompt); i++ {
+		d.prompt.insert(it.Prompt[i-h : i])
+	}
+	d.local.reset()
+	history, at := d.text(it)
+	strange := -1 - h // the last position whose id is outside the vocabulary
+	for i, id := range history[max(at-h, 0):at] {
+		if id < 0 || id >= d.vocab {
+			strange = max(at-h, 0) + i
 		}
 	}
 	cluster := evidence.Cluster{}
-	strange := -1 - h // the last position whose id is outside the vocabulary
-	for i, token := range it.Tokens {
+	skipped := len(it.Tokens) - (len(history) - at) // a leading BOS
+	for i := range skipped {
+		d.dropped.Short++
+		if visit != nil {
+			visit(i, FateShort, 0)
+		}
+	}
+	for i := at; i < len(history); i++ {
+		token := history[i]
 		if token < 0 || token >= d.vocab {
 			strange = i
 		}
-		window, ok := d.scheme.WindowOf(it.Tokens[:i])
+		window, ok := d.scheme.WindowOf(history[:i])
 		f := d.fate(window, ok, i-strange <= h)
+		if d.peer == peerRing && ok && f != FateScored {
+			d.fresh(window, token) // the peer's ring turns at every position
+		}
 		var x float64
 		if f == FateScored {
 			f, x = d.count(window, token)
@@ -156,11 +254,24 @@ func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
 			if ok && i-strange > h {
 				x = d.scheme.Score(window, token)
 			}
-			visit(i, f, x)
+			visit(i-at+skipped, f, x)
 		}
 	}
 	d.tokens += int64(len(it.Tokens))
 	d.clusters = append(d.clusters, cluster)
+}
+
+// text is what windows of the item are cut from, and where its tokens begin in it.
+func (d *Detector) text(it Item) (history []int32, at int) {
+	tokens := it.Tokens
+	if d.bos >= 0 && len(tokens) > 0 && tokens[0] == d.bos {
+		tokens = tokens[1:]
+	}
+	if !d.conv.prompt || len(it.Prompt) == 0 {
+		return tokens, 0
+	}
+	d.history = append(append(d.history[:0], it.Prompt...), tokens...)
+	return d.history, len(it.Prompt)
 }
 
 // fate decides on a window, repetition apart.
@@ -182,32 +293,106 @@ func (d *Detector) fate(window []int32, ok, strange bool) Fate {
 	return FateScored
 }
 
-// count enters one occurrence of a unit; the score it returns is set where the
-// occurrence weighs anything.
+// count enters one occurrence; the score it returns is set where the occurrence
+// weighs anything.
 func (d *Detector) count(window []int32, token int32) (Fate, float64) {
-	copy(d.unit, window)
-	d.unit[len(window)] = token
-	u, added := d.units.insert(d.unit)
+	if d.peer != "" {
+		return d.countPeer(window, token)
+	}
+	u, added, seen := d.enter(window, token)
 	if added {
 		x := d.scheme.Score(window, token)
-		d.counts = append(d.counts, 1)
 		d.weight[1]++
 		d.score += x
 		d.weighted += x
 		return FateScored, x
 	}
 	d.dropped.Repeat++
-	c := d.counts[u]
+	c := seen[u]
 	if c == evidence.WeightCap {
 		return FateRepeat, 0
 	}
-	d.counts[u] = c + 1
+	seen[u] = c + 1
 	if d.weights == WeightsMin8 {
 		d.weight[c]--
 		d.weight[c+1]++
 		d.weighted += d.scheme.Score(window, token)
 	}
 	return FateRepeat, 0
+}
+
+// enter finds the unit of a position: its number, whether it is new (and then
+// seen once), and the counts that the number belongs to.
+func (d *Detector) enter(window []int32, token int32) (unit int, added bool, seen []uint8) {
+	h := len(window)
+	copy(d.unit, window)
+	d.unit[h] = token
+	pair, fresh := d.pairs.insert(d.unit[:h+1])
+	if fresh {
+		d.times = append(d.times, 1)
+	}
+	if d.seeded == nil {
+		return pair, fresh, d.times
+	}
+	if !fresh && d.times[pair] < evidence.WeightCap {
+		d.times[pair]++
+	}
+	seed := d.seeded.seedOf(window, token)
+	d.unit[0], d.unit[1], d.unit[2] = int32(uint32(seed>>32)), int32(uint32(seed)), token
+	u, added := d.seeds.insert(d.unit[:3])
+	if added {
+		d.merit = append(d.merit, 1)
+		d.first = append(d.first, int32(pair))
+	}
+	return u, added, d.merit
+}
+
+// countPeer enters one occurrence under the peer's rule.
+func (d *Detector) countPeer(window []int32, token int32) (Fate, float64) {
+	if !d.fresh(window, token) {
+		d.dropped.Repeat++
+		return FateRepeat, 0
+	}
+	u, added, _ := d.enter(window, token)
+	if added {
+		d.multiple = append(d.multiple, 0)
+	}
+	d.multiple[u]++
+	x := d.scheme.Score(window, token)
+	d.weight[1]++
+	d.score += x
+	d.weighted += x
+	return FateScored, x
+}
+
+// fresh asks the peer's rule whether the occurrence counts.
+func (d *Detector) fresh(window []int32, token int32) bool {
+	h := len(window)
+	copy(d.unit, window)
+	d.unit[h] = token
+	switch d.peer {
+	case peerNone:
+		return true
+	case peerRun:
+		return !d.pairs.has(d.unit[:h+1])
+	case peerContext:
+		_, added := d.local.insert(d.unit[:h])
+		return added
+	case peerRing:
+		// The last d.ring windows of the item: a window that stands in the flat
+		// list within that many entries of its end.
+		list := d.local.flat
+		for i := len(list) - h; i >= 0 && i >= len(list)-d.ring*h; i -= h {
+			if slices.Equal(list[i:i+h], window) {
+				d.local.flat = append(list, window...)
+				return false
+			}
+		}
+		d.local.flat = append(list, window...)
+		return true
+	}
+	_, added := d.local.insert(d.unit[:h+1])
+	return added
 }
 
 // PlainDetection is the unweighted figure that always stands beside a weighted one.
@@ -221,12 +406,13 @@ type PlainDetection struct {
 type Detection struct {
 	Scheme string       `json:"scheme"`
 	PRF    string       `json:"prf"`
-	Law    evidence.Law `json:"law"` // of one unit, under the null
+	Law    evidence.Law `json:"law"` // of one unit, under the null; see Tail.Method
 	Items  int64        `json:"items"`
 	Tokens int64        `json:"tokens"` // positions, dropped ones included
 	N      int64        `json:"n"`      // distinct units scored
 	// Score is the sum of the units' scores under Weights, and Tail its p-value.
 	Weights string          `json:"weights"` // none or min8
+	Dedup   string          `json:"-"`       // unit or peer
 	Score   float64         `json:"score"`
 	Tail    evidence.Tail   `json:"tail"`
 	Counts  evidence.Counts `json:"counts"` // units by weight
@@ -234,7 +420,8 @@ type Detection struct {
 	// Effect is the mean of a unit's score above its null mean, with a 95 %
 	// interval that allows for replies being clusters. First occurrences only.
 	Effect evidence.Interval `json:"effect"`
-	// Log10E is the anytime-valid evidence of the first occurrences, unweighted.
+	// Log10E is the anytime-valid evidence of the first occurrences, unweighted;
+	// 0, which is none, for schemes whose words are not independent.
 	Log10E  float64 `json:"log10_e"`
 	Dropped Dropped `json:"dropped"`
 }
@@ -242,26 +429,30 @@ type Detection struct {
 // Result is the state of the run. It may be asked at any time, but repeated
 // looks spoil the p-value of a fixed n: only Log10E may be watched.
 func (d *Detector) Result() Detection {
-	n := int64(d.units.len())
-	return Detection{
+	n := d.weight.N()
+	r := Detection{
 		Scheme:  d.scheme.Name(),
 		PRF:     d.scheme.PRF(),
-		Law:     d.law,
+		Law:     d.scheme.Law(),
 		Items:   int64(len(d.clusters)),
 		Tokens:  d.tokens,
 		N:       n,
 		Weights: d.weights,
+		Dedup:   d.dedup,
 		Score:   d.weighted,
-		Tail:    d.law.Tail(d.weighted, d.weight),
+		Tail:    d.null.tail(d.weighted, d.weight),
 		Counts:  d.weight,
-		Plain:   PlainDetection{N: n, Score: d.score, Tail: d.law.Tail(d.score, evidence.Plain(n))},
-		Effect:  d.law.Effect(d.clusters),
-		Log10E:  d.law.Log10E(n, d.score),
+		Plain:   PlainDetection{N: n, Score: d.score, Tail: d.null.tail(d.score, evidence.Plain(n))},
+		Effect:  d.scheme.Law().Effect(d.clusters),
 		Dropped: d.dropped,
 	}
+	if d.peer == "" {
+		r.Log10E = d.null.log10E(n, d.score)
+	}
+	return r
 }
 
-// Pair is one distinct unit of a run.
+// Pair is one distinct unit of a run; of units that share a seed, the first.
 type Pair struct {
 	Window []int32 // valid until the next pair; must not be written to
 	Token  int32
@@ -271,10 +462,21 @@ type Pair struct {
 // Pairs yields the distinct units in the order of their first occurrence. It is
 // an iterator: for p := range d.Pairs.
 func (d *Detector) Pairs(yield func(Pair) bool) {
-	h := d.units.stride - 1
-	for i, c := range d.counts {
-		u := d.units.at(i)
-		if !yield(Pair{Window: u[:h:h], Token: u[h], Count: int(c)}) {
+	h := d.pairs.stride - 1
+	at := func(pair int, count uint8) Pair {
+		u := d.pairs.at(pair)
+		return Pair{Window: u[:h:h], Token: u[h], Count: int(count)}
+	}
+	if d.seeded != nil {
+		for u, c := range d.merit {
+			if !yield(at(int(d.first[u]), c)) {
+				return
+			}
+		}
+		return
+	}
+	for i, c := range d.times {
+		if !yield(at(i, c)) {
 			return
 		}
 	}

@@ -83,8 +83,13 @@ func TestWeights(t *testing.T) {
 				tokens := make([]int32, 50)
 				for i := range tokens {
 					tokens[i] = int32(math.Exp(r.Float64()*4.6)) - 1 // small ids are frequent
-					if i >= 2 {
+					switch {
+					case i >= 2:
 						count[[3]int32(tokens[i-2:])]++
+					case padded(spec) && i == 1:
+						count[[3]int32{-1, tokens[0], tokens[1]}]++
+					case padded(spec):
+						count[[3]int32{-1, -1, tokens[0]}]++
 					}
 				}
 				d.Add(Item{Tokens: tokens})
@@ -119,7 +124,7 @@ func TestWeights(t *testing.T) {
 			}
 			// The decoys score the same units under the same weights: the
 			// run's own key, scored their way, must agree.
-			if own := d.grouped().score(t.Context(), s); math.Abs(own-weighted) > 1e-9*weighted {
+			if own := d.grouped().score(t.Context(), s).score; math.Abs(own-weighted) > 1e-9*weighted {
 				t.Errorf("%s, weights %q: decoys would score %v", name(spec), weights, own)
 			}
 		}
@@ -254,7 +259,7 @@ func TestDecoys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := d.grouped().score(t.Context(), s); got != scores[42] {
+	if got := d.grouped().score(t.Context(), s).score; got != scores[42] {
 		t.Errorf("decoy 42 scores %v, not %v", got, scores[42])
 	}
 	if _, other, err := d.Decoys(t.Context(), [32]byte{2}, 9, nil); err != nil || slices.Equal(other, scores[:9]) {

@@ -15,16 +15,30 @@ import (
 //
 // With u = (word + 1/2) / 2^32 the noise is -ln(-ln u) and the score
 // -ln(1-u): exponential with mean 1 under the null, at most 22.9, never infinite.
+//
+// On philox-v1 the scheme is vLLM's, byte for byte: its uniform has 24 bits in
+// float32, ((word>>8) + 1) / (2^24 + 1), which bounds the score by 16.6, and its
+// windows are padded with -1, so that every generated token is marked and scored.
 type gumbel struct {
 	core
+	vllm   bool
 	bounds *gumbelBounds // made by the first Process, shared by clones
 }
 
-func newGumbel(c core) *gumbel { return &gumbel{core: c} }
+func newGumbel(c core) *gumbel {
+	vllm := c.spec.PRF == Philox
+	if vllm {
+		c.conv.first, c.conv.pad = 0, true
+	}
+	return &gumbel{core: c, vllm: vllm}
+}
 
 func (g *gumbel) Law() evidence.Law { return evidence.Exponential() }
 
 func (g *gumbel) Score(window []int32, token int32) float64 {
+	if g.vllm {
+		return -math.Log1p(-vllmUniform(g.word(window, token)))
+	}
 	// 1 - u is exact in float64, so this is -log1p(-u), at a third of its cost.
 	return -math.Log(uniform(^g.word(window, token)))
 }
@@ -32,6 +46,19 @@ func (g *gumbel) Score(window []int32, token int32) float64 {
 // uniform maps a word into the open unit interval: (word + 1/2) / 2^32, which
 // float64 holds exactly. 1 - uniform(word) is uniform(^word).
 func uniform(word uint32) float64 { return (float64(word) + .5) * 0x1p-32 }
+
+// vllmUniform is vLLM's: rounded to float32, never 0 and never 1.
+func vllmUniform(word uint32) float64 {
+	return float64(float32(float64(word>>8+1) / (1<<24 + 1)))
+}
+
+// noise is the standard Gumbel variate of a word under the scheme's uniform.
+func (g *gumbel) noise(word uint32) float64 {
+	if g.vllm {
+		return -math.Log(-math.Log(vllmUniform(word)))
+	}
+	return gumbelNoise(word)
+}
 
 // gumbelNoise is the standard Gumbel variate of a word.
 func gumbelNoise(word uint32) float64 { return -math.Log(-math.Log(uniform(word))) }
@@ -43,17 +70,17 @@ type gumbelBounds [1 << 10]float64
 
 func (g *gumbel) noiseBounds() *gumbelBounds {
 	if g.bounds == nil {
-		g.bounds = newGumbelBounds()
+		g.bounds = newGumbelBounds(g.noise)
 	}
 	return g.bounds
 }
 
-func newGumbelBounds() *gumbelBounds {
+func newGumbelBounds(noise func(word uint32) float64) *gumbelBounds {
 	var b gumbelBounds
 	for i := range b {
 		// Noise grows with the word: the bucket's last word bounds it. The
 		// slack is far above the rounding of two logarithms (1e-14).
-		b[i] = gumbelNoise(uint32(i)<<22|(1<<22-1)) + 1e-9
+		b[i] = noise(uint32(i)<<22|(1<<22-1)) + 1e-9
 	}
 	return &b
 }
@@ -69,7 +96,7 @@ func (g *gumbel) Process(history []int32, logits []float32) {
 		if x+bounds[word>>22] <= best {
 			continue
 		}
-		if x += gumbelNoise(word); x > best {
+		if x += g.noise(word); x > best {
 			best, chosen = x, t
 		}
 	}
@@ -88,7 +115,7 @@ func (g *gumbel) ProcessCandidates(history, ids []int32, logits []float32) {
 			continue
 		}
 		// Among equals the smallest id wins, as in Process.
-		if x += gumbelNoise(word); x > best || x == best && chosen >= 0 && id < ids[chosen] {
+		if x += g.noise(word); x > best || x == best && chosen >= 0 && id < ids[chosen] {
 			best, chosen = x, i
 		}
 	}
@@ -109,4 +136,4 @@ func keepOnly(logits []float32, chosen int) {
 	logits[chosen] = kept
 }
 
-func (g *gumbel) Clone() Scheme { return &gumbel{core: g.clone(), bounds: g.bounds} }
+func (g *gumbel) Clone() Scheme { return &gumbel{core: g.clone(), vllm: g.vllm, bounds: g.bounds} }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -25,7 +26,8 @@ const (
 	KindMaster Kind = "master"
 	// KindSubkey holds one derived subkey and nothing that derives others.
 	KindSubkey Kind = "subkey"
-	// KindImported holds a 64-bit key that another server uses as it is.
+	// KindImported holds a key that another stack uses as it is: 64 bits under
+	// philox-v1, the named keys of a preset.
 	KindImported Kind = "imported"
 )
 
@@ -40,7 +42,7 @@ type Key struct {
 	Kind Kind   `json:"kind"`
 	Spec `json:"spec"`
 
-	secret Secret // master: 32 bytes; subkey: nonce and token key, or the 64-bit key; imported: 64-bit key
+	secret Secret // master: 32 bytes; subkey: nonce and token key, or the 64-bit key; imported: 64-bit key, or a preset's Values
 	salt   Secret // 32 bytes: blinds the commitment of the subkey
 }
 
@@ -89,10 +91,15 @@ func (k *Key) check() error {
 	if err := k.validate(); err != nil {
 		return err
 	}
+	if p, ok := PresetByName(k.Scheme); ok {
+		return k.checkPreset(p)
+	}
 	want := 0
 	switch {
 	case k.Kind == KindMaster:
 		want = masterBytes
+	case k.Kind == KindSubkey && k.Spec.PRF == AESCTR && k.Scheme == GumbelDual:
+		want = 64
 	case k.Kind == KindSubkey && k.Spec.PRF == AESCTR:
 		want = 32
 	case (k.Kind == KindSubkey || k.Kind == KindImported) && k.Spec.PRF == Philox:
@@ -109,14 +116,28 @@ func (k *Key) check() error {
 	return nil
 }
 
+func (k *Key) checkPreset(p Preset) error {
+	if k.Kind != KindImported {
+		return fmt.Errorf("a key of kind %q cannot be used with the preset %s, whose keys are imported", k.Kind, p.Name)
+	}
+	if err := p.checkSecret(Values{string(k.secret.reveal())}); err != nil {
+		return err
+	}
+	if n := len(k.salt.reveal()); n != saltBytes {
+		return fmt.Errorf("the salt is %d bytes long, not %d", n, saltBytes)
+	}
+	return nil
+}
+
 // derivation is the HKDF info of the spec's subkeys, up to its last word.
 func (s Spec) derivation() string {
 	return fields(s.Scheme, s.Channel, s.Model, s.Tokenizer, s.Epoch, s.Label)
 }
 
 // subkey is what the PRF is keyed with: 128-bit nonce and token keys for
-// aes-ctr-v1, a big-endian 64-bit key for philox-v1. A master derives it under
-// the spec; other keys are it.
+// aes-ctr-v1 (gumbel-dual: two such pairs), a big-endian 64-bit key for
+// philox-v1, the named keys of a preset. A master derives it under the spec;
+// other keys are it.
 func (k *Key) subkey() []byte {
 	if k.Kind != KindMaster {
 		return k.secret.reveal()
@@ -125,7 +146,12 @@ func (k *Key) subkey() []byte {
 	if k.Spec.PRF == Philox {
 		return expand(k.secret.reveal(), info+"token", 8)
 	}
-	return append(expand(k.secret.reveal(), info+"nonce", 16), expand(k.secret.reveal(), info+"token", 16)...)
+	subkey := append(expand(k.secret.reveal(), info+"nonce", 16), expand(k.secret.reveal(), info+"token", 16)...)
+	if k.Scheme == GumbelDual {
+		subkey = append(subkey, expand(k.secret.reveal(), info+"nonce b", 16)...)
+		subkey = append(subkey, expand(k.secret.reveal(), info+"token b", 16)...)
+	}
+	return subkey
 }
 
 // subsalt is the salt of the subkey's commitment. A master derives one for
@@ -158,7 +184,19 @@ func (k *Key) Mark() (Scheme, error) {
 	if err := k.check(); err != nil {
 		return nil, err
 	}
-	return newScheme(k.Spec, newSource(k.Spec.PRF, k.subkey()))
+	return k.Spec.scheme(k.subkey())
+}
+
+// scheme builds the scheme of a valid spec under a subkey.
+func (s Spec) scheme(subkey []byte) (Scheme, error) {
+	if p, ok := PresetByName(s.Scheme); ok {
+		return p.build(s, p.args(s, Values{string(subkey)}))
+	}
+	if s.Scheme == GumbelDual {
+		a, b := dualSources(s.PRF, subkey)
+		return newDual(s, a, b), nil
+	}
+	return newScheme(s, newSource(s.PRF, subkey))
 }
 
 // newSource keys the PRF with a subkey of the right length.
@@ -170,8 +208,9 @@ func newSource(name string, subkey []byte) prf.Source {
 }
 
 // DecoyKey returns decoy number i of a seed: a key that was never served, drawn
-// as a real key of the spec is, from the master down. (For an imported key this
-// means uniform over all 64-bit keys.)
+// as a real key of the spec is, from the master down. For an imported key this
+// means uniform over all 64-bit keys, for a preset over the set that its Decoys
+// names.
 func DecoyKey(seed [32]byte, i int, spec Spec) (Scheme, error) {
 	if i < 0 {
 		return nil, errors.New("decoys are numbered from 0")
@@ -181,7 +220,35 @@ func DecoyKey(seed [32]byte, i int, spec Spec) (Scheme, error) {
 	if err := k.validate(); err != nil {
 		return nil, err
 	}
-	return newScheme(k.Spec, newSource(k.Spec.PRF, k.subkey()))
+	if p, ok := PresetByName(k.Scheme); ok {
+		drawn, err := p.drawKeys(k.Spec, k.secret.reveal())
+		if err != nil {
+			return nil, err
+		}
+		return p.build(k.Spec, p.args(k.Spec, drawn))
+	}
+	return k.Spec.scheme(k.subkey())
+}
+
+// drawKeys draws all keys of a preset.
+func (p Preset) drawKeys(spec Spec, seed []byte) (Values, error) {
+	drawn := map[string]string{}
+	for _, x := range p.Params {
+		if !x.Secret {
+			continue
+		}
+		n := 1
+		if x.Kind == kindKeys {
+			n = p.args(spec, Values{}).int("depth")
+		}
+		random := expand(seed, "preset key "+x.Name, 8*n)
+		keys := make([]string, n)
+		for i := range keys {
+			keys[i] = x.decoy(binary.LittleEndian.Uint64(random[8*i:]))
+		}
+		drawn[x.Name] = strings.Join(keys, ",")
+	}
+	return NewValues(drawn)
 }
 
 // leaf is the salted commitment to the subkey and its spec: the RFC 6962 leaf

@@ -24,9 +24,10 @@ type Scheme interface {
 	Law() evidence.Law
 
 	// WindowOf returns the context window of the token that follows history
-	// (generated tokens only), as the PRF reads it, and whether that token is
-	// marked and scored at all. A native scheme's window is the last Window()
-	// tokens, and there is none before as many have been generated. The
+	// (generated tokens only, unless Spec().Params.Contexts is WithPrompt), as
+	// the PRF reads it, and whether that token is scored at all. A native
+	// scheme's window is the last Window() tokens, and there is none before as
+	// many have been generated; vLLM's is padded on the left with -1. The
 	// result may alias history or the scheme's scratch: it is valid until the
 	// next call and must not be written to.
 	WindowOf(history []int32) (window []int32, ok bool)
@@ -36,8 +37,9 @@ type Scheme interface {
 	// Process marks the next step: logits[t] belongs to token t, after
 	// temperature and truncation, -Inf for what cannot be sampled; it is
 	// changed in place. history is what was generated so far, without the
-	// prompt. Logits stay as they are where WindowOf says no and, with
-	// MaskRepeats, where the window occurred before in history.
+	// prompt unless the spec's contexts are WithPrompt. Logits stay as they are
+	// where there is no window and, with MaskRepeats, where the window occurred
+	// before in history.
 	Process(history []int32, logits []float32)
 	// ProcessCandidates is Process on a short list: logits[i] belongs to
 	// token ids[i], ids are distinct. Above some 2,500 candidates Process on
@@ -48,14 +50,16 @@ type Scheme interface {
 	Clone() Scheme
 }
 
-// newScheme builds the scheme that a valid spec names on the source of its key.
+// newScheme builds the native scheme that a valid spec names on the source of its key.
 func newScheme(s Spec, src prf.Source) (Scheme, error) {
-	c := core{spec: s, src: src, extract: lastTokens}
-	c.scratch, c.current = make([]int32, s.Params.Window), make([]int32, s.Params.Window)
+	c := newCore(s, convention{width: s.Params.Window, first: s.Params.Window}, src)
 	switch s.Scheme {
 	case Gumbel:
 		return newGumbel(c), nil
 	case KGW:
+		if s.Params.Seeding == SelfHash {
+			return newSelfHash(c), nil
+		}
 		return newKGW(c), nil
 	case Tournament:
 		return newTournament(c), nil
@@ -63,16 +67,61 @@ func newScheme(s Spec, src prf.Source) (Scheme, error) {
 	return nil, fmt.Errorf("scheme %q is not known", s.Scheme)
 }
 
-// core is what the native schemes share: the window convention and the source.
+// convention is how a stack cuts the context window of a token out of a text.
+type convention struct {
+	width  int  // tokens of a window
+	first  int  // tokens before the first scored position; at least width unless pad
+	pad    bool // a window that begins before the text is filled with -1 on the left
+	prompt bool // windows reach back into the prompt
+	mask   bool // repeated windows are left unmarked
+}
+
+// window is the window of the token that follows history; see Scheme.WindowOf.
+// scratch has room for width ids.
+func (c convention) window(history, scratch []int32) ([]int32, bool) {
+	missing := c.width - len(history)
+	switch {
+	case len(history) < c.first:
+		return nil, false
+	case missing <= 0:
+		return history[-missing:], true
+	case !c.pad:
+		return nil, false
+	}
+	for i := range missing {
+		scratch[i] = -1
+	}
+	copy(scratch[missing:], history)
+	return scratch, true
+}
+
+func (c convention) contexts() string {
+	if c.prompt {
+		return WithPrompt
+	}
+	return GeneratedOnly
+}
+
+func (c convention) repeats() string {
+	if c.mask {
+		return MaskRepeats
+	}
+	return MarkRepeats
+}
+
+// core is what the schemes on a prf.Source share: the window convention and the source.
 type core struct {
 	spec Spec
+	conv convention
 	src  prf.Source
-	// extract is the window convention: see Scheme.WindowOf. scratch has room
-	// for a window that cannot alias history.
-	extract func(history, scratch []int32) (window []int32, ok bool)
+	// scratch has room for a window that cannot alias history.
 	scratch []int32
 	current []int32 // the window that src is under, if set
 	set     bool
+}
+
+func newCore(s Spec, conv convention, src prf.Source) core {
+	return core{spec: s, conv: conv, src: src, scratch: make([]int32, conv.width), current: make([]int32, conv.width)}
 }
 
 func (c *core) Name() string { return c.spec.Scheme }
@@ -85,16 +134,7 @@ func (c *core) Format(s fmt.State, _ rune) {
 	fmt.Fprintf(s, "%s on %s", c.spec.Scheme, c.spec.PRF)
 }
 
-func (c *core) WindowOf(history []int32) ([]int32, bool) { return c.extract(history, c.scratch) }
-
-// lastTokens is the native convention: no window before there are enough tokens.
-func lastTokens(history, scratch []int32) ([]int32, bool) {
-	h := len(scratch)
-	if len(history) < h {
-		return nil, false
-	}
-	return history[len(history)-h:], true
-}
+func (c *core) WindowOf(history []int32) ([]int32, bool) { return c.conv.window(history, c.scratch) }
 
 func (c *core) clone() core {
 	d := *c
@@ -138,6 +178,9 @@ func (c *core) begin(history []int32) bool {
 // nanosecond a token: nothing beside sampling, and no state to keep.
 func occursBefore(history, window []int32) bool {
 	h := len(window)
+	if h == 0 {
+		return false // nothing to repeat: the words are those of every step
+	}
 	last := window[h-1]
 	for i := len(history) - 2; i >= h-1; i-- {
 		if history[i] == last && slices.Equal(history[i-h+1:i+1], window) {

@@ -19,7 +19,7 @@ const layers = 30
 //
 //	p*(t) = p(t) * (1 + g(t) - G),  G = sum over t of p(t) g(t).
 //
-// Computed with R = 1 - G, the probability of g = 0, a factor is R or 1 + R and
+// With n leaves, n draws meet: the factors are in outcome. Computed with R = 1 - G, the probability of g = 0, a factor is R or 1 + R and
 // nothing cancels. Over the key p* averages to p. The score is the number of ones among the
 // token's 30 g-values: Binomial(30, 1/2) under the null.
 type tournament struct {
@@ -173,17 +173,37 @@ func (t *tournament) group(shift int, sum float64) {
 			red += mass[i]
 		}
 		red /= sum
+		lose, win := t.outcome(red)
 		half := mass[:len(mass)/2]
 		for i := range half {
-			half[i] = mass[2*i]*red + mass[2*i+1]*(1+red)
+			half[i] = mass[2*i]*lose + mass[2*i+1]*win
 		}
 		mass = half
-		logRed, logGreen := math.Log(red), math.Log1p(red)
+		logLose, logWin := math.Log(lose), math.Log(win)
 		for i := range 1 << l {
-			t.factor[i|1<<l], logs[i|1<<l] = t.factor[i]*(1+red), logs[i]+logGreen
-			t.factor[i], logs[i] = t.factor[i]*red, logs[i]+logRed
+			t.factor[i|1<<l], logs[i|1<<l] = t.factor[i]*win, logs[i]+logWin
+			t.factor[i], logs[i] = t.factor[i]*lose, logs[i]+logLose
 		}
 	}
+}
+
+func (t *tournament) outcome(red float64) (lose, win float64) {
+	if t.spec.Params.Leaves == 0 {
+		return red, 1 + red
+	}
+	return outcome(red, t.spec.Params.Leaves)
+}
+
+// outcome is what a layer multiplies the probability of a token by whose g is 0
+// or 1, when the tokens with g = 0 have probability red together and n draws
+// meet: red^(n-1), and (1-red^n)/(1-red) summed term by term.
+func outcome(red float64, n int) (lose, win float64) {
+	lose, win = 1, 1
+	for range n - 1 {
+		lose *= red
+		win += lose
+	}
+	return lose, win
 }
 
 // logFactor is the logarithm of what all layers multiplied a word's p by.

@@ -10,39 +10,18 @@ import (
 	"github.com/stillmark/stillmark/watermark/prf"
 )
 
-// vllmGumbel is vLLM's convention on this package's structure: windows are
-// left-padded with -1 and all positions are scored, and the uniform has 24 bits
-// in float32.
-type vllmGumbel struct{ *gumbel }
-
-func newVLLM(key uint64, width int) vllmGumbel {
+// newVLLM is native gumbel on philox-v1, which is vLLM's scheme.
+func newVLLM(key uint64, width int) Scheme {
 	spec := Spec{
 		Scheme: Gumbel, PRF: Philox, Tokenizer: "vllm", Vocab: maxVocab,
 		Params: Params{Window: width, Repeats: MarkRepeats},
 	}.withDefaults()
-	c := core{spec: spec, src: prf.NewPhilox(key), extract: padded}
-	c.scratch, c.current = make([]int32, width), make([]int32, width)
-	return vllmGumbel{newGumbel(c)}
-}
-
-func padded(history, scratch []int32) ([]int32, bool) {
-	h := len(scratch)
-	if len(history) >= h {
-		return history[len(history)-h:], true
+	s, err := newScheme(spec, prf.NewPhilox(key))
+	if err != nil {
+		panic(err)
 	}
-	for i := range scratch {
-		scratch[i] = -1
-	}
-	copy(scratch[h-len(history):], history)
-	return scratch, true
+	return s
 }
-
-func (v vllmGumbel) Score(window []int32, token int32) float64 {
-	u := float32(float64(v.word(window, token)>>8+1) / (1<<24 + 1))
-	return -math.Log1p(-float64(u))
-}
-
-func (v vllmGumbel) Clone() Scheme { return vllmGumbel{v.gumbel.Clone().(*gumbel)} }
 
 // TestVLLMDetection reproduces vLLM's sums and p-values through the Detector:
 // the convention of another server is a window rule and a score, no more.
@@ -139,7 +118,7 @@ func TestVLLMTextIsRead(t *testing.T) {
 	}
 	d := NewDetector(s, Options{})
 	d.Add(Item{Tokens: text})
-	if r := d.Result(); r.Dropped.Short != 4 || r.Tail.Log10P > -300 {
+	if r := d.Result(); r.Dropped.Short != 0 || r.Tail.Log10P > -300 {
 		t.Errorf("log10 p %.1f, dropped %+v", r.Tail.Log10P, r.Dropped)
 	}
 }

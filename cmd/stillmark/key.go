@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ import (
 func (a *app) keyCommand() *cobra.Command {
 	return holder("key", "watermark keys: draw, show, derive per cohort, commit before serving",
 		"  stillmark key new -o key.json --scheme gumbel --tokenizer cl100k --model nova\n  stillmark key commit key.json --tsa https://tsa.example/tsr",
-		a.keyNewCommand(), a.keyShowCommand(), a.keyDeriveCommand(), a.keyCommitCommand())
+		a.keyNewCommand(), a.keyImportCommand(), a.keyShowCommand(), a.keyDeriveCommand(), a.keyCommitCommand())
 }
 
 func (a *app) keyNewCommand() *cobra.Command {
@@ -100,6 +101,9 @@ func loadKey(path string) (*watermark.Key, error) {
 
 // tokenizerOf is the tokenizer that a key names, refused when its ranks differ.
 func tokenizerOf(spec watermark.Spec) (*tokens.Encoding, error) {
+	if spec.Tokenizer == "" {
+		return nil, usageError(errors.New("the key names no tokenizer, so only token ids can be scored: give --ids, or import the key again with --tokenizer"))
+	}
 	enc, err := tokens.Get(spec.Tokenizer)
 	if err != nil {
 		return nil, usageError(fmt.Errorf("the key's tokenizer %q is not built in: %w", spec.Tokenizer, err))
@@ -129,19 +133,27 @@ func (a *app) keyShowCommand() *cobra.Command {
 func (a *app) showKey(k *watermark.Key, path string) error {
 	if a.asJSON {
 		return a.printJSON(struct {
-			ID   string         `json:"id"`
-			Kind watermark.Kind `json:"kind"`
-			File string         `json:"file"`
-			Spec watermark.Spec `json:"spec"`
-		}{k.ID, k.Kind, path, k.Spec})
+			ID       string         `json:"id"`
+			Kind     watermark.Kind `json:"kind"`
+			File     string         `json:"file"`
+			Spec     watermark.Spec `json:"spec"`
+			Public   bool           `json:"public_key,omitempty"`
+			Warnings []string       `json:"warnings,omitempty"`
+		}{k.ID, k.Kind, path, k.Spec, k.Published(), k.Warnings()})
 	}
 	fmt.Fprintf(a.out, "key        %s (%s, in %s)\nscheme     %s on %s, window %d", k.ID, k.Kind, path, k.Scheme, k.PRF, k.Params.Window)
+	if !k.Params.Preset.IsZero() {
+		fmt.Fprintf(a.out, ", %s", k.Params.Preset)
+	}
 	if k.Scheme == watermark.KGW {
 		fmt.Fprintf(a.out, ", gamma %v, delta %v", k.Params.Gamma, k.Params.Delta)
 	}
-	fmt.Fprintf(a.out, "\ntokenizer  %s, vocabulary %d\nmodel      %s\nepoch      %s\nlabel      %s\n", k.Tokenizer, k.Vocab, orNone(k.Model), k.Epoch, orNone(k.Label))
+	fmt.Fprintf(a.out, "\ntokenizer  %s, vocabulary %d\nmodel      %s\nepoch      %s\nlabel      %s\n", orNone(k.Tokenizer), k.Vocab, orNone(k.Model), k.Epoch, orNone(k.Label))
 	if !k.ServingFrom.IsZero() {
 		fmt.Fprintf(a.out, "serving    not before %s\n", k.ServingFrom.Format(time.RFC3339))
+	}
+	if k.Published() {
+		fmt.Fprintf(a.out, "warning    %s\n", watermark.PublicKeyWarning)
 	}
 	return nil
 }

@@ -186,7 +186,7 @@ func (a *analysis) test(ctx context.Context, i int) error {
 		return err
 	}
 	f.Tier = ledger.Exploratory
-	if f.Committed.State == CommitBeforeServing && t.Primary {
+	if f.Committed.State == CommitBeforeServing && t.Primary && !key.Published() {
 		f.Tier = ledger.Exact
 	}
 	a.add(f, log10P, true)
@@ -295,6 +295,7 @@ func (a *analysis) warnings(i int) []Warning {
 	if f.Primary {
 		w = append(w, commitmentWarning(f.Committed.State))
 	}
+	add(a.published(f.Key), WarnPublished)
 	add(!f.Primary, WarnSecondary)
 	add(f.PRF != watermark.AESCTR, WarnPRF)
 	add(gate == GateUnchecked && f.N > 0, WarnNoDecoys)
@@ -310,6 +311,17 @@ func (a *analysis) warnings(i int) []Warning {
 		add(!a.plan.Demo, WarnSearch)
 	}
 	return w
+}
+
+// published reports whether the given key of an id is printed in public code:
+// anyone could have made the mark, whenever it was committed to.
+func (a *analysis) published(id string) bool {
+	for _, k := range a.keys {
+		if k.ID == id {
+			return k.Published()
+		}
+	}
+	return false
 }
 
 // controls reports whether a control was scored under the finding's key, and

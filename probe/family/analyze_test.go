@@ -212,6 +212,39 @@ func TestCommitmentTiers(t *testing.T) {
 	}
 }
 
+// TestPublishedKey: a key that everybody can read is exploratory, though it was
+// committed to before serving.
+func TestPublishedKey(t *testing.T) {
+	t.Parallel()
+	spec := newKey(t, watermark.Gumbel, 1).Spec
+	for value, public := range map[string]bool{"42": true, "16045690984503098046": false} {
+		k, err := watermark.Import(watermark.Spec{
+			Scheme: "vllm-gumbel", Model: spec.Model, Tokenizer: spec.Tokenizer, TokenizerSHA256: spec.TokenizerSHA256,
+			Vocab: spec.Vocab, ServingFrom: spec.ServingFrom,
+		}, map[string]string{"key": value, "context_width": "2"}, random(5))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newScenario(t, []string{"rival"}, neutral(2))
+		s.test(k, ledger.ModeFixedN)
+		s.commit(k, spec.ServingFrom.Add(-time.Second))
+		rng := rand.New(rand.NewPCG(1, 1))
+		for i := range 2 {
+			s.reply("rival", i, text(speak(rng, 200, mark(t, k), .9)))
+		}
+		f := analyze(t, s.build(), k).Findings[0]
+		if f.Committed.State != CommitBeforeServing {
+			t.Fatalf("commitment %s", f.Committed.State)
+		}
+		if exact := f.Tier == ledger.Exact; exact == public {
+			t.Errorf("public %v: tier %s, verdict %s", public, f.Tier, f.Verdict)
+		}
+		if slices.Contains(f.Warnings, warningText[WarnPublished]) != public {
+			t.Errorf("public %v: warnings %q", public, f.Warnings)
+		}
+	}
+}
+
 // Everything but OK is counted and nothing else of it enters.
 func TestOnlyOKEnters(t *testing.T) {
 	t.Parallel()

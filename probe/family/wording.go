@@ -120,6 +120,7 @@ const (
 	WarnMismatch       Warning = "commitment-mismatch"
 	WarnServingUnknown Warning = "serving-unknown"
 	WarnStampTrust     Warning = "stamp-trust"
+	WarnPublished      Warning = "public-key"
 	WarnPRF            Warning = "prf"
 	WarnNoDecoys       Warning = "no-decoys"
 	WarnGate           Warning = "gate-failed"
@@ -141,6 +142,7 @@ var warningText = map[Warning]string{
 	WarnMismatch:       "The key does not open its commitment, so this result is exploratory and the key's custody must be explained.",
 	WarnServingUnknown: "It was not declared when serving under the key began, so the commitment cannot be shown to come first and this result is exploratory.",
 	WarnStampTrust:     "The commitment's timestamp is checked here for its imprint and signature only; whether its authority is to be trusted is for the verification to say.",
+	WarnPublished:      "Public key: forgeable, and not ours alone. It is printed in public code or papers, so this result is exploratory.",
 	WarnPRF:            "The generator {prf} is not a cryptographic one: the p-value is exact if it behaves as random.",
 	WarnNoDecoys:       "Validity not checked: no decoy keys were scored, so the claim rule cannot be met.",
 	WarnGate:           "The decoy gate failed: the spread or the distribution of the decoys' scores differs from the theory, so the analytic p-value and the e-value are withheld.",

@@ -1,0 +1,174 @@
+package watermark
+
+import (
+	"math"
+	"math/rand/v2"
+
+	"github.com/stillmark/stillmark/watermark/evidence"
+)
+
+// null is the null law of a run's score.
+type null interface {
+	tail(score float64, c evidence.Counts) evidence.Tail
+	log10E(n int64, score float64) float64
+	moments(c evidence.Counts) (mean, sd float64)
+	// randomised is one p-value, uniform under the null for u uniform.
+	randomised(score float64, c evidence.Counts, u float64) float64
+	// analytic says whether tail is a p-value at all.
+	analytic() bool
+}
+
+// MethodDecoysOnly, as evidence.Tail.Method, says that the score has no analytic
+// null law: Log10P is 0 whatever the score, and the rank among decoy keys is the
+// result.
+const MethodDecoysOnly = "decoys-only"
+
+// MethodDual is the exact tail of a sum under two keys.
+const MethodDual = "exact-dual-gamma"
+
+// nullOf is the null law of a scheme.
+func nullOf(s Scheme) null {
+	if d, ok := s.(interface{ mixture() float64 }); ok {
+		return dualNull{d.mixture()}
+	}
+	p, isPreset := PresetByName(s.Spec().Scheme)
+	if d, ok := s.(interface{ decoysOnly() bool }); isPreset && p.DecoysOnly || ok && d.decoysOnly() {
+		return ranked{unitNull{law: s.Law()}}
+	}
+	return unitNull{law: s.Law(), noE: isPreset && !p.words}
+}
+
+// unitNull is a law that evidence knows.
+type unitNull struct {
+	law evidence.Law
+	noE bool // units are not independent enough for an e-value
+}
+
+func (l unitNull) tail(score float64, c evidence.Counts) evidence.Tail { return l.law.Tail(score, c) }
+
+func (l unitNull) log10E(n int64, score float64) float64 {
+	if l.noE {
+		return 0
+	}
+	return l.law.Log10E(n, score)
+}
+
+func (l unitNull) moments(c evidence.Counts) (mean, sd float64) {
+	w, w2 := squares(c)
+	return w * l.law.Mean(), math.Sqrt(w2 * l.law.Variance())
+}
+
+func (l unitNull) randomised(score float64, c evidence.Counts, u float64) float64 {
+	return l.law.RandomizedP(score, c, u)
+}
+
+func (unitNull) analytic() bool { return true }
+
+// squares are the sums of weights and of their squares.
+func squares(c evidence.Counts) (sum, squares float64) {
+	for w := 1; w <= evidence.WeightCap; w++ {
+		sum += float64(w) * float64(c[w])
+		squares += float64(w*w) * float64(c[w])
+	}
+	return sum, squares
+}
+
+// ranked is a score whose law only decoys know. Mean and sd are those of
+// independent layers, for orientation.
+type ranked struct{ unitNull }
+
+func (r ranked) tail(_ float64, c evidence.Counts) evidence.Tail {
+	mean, sd := r.moments(c)
+	return evidence.Tail{Method: MethodDecoysOnly, Mean: mean, SD: sd}
+}
+
+func (ranked) log10E(int64, float64) float64 { return 0 }
+
+func (ranked) analytic() bool { return false }
+
+// dualNull is (1-alpha)·Gamma(n,1) + alpha·Gamma(n,1). Units have weight 1.
+type dualNull struct{ alpha float64 }
+
+func (d dualNull) tail(score float64, c evidence.Counts) evidence.Tail {
+	p := evidence.Log10DualGammaSF(c.N(), d.alpha, score)
+	mean, sd := d.moments(c)
+	return evidence.Tail{Log10P: p, Method: MethodDual, Log10Estimate: p, Mean: mean, SD: sd}
+}
+
+func (d dualNull) log10E(n int64, score float64) float64 { return dualLog10E(n, d.alpha, score) }
+
+func (d dualNull) moments(c evidence.Counts) (mean, sd float64) {
+	n := float64(c.N())
+	return n, math.Sqrt(n * (d.alpha*d.alpha + (1-d.alpha)*(1-d.alpha)))
+}
+
+func (d dualNull) randomised(score float64, c evidence.Counts, _ float64) float64 {
+	return math.Pow(10, evidence.Log10DualGammaSF(c.N(), d.alpha, score))
+}
+
+func (dualNull) analytic() bool { return true }
+
+// scored is a run's score with the counts that it was summed over, which under
+// a scheme with seeds depend on the key.
+type scored struct {
+	score  float64
+	counts evidence.Counts
+}
+
+// judge is evidence.JudgeDecoys for laws and counts that it does not take: each
+// score is compared in standard deviations of its own null law. The gate is the
+// same; without an analytic law it never passes, since there is no p for it to
+// vouch for.
+func judge(l null, observed scored, decoys []scored, seed uint64) evidence.Decoys {
+	j := evidence.Decoys{N: len(decoys), KSP: 1}
+	standard := func(s scored) float64 {
+		mean, sd := l.moments(s.counts)
+		if sd == 0 {
+			return 0
+		}
+		return (s.score - mean) / sd
+	}
+	random := rand.New(rand.NewPCG(seed, 0))
+	z, u := make([]float64, len(decoys)), make([]float64, len(decoys))
+	reached, mean := 0, 0.
+	at := standard(observed)
+	for i, s := range decoys {
+		z[i] = standard(s)
+		mean += z[i] / float64(len(decoys))
+		if z[i] >= at {
+			reached++
+		}
+		if l.analytic() && s.counts.N() > 0 {
+			u[i] = clampP(l.randomised(s.score, s.counts, (float64(random.Uint64()>>12)+.5)*0x1p-52))
+		}
+	}
+	j.RankP = float64(1+reached) / float64(len(decoys)+1)
+	if len(decoys) < minDecoys || observed.counts.N() == 0 {
+		return j
+	}
+	df := float64(len(decoys) - 1)
+	j.SDTolerance = 4 / math.Sqrt(2*df)
+	var ss float64
+	for _, x := range z {
+		ss += (x - mean) * (x - mean)
+	}
+	j.SDRatio = math.Sqrt(ss / df)
+	j.SDRatioLo, j.SDRatioHi = j.SDRatio/chiOverRoot(df, 1.959963984540054), j.SDRatio/chiOverRoot(df, -1.959963984540054)
+	if l.analytic() {
+		_, j.KSP = evidence.KolmogorovSmirnov(u)
+		j.Pass = math.Abs(j.SDRatio-1) <= j.SDTolerance && j.KSP >= 1e-3
+	}
+	return j
+}
+
+// minDecoys is the least number with which the gate can fail both ways; see
+// evidence.JudgeDecoys.
+const minDecoys = 10
+
+func clampP(p float64) float64 { return min(max(p, math.SmallestNonzeroFloat64), 1-0x1p-53) }
+
+// chiOverRoot is √(χ²_q/df) at the normal point z, by Wilson and Hilferty (1931).
+func chiOverRoot(df, z float64) float64 {
+	a := 2 / (9 * df)
+	return math.Pow(max(1-a+z*math.Sqrt(a), 0), 1.5)
+}
