@@ -238,7 +238,9 @@ func curves(i int, p model.CurvePanel) figure {
 	}
 	f.line("axis", left, bottom, figureWidth-right, bottom)
 	f.text("s mid", (left+figureWidth-right)/2, bottom+33, "tokens read")
-	f.line("limit", left, y.at(p.Threshold), figureWidth-right, y.at(p.Threshold))
+	if p.Threshold > 0 {
+		f.line("limit", left, y.at(p.Threshold), figureWidth-right, y.at(p.Threshold))
+	}
 
 	// Names stand at the ends of their lines, pushed apart where ends are close.
 	type end struct {

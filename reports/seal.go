@@ -195,6 +195,11 @@ func prepare(dir string, signer Signer, opt SealOptions) (*sealing, error) {
 	if err := checkStray(dir); err != nil {
 		return nil, err
 	}
+	if opt.Out != "" {
+		if err := checkOutside(opt.Out, dir); err != nil {
+			return nil, err
+		}
+	}
 	s.state = predicate{
 		Format: predicateFormat, CaseID: c.Plan().CaseID, Report: opt.Report, Analysis: s.report.Seal.AnalysisID,
 		Demo: c.Plan().Demo, Signer: s.public.Name, KeyID: s.public.KeyID,
@@ -257,6 +262,19 @@ func checkStray(dir string) error {
 		}
 		return nil
 	})
+}
+
+// checkOutside keeps the archive out of the folder that it packs.
+func checkOutside(out, dir string) error {
+	a, errA := filepath.Abs(out)
+	b, errB := filepath.Abs(dir)
+	if err := errors.Join(errA, errB); err != nil {
+		return err
+	}
+	if inside, err := filepath.Rel(b, a); err == nil && filepath.IsLocal(inside) {
+		return usage(fmt.Errorf("%s lies in the case; write the archive beside it", out))
+	}
+	return nil
 }
 
 // disclose lays the subkeys open, with the proof that they were committed to.

@@ -60,8 +60,10 @@ func addFile(z *zip.Writer, fsys fs.FS, name, as string) error {
 		return err
 	}
 	h := &zip.FileHeader{
-		Name: as, Method: zip.Store, ModifiedDate: zipDate,
-		CRC32: sum.Sum32(), CompressedSize64: uint64(size), UncompressedSize64: uint64(size),
+		Name: as, Method: zip.Store,
+		//lint:ignore SA1019 CreateRaw writes this field as it stands; Modified would add an extra field
+		ModifiedDate: zipDate,
+		CRC32:        sum.Sum32(), CompressedSize64: uint64(size), UncompressedSize64: uint64(size),
 	}
 	h.SetMode(0o600)
 	w, err := z.CreateRaw(h)

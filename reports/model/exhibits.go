@@ -270,7 +270,8 @@ func (s *scorer) level(t watermark.TokenScore) int {
 	if t.Fate != watermark.FateScored {
 		return 0
 	}
-	tail := math.Pow(10, s.law.Tail(t.Score, evidence.Plain(1)).Log10P)
+	// The logarithm of a quarter and back is not a quarter to the last digit.
+	tail := math.Pow(10, s.law.Tail(t.Score, evidence.Plain(1)).Log10P) * (1 - 1e-9)
 	switch {
 	case tail <= tailRare:
 		return 4

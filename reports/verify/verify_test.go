@@ -314,6 +314,13 @@ func TestSealRefuses(t *testing.T) {
 			}
 		})
 	}
+	for _, out := range []string{"case.zip", "reports/case.zip"} {
+		dir := f.copyTo(t, t.TempDir())
+		_, err := reports.Seal(t.Context(), dir, f.signer, reports.SealOptions{Out: filepath.Join(dir, out)})
+		if err == nil || !strings.Contains(err.Error(), "lies in the case") {
+			t.Errorf("an archive inside the case: %v", err)
+		}
+	}
 	// A report that has not seen the last replies.
 	dir := f.copyTo(t, t.TempDir())
 	open(t, dir)

@@ -1,0 +1,321 @@
+package model
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stillmark/stillmark/corpora/tokens"
+	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/watermark"
+	"github.com/stillmark/stillmark/watermark/evidence"
+)
+
+func TestInert(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"plain text, naïve, 你好, مرحبا, 🙂": "plain text, naïve, 你好, مرحبا, 🙂",
+		"two\nlines\tand a tab":           "two\nlines\tand a tab",
+		"\x1b[31mred":                     "‹U+001B›[31mred",
+		"nul\x00bell\x07":                 "nul‹U+0000›bell‹U+0007›",
+		"a\u202eb\u2066c\u200fd":          "a‹U+202E›b‹U+2066›c‹U+200F›d",
+		"zero\u200bwidth\ufeff":           "zero‹U+200B›width‹U+FEFF›",
+		"\xff\xfeA":                       `‹\xFF›‹\xFE›A`,
+		"cut \xe4\xbd":                    `cut ‹\xE4›‹\xBD›`,
+		"\u2028\u2029":                    "‹U+2028›‹U+2029›",
+		"\u0085\u009b":                    "‹U+0085›‹U+009B›",
+		"\U000e0041":                      "‹U+E0041›",
+		"\u3164\u115f":                    "‹U+3164›‹U+115F›", // fillers that show nothing
+		"x\ufe0f":                         "x‹U+FE0F›",
+		"\r\n":                            "‹U+000D›\n",
+	} {
+		if got := Inert(in); got != want {
+			t.Errorf("Inert(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzInert(f *testing.F) {
+	f.Add("plain")
+	f.Add("\x1b]0;title\x07\u202e\xff")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := Inert(s)
+		if !utf8.ValidString(got) || strings.ContainsFunc(got, odd) {
+			t.Errorf("Inert(%q) = %q", s, got)
+		}
+		if Inert(got) != got {
+			t.Errorf("Inert is not stable on %q", s)
+		}
+	})
+}
+
+func TestDecodeIsStrict(t *testing.T) {
+	t.Parallel()
+	good, err := Encode(&Report{Format: Format})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Decode(good); err != nil {
+		t.Fatalf("a report does not read back: %v", err)
+	}
+	for name, data := range map[string]string{
+		"unknown member": strings.Replace(string(good), `"lang"`, `"x": 1, "lang"`, 1),
+		"member twice":   strings.Replace(string(good), `"lang": ""`, `"lang": "x", "lang": ""`, 1),
+		"other case":     strings.Replace(string(good), `"lang"`, `"LANG"`, 1),
+		"other spelling": strings.Replace(string(good), `"format": 1`, `"format": 1.0`, 1),
+		"compact":        strings.ReplaceAll(string(good), "\n", ""),
+		"trailing":       string(good) + "{}",
+		"newer":          strings.Replace(string(good), `"format": 1`, `"format": 2`, 1),
+		"empty":          "",
+		"no JSON":        "<html>",
+	} {
+		if _, err := Decode([]byte(data)); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	good, err := Encode(&Report{Format: Format})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(`{"format":1}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := Decode(data)
+		if err != nil {
+			return
+		}
+		if again, err := Encode(r); err != nil || string(again) != string(data) {
+			t.Errorf("accepted in another form than it is written: %v", err)
+		}
+	})
+}
+
+// No sentence of the table claims more than numbers can carry, and every one of
+// them is used. What an opponent claims is the opponent's.
+func TestText(t *testing.T) {
+	t.Parallel()
+	forbidden := regexp.MustCompile(`(?i)\bprove[sd]?\b|theft|thief|steal|stole|guilt|\bcertain(ly|ty)\b|infring|illegal|confidence`)
+	var source strings.Builder
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".go") && !strings.HasSuffix(e.Name(), "_test.go") {
+			data, err := os.ReadFile(e.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			source.Write(data)
+		}
+	}
+	for key, s := range english() {
+		if hit := forbidden.FindString(s); hit != "" && !strings.HasSuffix(key, ".claim") {
+			t.Errorf("%s says %q: %s", key, hit, s)
+		}
+		if s == "" || strings.Contains(s, "  ") || strings.TrimSpace(s) != s {
+			t.Errorf("%s is badly spaced: %q", key, s)
+		}
+		parts := strings.Split(key, ".")
+		// Keys are written whole, or put together of prefix, name and suffix.
+		used := strings.Contains(source.String(), `"`+key+`"`) || strings.Contains(source.String(), `"`+parts[0]+`."`)
+		if used && len(parts) > 2 && !strings.Contains(source.String(), `"`+key+`"`) {
+			used = strings.Contains(source.String(), `"`+parts[1]+`"`)
+		}
+		if !used {
+			t.Errorf("%s is not used", key)
+		}
+	}
+	for _, v := range []ledger.Verdict{
+		ledger.VerdictDependence, ledger.VerdictSingleRun, ledger.VerdictExploratory, ledger.VerdictWeak,
+		ledger.VerdictNone, ledger.VerdictWithheld, ledger.VerdictInsufficient, ledger.VerdictUnverified,
+	} {
+		if VerdictLabel(v) == string(v) {
+			t.Errorf("verdict %s has no label", v)
+		}
+	}
+}
+
+func TestSayKeepsValuesApart(t *testing.T) {
+	t.Parallel()
+	table := text{"k": "{a} and {b}"}
+	if got := table.say("k", "a", "{b}", "b", "x"); got != "{b} and x" {
+		t.Errorf("a value was taken for a placeholder: %q", got)
+	}
+}
+
+func TestNumbersInWords(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int64]string{0: "0", 7: "7", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1234: "-1,234"} {
+		if got := group(n); got != want {
+			t.Errorf("group(%d) = %s", n, got)
+		}
+	}
+	if got := count(1, "test", "tests"); got != "1 test" {
+		t.Error(got)
+	}
+	for _, c := range []struct {
+		names []string
+		want  string
+	}{{nil, "none"}, {[]string{"a"}, "a"}, {[]string{"a", "b"}, "a and b"}, {[]string{"a", "b", "c"}, "a, b and c"}} {
+		if got := list(c.names); got != c.want {
+			t.Errorf("list(%v) = %s", c.names, got)
+		}
+	}
+	if got := logp(math.Copysign(0, -1)); got != "0.00" {
+		t.Error(got)
+	}
+}
+
+// The rule of the exhibits: no reply twice, the highest first, the lowest last.
+func TestChoose(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 1, 2, 3, 4, 7, 14, 15, 16, 100} {
+		s := &scorer{}
+		for i := range n {
+			s.ranked = append(s.ranked, ranked{item: fmt.Sprintf("i%03d", i), units: 1, std: float64((i * 37) % 101)})
+		}
+		s.choose()
+		seen := map[string]bool{}
+		var order []float64
+		for g, group := range s.groups {
+			if len(group.Exhibits) == 0 || len(group.Exhibits) > exhibitsEach {
+				t.Errorf("n = %d: group %d has %d exhibits", n, g, len(group.Exhibits))
+			}
+			for _, e := range group.Exhibits {
+				if seen[e.Item] {
+					t.Errorf("n = %d: %s twice", n, e.Item)
+				}
+				seen[e.Item] = true
+				order = append(order, e.Std)
+			}
+		}
+		if want := min(n, 3*exhibitsEach); n >= 3 && len(seen) < min(want, 3) || len(seen) > want || len(s.chosen) != len(seen) {
+			t.Errorf("n = %d: %d exhibits chosen", n, len(seen))
+		}
+		if n >= 15 {
+			if len(seen) != 15 {
+				t.Errorf("n = %d: %d exhibits, want 15", n, len(seen))
+			}
+			if order[0] != slices.Max(order) || order[10] != slices.Min(order) {
+				t.Errorf("n = %d: order %v", n, order)
+			}
+		}
+		// The positions lead back to the exhibits.
+		for item, at := range s.chosen {
+			if got := s.groups[at/exhibitsEach].Exhibits[at%exhibitsEach].Item; got != item {
+				t.Errorf("n = %d: position of %s holds %s", n, item, got)
+			}
+		}
+	}
+}
+
+// The spans of a text are the text, whatever characters the tokens cut.
+func TestSpans(t *testing.T) {
+	t.Parallel()
+	e, err := tokens.Get("cl100k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := watermark.NewKey(watermark.Spec{Scheme: watermark.Gumbel, Tokenizer: "cl100k", Vocab: e.VocabSize()}, strings.NewReader(strings.Repeat("k", 64)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark, err := key.Mark()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scorer{mark: mark, tokens: e, law: mark.Law()}
+	for _, text := range []string{
+		"", "a", "The quick brown fox jumps over the lazy dog.",
+		"你好世界，这是一个测试。𠜎𠜱𠝹", "🙂🧑‍🚀 résumé", "ends inside \xe4\xbd", "\xff\xfe\xfd", "a\x00b\x1b[0m\u202e",
+	} {
+		ids, err := e.Encode(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scores := watermark.ScoreTokens(mark, watermark.Item{Tokens: ids})
+		var got strings.Builder
+		for _, span := range s.spans(scores) {
+			if span.Level < 0 || span.Level > 4 || span.Text == "" {
+				t.Errorf("%q: span %+v", text, span)
+			}
+			got.WriteString(span.Text)
+		}
+		if got.String() != Inert(text) {
+			t.Errorf("%q shows as %q, want %q", text, got.String(), Inert(text))
+		}
+	}
+}
+
+func TestLevels(t *testing.T) {
+	t.Parallel()
+	scored := func(x float64) watermark.TokenScore {
+		return watermark.TokenScore{Fate: watermark.FateScored, Score: x}
+	}
+	for _, c := range []struct {
+		law   evidence.Law
+		token watermark.TokenScore
+		want  int
+	}{
+		{evidence.Exponential(), watermark.TokenScore{Fate: watermark.FateRepeat, Score: 9}, 0},
+		{evidence.Exponential(), scored(0.1), 1},
+		{evidence.Exponential(), scored(0.7), 2}, // ln 2 = 0.693 is the median
+		{evidence.Exponential(), scored(1.4), 3}, // ln 4 = 1.386
+		{evidence.Exponential(), scored(3.0), 4}, // ln 20 = 2.996
+		{evidence.Bernoulli(.25), scored(0), 1},
+		{evidence.Bernoulli(.25), scored(1), 3},
+		{evidence.FairBits(30), scored(15), 1}, // P(X >= 15) = .572
+		{evidence.FairBits(30), scored(16), 2},
+		{evidence.FairBits(30), scored(20), 4}, // P(X >= 20) = .049
+	} {
+		if got := (&scorer{law: c.law}).level(c.token); got != c.want {
+			t.Errorf("%v, %+v: level %d, want %d", c.law, c.token, got, c.want)
+		}
+	}
+}
+
+func TestBound(t *testing.T) {
+	t.Parallel()
+	f := &ledger.Finding{Test: "t", N: 900, Replies: 90, Effect: .1}
+	b := bound(f, evidence.Bernoulli(.25), 10)
+	// 10 missing replies of 10 units each beside 900: a tenth of all units.
+	near := func(got, want float64) bool { return math.Abs(got-want) < 1e-12 }
+	if !near(b.Units, 100) || !near(b.NoTrace, .09) || !near(b.Worst, .09-.025) || b.Best == nil || !near(*b.Best, .09+.075) {
+		t.Errorf("%+v", b)
+	}
+	if b := bound(f, evidence.Exponential(), 10); b.Best != nil || !near(b.Worst, .09-.1) {
+		t.Errorf("%+v", b)
+	}
+	if b := bound(f, evidence.FairBits(30), 10); !near(b.Worst, .09-.05) || !near(*b.Best, .09+.05) {
+		t.Errorf("%+v", b)
+	}
+	if b := bound(f, evidence.Bernoulli(.25), 0); !near(b.Worst, .1) || !near(b.NoTrace, .1) {
+		t.Errorf("nothing is missing, but %+v", b)
+	}
+}
+
+func TestHistogram(t *testing.T) {
+	t.Parallel()
+	f := &ledger.Finding{Score: 30, Mean: 10, SD: 4, Decoys: &ledger.DecoyFinding{N: 5, Scores: []float64{-9, -4.5, 0, 4.49, 9}}}
+	h := histogram(f)
+	if h.Observed != 5 || h.Below != 1 || h.Above != 1 || h.Bins[0] != 1 || h.Bins[histBins-1] != 1 || h.Bins[18] != 1 || h.Largest != 9 {
+		t.Errorf("%+v", h)
+	}
+}
+
+func TestExempt(t *testing.T) {
+	t.Parallel()
+	got := Exempt()
+	if len(got) != 1 || got["/build"] == "" {
+		t.Errorf("exempt from recomputation: %v; each needs a good reason", got)
+	}
+}
