@@ -7,13 +7,16 @@ import (
 	"github.com/pkoukk/tiktoken-go-loader/assets"
 )
 
-// Split patterns as published with the encodings. A .tiktoken file loaded with
-// one of them (several open models use the first) gets the fast splitter too.
+// Split patterns as published with the encodings, and those of Qwen 2 and GPT-2.
+// A file loaded with one of them (Llama 3 and others use the first) gets a fast
+// splitter too.
 const (
 	cl100kPattern = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 	o200kPattern  = `[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?` +
 		`|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?` +
 		`|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+	qwen2Pattern = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+	gpt2Pattern  = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 )
 
 // Parsing a rank file takes tens of milliseconds, so each encoding is built on
@@ -46,7 +49,7 @@ func Get(name string) (*Encoding, error) {
 	case "o200k", "o200k_base":
 		return o200k()
 	}
-	return nil, fmt.Errorf("unknown tokenizer %q: the built-in ones are cl100k and o200k; load others from a .tiktoken file", name)
+	return nil, fmt.Errorf("unknown tokenizer %q: the built-in ones are cl100k and o200k; others are read from a .tiktoken file or a tokenizer.json", name)
 }
 
 func builtin(name, file, pattern string, special map[string]int32) (*Encoding, error) {

@@ -23,6 +23,7 @@ const (
 type Encoding struct {
 	name    string
 	hash    string
+	nfc     bool // normalization form C comes first
 	split   splitter
 	table   *table
 	pieces  []string         // by id, special tokens included; "" where the id is unused
@@ -34,18 +35,25 @@ func newEncoding(name, pattern string, t *table, special map[string]int32) (*Enc
 	if err != nil {
 		return nil, err
 	}
-	e := &Encoding{name: name, split: split, table: t, special: special, hash: t.hash(pattern)}
-	e.pieces = append(e.pieces, t.pieces...)
+	e := &Encoding{name: name, split: split, table: t, hash: t.hash(pattern)}
+	e.addSpecial(special)
+	return e, nil
+}
+
+// addSpecial completes the list of pieces.
+func (e *Encoding) addSpecial(special map[string]int32) {
+	e.special = special
+	e.pieces = append(e.pieces, e.table.pieces...)
 	for text, id := range special {
 		for int(id) >= len(e.pieces) {
 			e.pieces = append(e.pieces, "")
 		}
 		e.pieces[id] = text
 	}
-	return e, nil
 }
 
-// Name returns the short name, such as "cl100k", or the base name of the rank file.
+// Name returns the short name, such as "cl100k", or the base name of the file
+// that it was read from, without the ending.
 func (e *Encoding) Name() string { return e.name }
 
 // VocabSize returns the width of the logits that a model over this vocabulary
@@ -60,6 +68,13 @@ func (e *Encoding) VocabSize() int { return len(e.pieces) }
 //	(cat cl100k_base.tiktoken; printf %s "$PATTERN") | sha256sum
 //
 // Special tokens are not part of it because text never encodes to them.
+//
+// For a tokenizer.json it is the SHA-256 of these lines, each ended by one line
+// feed: "byte-level BPE with merges, 1"; "base64 id" per ordinary token in id
+// order; "id id" per merge in rank order; "ignore_merges true" or "false";
+// "normalizer NFC" or "none"; "split" and the pattern in base64 for Split, then
+// the same with GPT-2's pattern if ByteLevel has use_regex. So files that differ
+// only in form or in special tokens have one hash.
 func (e *Encoding) SHA256() string { return e.hash }
 
 // Encode returns the ids of text. Special tokens in it are ordinary text.
@@ -67,7 +82,8 @@ func (e *Encoding) SHA256() string { return e.hash }
 // Invalid UTF-8 is kept: text is cut into maximal spans of valid UTF-8 and
 // maximal runs of invalid bytes; each valid span is encoded as if it were a
 // whole text, each invalid run is one piece of raw bytes, merged by rank like
-// any other piece. So Decode gives back exactly the bytes of text.
+// any other piece. So Decode gives back exactly the bytes of text, or, where
+// the tokenizer has the normalizer NFC, of its normal form.
 //
 // Errors: the text is longer than MaxText, one undivided piece is longer than
 // MaxPiece, or, for a custom pattern, the pattern skips text or takes too long.
@@ -87,7 +103,11 @@ func (e *Encoding) Encode(text string) ([]int32, error) {
 			continue
 		}
 		end += validPrefix(text[start:])
-		if err := e.split.split(text[start:end], &m); err != nil {
+		span := text[start:end]
+		if e.nfc {
+			span = nfc(span)
+		}
+		if err := e.split.split(span, &m); err != nil {
 			return nil, fmt.Errorf("encode with %s: text from byte %d: %w", e.name, start, err)
 		}
 		start = end

@@ -10,10 +10,10 @@ type merger struct {
 	heap  []uint64 // rank<<32 | index: a minimum heap, so the leftmost of equal ranks comes first
 }
 
-// piece appends the ids of one piece: its own id if it is a token, else what
-// byte-pair merging leaves (Sennrich et al. 2016, in tiktoken's form: of all
-// neighbouring parts whose union is a token, the union of lowest rank is
-// merged first, the leftmost of equals).
+// piece appends the ids of one piece: its own id if it is taken whole, else what
+// byte-pair merging leaves (Sennrich et al. 2016). In tiktoken's form any
+// neighbouring parts merge whose union is a token, with merge rules those that
+// the rules pair; the union of lowest rank comes first, the leftmost of equals.
 func (m *merger) piece(s string) error {
 	if len(s) <= m.table.longest {
 		if id, ok := m.table.ranks[s]; ok {
@@ -38,15 +38,15 @@ type link struct {
 // merge finds the next merge through a heap, so a piece of n bytes costs
 // O(n log n); scanning all parts for each merge, as is common, costs O(n²) and
 // is no faster for short pieces either. A heap entry is stale if the part's
-// rank has changed since; a rank names one byte string, so an entry whose rank
-// agrees is right even if it was pushed earlier.
+// rank has changed since; a rank names one byte string (or pair of ids), so an
+// entry whose rank agrees is right even if it was pushed earlier.
 func (m *merger) merge(s string) {
 	n := int32(len(s))
 	if cap(m.links) < len(s) {
 		m.links = make([]link, len(s))
 		m.heap = make([]uint64, 0, len(s))
 	}
-	links, heap := m.links[:n], m.heap[:0]
+	links, heap, rules := m.links[:n], m.heap[:0], m.table.merges
 	for i := range links {
 		links[i] = link{prev: int32(i) - 1, next: int32(i) + 1, id: m.table.bytes[s[i]], rank: none}
 		if i+1 < len(s) {
@@ -63,7 +63,11 @@ func (m *merger) merge(s string) {
 	refresh := func(i int32) {
 		links[i].rank = none
 		if next := links[i].next; next < n {
-			links[i].rank = m.table.rank(s[i:links[next].next])
+			if rules != nil {
+				links[i].rank = rules.pairs.rank(links[i].id, links[next].id)
+			} else {
+				links[i].rank = m.table.rank(s[i:links[next].next])
+			}
 		}
 		if links[i].rank != none {
 			heap = push(heap, uint64(links[i].rank)<<32|uint64(i))
@@ -81,6 +85,9 @@ func (m *merger) merge(s string) {
 		gone := links[i].next
 		links[gone].rank = none
 		links[i].id, links[i].next = rank, links[gone].next
+		if rules != nil {
+			links[i].id = rules.results[rank]
+		}
 		if links[i].next < n {
 			links[links[i].next].prev = i
 		}

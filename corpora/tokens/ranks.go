@@ -23,13 +23,15 @@ const (
 	maxToken    = 1024
 )
 
-// table is a byte-level BPE vocabulary: ids are merge ranks.
+// table is a byte-level BPE vocabulary. In rank files ids are merge ranks; with
+// merge rules of its own a table has ids and ranks that are unrelated.
 type table struct {
-	ranks   map[string]int32
-	pieces  []string         // by rank; "" where the file skips a rank
-	bytes   [256]int32       // rank of each single byte
-	pairs   [256 * 256]int32 // rank of each two-byte piece, none if absent
+	ranks   map[string]int32 // ids of the pieces that are taken whole
+	pieces  []string         // by id; "" where the file skips an id
+	bytes   [256]int32       // id of each single byte
+	pairs   [256 * 256]int32 // rank at which two single bytes merge, none if they do not
 	longest int              // bytes of the longest piece
+	merges  *mergeRules      // nil in rank files
 }
 
 // none is the rank of what is no token; above every rank.
@@ -84,7 +86,7 @@ func (t *table) hash(pattern string) string {
 // rank given twice. Refused as a whole: a file over 32 MiB, or one in which a
 // single byte has no token, because then some text could not be encoded.
 func LoadTiktoken(path, pattern string) (*Encoding, error) {
-	data, err := readRanks(path)
+	data, err := readLimited(path, maxRankFile, ".tiktoken")
 	if err != nil {
 		return nil, err
 	}
@@ -92,26 +94,31 @@ func LoadTiktoken(path, pattern string) (*Encoding, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rank file %s: %w", path, err)
 	}
-	name := filepath.Base(path)
-	e, err := newEncoding(strings.TrimSuffix(name, filepath.Ext(name)), pattern, t, nil)
+	e, err := newEncoding(baseName(path), pattern, t, nil)
 	if err != nil {
 		return nil, fmt.Errorf("rank file %s: %w", path, err)
 	}
 	return e, nil
 }
 
-func readRanks(path string) ([]byte, error) {
+// baseName is the name of a tokenizer that is read from a file.
+func baseName(path string) string {
+	name := filepath.Base(path)
+	return strings.TrimSuffix(name, filepath.Ext(name))
+}
+
+func readLimited(path string, limit int64, kind string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("rank file: %w", err)
+		return nil, fmt.Errorf("tokenizer file: %w", err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxRankFile+1))
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
-		return nil, fmt.Errorf("rank file: %w", err)
+		return nil, fmt.Errorf("tokenizer file: %w", err)
 	}
-	if len(data) > maxRankFile {
-		return nil, fmt.Errorf("rank file %s: larger than %d bytes, which no .tiktoken file is", path, maxRankFile)
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("tokenizer file %s: larger than %d bytes, which no %s file is", path, limit, kind)
 	}
 	return data, nil
 }

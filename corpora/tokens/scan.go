@@ -1,12 +1,20 @@
 package tokens
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // The functions below are the published patterns written out, alternative by
 // alternative, in the order in which a backtracking matcher tries them. Each
 // returns the end of the piece that starts at i < len(s).
 
-func nextCL100K(c *classes, s string, i int) int {
+func nextCL100K(c *classes, s string, i int) int { return nextLetters(c, s, i, 3) }
+
+func nextQwen2(c *classes, s string, i int) int { return nextLetters(c, s, i, 1) }
+
+// nextLetters is cl100k's pattern with at most so many digits to a piece.
+func nextLetters(c *classes, s string, i, most int) int {
 	// (?i:'s|'t|'re|'ve|'m|'ll|'d)
 	if n := contraction(s[i:]); n > 0 {
 		return i + n
@@ -21,7 +29,7 @@ func nextCL100K(c *classes, s string, i int) int {
 			return end
 		}
 	}
-	if end := digits(c, s, i, k, size); end > i {
+	if end := digits(c, s, i, k, size, most); end > i {
 		return end
 	}
 	//  ?[^\s\p{L}\p{N}]+[\r\n]*
@@ -29,6 +37,41 @@ func nextCL100K(c *classes, s string, i int) int {
 		return c.run(s, end, newline)
 	}
 	return blanks(c, s, i)
+}
+
+func nextGPT2(c *classes, s string, i int) int {
+	// 's|'t|'re|'ve|'m|'ll|'d
+	for _, end := range []string{"s", "t", "re", "ve", "m", "ll", "d"} {
+		if s[i] == '\'' && strings.HasPrefix(s[i+1:], end) {
+			return i + 1 + len(end)
+		}
+	}
+	start := i
+	if s[i] == ' ' {
+		i++
+	}
+	//  ?\p{L}+
+	if end := c.run(s, i, letter); end > i {
+		return end
+	}
+	//  ?\p{N}+
+	if end := c.run(s, i, number); end > i {
+		return end
+	}
+	//  ?[^\s\p{L}\p{N}]+
+	if end := c.runNot(s, i, space|letter|number); end > i {
+		return end
+	}
+	// \s+(?!\S)|\s+
+	end := c.run(s, start, space)
+	if end == len(s) {
+		return end
+	}
+	_, size := utf8.DecodeLastRuneInString(s[start:end])
+	if last := end - size; last > start {
+		return last
+	}
+	return end
 }
 
 func nextO200K(c *classes, s string, i int) int {
@@ -54,7 +97,7 @@ func nextO200K(c *classes, s string, i int) int {
 		end = c.run(s, end, tail)
 		return end + contraction(s[end:])
 	}
-	if end := digits(c, s, i, k, size); end > i {
+	if end := digits(c, s, i, k, size, 3); end > i {
 		return end
 	}
 	//  ?[^\s\p{L}\p{N}]+[\r\n/]*
@@ -117,9 +160,9 @@ func contraction(s string) int {
 	return 0
 }
 
-// digits matches \p{N}{1,3} at i, whose rune has class k and the given size.
-func digits(c *classes, s string, i int, k class, size int) int {
-	for n := 0; n < 3 && k&number != 0; n++ {
+// digits matches \p{N}{1,most} at i, whose rune has class k and the given size.
+func digits(c *classes, s string, i int, k class, size, most int) int {
+	for n := 0; n < most && k&number != 0; n++ {
 		i += size
 		k, size = c.at(s, i)
 	}
