@@ -27,7 +27,7 @@ func (b *builder) acquisition() Acquisition {
 		s := b.rec.targets[t.Name]
 		acquired := Acquired{
 			Target: t.Name, Role: t.Role, BaseURL: t.BaseURL, Declared: t.Model,
-			Models: s.models, Providers: s.providers, Epochs: orEmpty(s.epochs), MoreEpochs: s.moreEpochs,
+			Models: s.models, Providers: s.providers, Epochs: orEmpty(s.epochs), MoreEpochs: s.stretches - len(s.epochs),
 			First: s.first, Last: s.last, Statuses: s.statuses,
 			RequestIDs: s.withID, FirstID: s.firstID, LastID: s.lastID, MedianTotalMS: median(s.times),
 		}

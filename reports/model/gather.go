@@ -44,7 +44,8 @@ type record struct {
 type seen struct {
 	models, providers, statuses map[string]int64
 	epochs                      []Epoch
-	moreEpochs                  int
+	stretches                   int // of replies with one model, fingerprint and provider
+	current                     [3]string
 	first, last                 time.Time
 	withID                      int64
 	firstID, lastID             string
@@ -166,24 +167,25 @@ func (r *record) attempt(e ledger.Event, a ledger.Attempt) {
 	s.epoch(e.Time, clip(a.Model, maxName), clip(a.Fingerprint, maxName), clip(a.Provider, maxName))
 }
 
+// epoch enters a reply into the timeline. Stretches beyond those that are
+// printed are counted.
 func (s *seen) epoch(at time.Time, model, fingerprint, provider string) {
-	if n := len(s.epochs); n > 0 {
-		last := &s.epochs[n-1]
-		if last.Model == model && last.Fingerprint == fingerprint && last.Provider == provider {
-			last.To = at
-			last.Replies++
-			return
-		}
-		if n >= maxEpochs {
-			s.moreEpochs++
-			return
+	if now := [3]string{model, fingerprint, provider}; now != s.current || s.stretches == 0 {
+		s.current = now
+		s.stretches++
+		if s.stretches <= maxEpochs {
+			s.epochs = append(s.epochs, Epoch{Model: model, Fingerprint: fingerprint, Provider: provider, From: at})
 		}
 	}
-	s.epochs = append(s.epochs, Epoch{Model: model, Fingerprint: fingerprint, Provider: provider, From: at, To: at, Replies: 1})
+	if s.stretches <= maxEpochs {
+		last := &s.epochs[len(s.epochs)-1]
+		last.To = at
+		last.Replies++
+	}
 }
 
 // changes is how often model, fingerprint or provider changed.
-func (s *seen) changes() int { return max(0, len(s.epochs)-1) + s.moreEpochs }
+func (s *seen) changes() int { return max(0, s.stretches-1) }
 
 func (r *record) note(e ledger.Event) {
 	kind := e.Type

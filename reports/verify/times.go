@@ -89,7 +89,7 @@ func (v *verifier) stamp(check, file string, token, data []byte) (s timestamp.St
 		return s, false
 	}
 	if v.opt.TSARoots != nil && !s.Trusted {
-		v.fail(integrity.ExitTime, "timestamp", check, file, -1, "the authority %q does not lead to the roots that you gave", s.Authority)
+		v.fail(integrity.ExitTime, "timestamp", check, file, -1, "the authority %q does not lead to the roots that you gave: %s", s.Authority, s.Untrusted)
 		return s, false
 	}
 	return s, true
