@@ -16,6 +16,7 @@ import (
 
 func (a *app) analyzeCommand() *cobra.Command {
 	var keyPaths []string
+	var tokenizers tokenizerFiles
 	c := &cobra.Command{
 		Use:   "analyze CASE --key FILE",
 		Short: "run every declared test on the replies of a case",
@@ -30,12 +31,16 @@ key is not given are reported as withheld.`,
 			if err != nil {
 				return err
 			}
+			open, err := tokenizers.opener()
+			if err != nil {
+				return err
+			}
 			kase, err := ledger.Open(args[0])
 			if err != nil {
 				return usageError(err)
 			}
 			m := a.newMeter()
-			findings, err := family.Analyze(c.Context(), kase, keys, family.Options{Progress: func(p family.Progress) {
+			findings, err := family.Analyze(c.Context(), kase, keys, family.Options{Tokenizer: open, Progress: func(p family.Progress) {
 				m.count(fmt.Sprintf("test %d of %d, %s: decoys", p.Index, p.Tests, p.Test), p.Done, p.Decoys)
 			}})
 			m.clear()
@@ -58,6 +63,7 @@ key is not given are reported as withheld.`,
 		},
 	}
 	c.Flags().StringArrayVar(&keyPaths, "key", nil, "key file (repeatable)")
+	tokenizers.bind(c.Flags())
 	return c
 }
 

@@ -66,6 +66,8 @@ type detectOptions struct {
 	weights   string
 	decoys    int
 	threshold float64
+
+	tokenizers tokenizerFiles
 }
 
 func (a *app) detectCommand() *cobra.Command {
@@ -99,6 +101,7 @@ verdict is per text at --threshold: nothing is corrected for the number of texts
 	f.StringVar(&o.weights, "weights", "", "auto, none or min8: weight of a repeated pair (default auto when pooled, else none)")
 	f.IntVar(&o.decoys, "decoys", 999, "decoy keys, 0 for none")
 	f.Float64Var(&o.threshold, "threshold", -6, "log10 p at or below which the mark counts as present")
+	o.tokenizers.bind(f)
 	c.MarkFlagRequired("key")
 	return c
 }
@@ -126,7 +129,7 @@ func (a *app) detect(ctx context.Context, o detectOptions, inputs []string) erro
 	}
 	opt := replies.Options{IDs: o.ids, Format: o.format}
 	if !o.ids {
-		if opt.Tokenizer, err = tokenizerOf(k.Spec); err != nil {
+		if opt.Tokenizer, err = tokenizerOf(k.Spec, &o.tokenizers); err != nil {
 			return err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stillmark/stillmark/corpora/tokens"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark"
 )
@@ -25,9 +23,9 @@ func (a *app) keyCommand() *cobra.Command {
 
 func (a *app) keyNewCommand() *cobra.Command {
 	var (
-		output, servingFrom string
-		spec                watermark.Spec
-		marks               bool
+		output, servingFrom, pattern string
+		spec                         watermark.Spec
+		marks                        bool
 	)
 	c := &cobra.Command{
 		Use:   "new -o FILE",
@@ -46,9 +44,9 @@ key), kgw (a bias on a keyed green list, works at temperature 0), tournament
 			if !slices.Contains(watermark.Schemes(), spec.Scheme) {
 				return usageError(fmt.Errorf("scheme %q is not known%s", spec.Scheme, didYouMean(spec.Scheme, watermark.Schemes())))
 			}
-			enc, err := tokens.Get(spec.Tokenizer)
+			enc, err := openTokenizer(spec.Tokenizer, pattern)
 			if err != nil {
-				return usageError(err)
+				return err
 			}
 			spec.Tokenizer, spec.TokenizerSHA256 = enc.Name(), enc.SHA256()
 			if spec.Vocab == 0 {
@@ -76,7 +74,8 @@ key), kgw (a bias on a keyed green list, works at temperature 0), tournament
 	f.StringVarP(&output, "output", "o", "key.json", "file to write")
 	f.StringVar(&spec.Scheme, "scheme", watermark.Gumbel, "scheme: "+strings.Join(watermark.Schemes(), ", "))
 	f.StringVar(&spec.PRF, "prf", watermark.AESCTR, "pseudo-random function: "+strings.Join(watermark.PRFs(), ", "))
-	f.StringVar(&spec.Tokenizer, "tokenizer", "cl100k", "tokenizer of the marked model: cl100k or o200k")
+	f.StringVar(&spec.Tokenizer, "tokenizer", "cl100k", "tokenizer of the marked model: "+tokenizerUsage)
+	f.StringVar(&pattern, "pattern", "", patternUsage)
 	f.IntVar(&spec.Vocab, "vocab", 0, "width of the model's logits (default: the tokenizer's)")
 	f.StringVar(&spec.Model, "model", "", "name of the marked model")
 	f.StringVar(&spec.Channel, "channel", "text", "what is marked")
@@ -97,21 +96,6 @@ func loadKey(path string) (*watermark.Key, error) {
 		return nil, usageError(err)
 	}
 	return k, nil
-}
-
-// tokenizerOf is the tokenizer that a key names, refused when its ranks differ.
-func tokenizerOf(spec watermark.Spec) (*tokens.Encoding, error) {
-	if spec.Tokenizer == "" {
-		return nil, usageError(errors.New("the key names no tokenizer, so only token ids can be scored: give --ids, or import the key again with --tokenizer"))
-	}
-	enc, err := tokens.Get(spec.Tokenizer)
-	if err != nil {
-		return nil, usageError(fmt.Errorf("the key's tokenizer %q is not built in: %w", spec.Tokenizer, err))
-	}
-	if spec.TokenizerSHA256 != "" && spec.TokenizerSHA256 != enc.SHA256() {
-		return nil, usageError(fmt.Errorf("the key was made for another %s: its ranks have SHA-256 %s, ours %s", spec.Tokenizer, spec.TokenizerSHA256, enc.SHA256()))
-	}
-	return enc, nil
 }
 
 func (a *app) keyShowCommand() *cobra.Command {

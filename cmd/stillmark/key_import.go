@@ -8,15 +8,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stillmark/stillmark/corpora/tokens"
 	"github.com/stillmark/stillmark/watermark"
 )
 
 func (a *app) keyImportCommand() *cobra.Command {
 	var (
-		output string
-		spec   watermark.Spec
-		params []string
+		output, pattern string
+		spec            watermark.Spec
+		params          []string
 	)
 	c := &cobra.Command{
 		Use:   "import --scheme NAME --param K=V… --vocab N -o FILE",
@@ -40,9 +39,9 @@ lists are permutations of it. Without a tokenizer only token ids can be scored
 				return usageError(fmt.Errorf("scheme %q is no scheme of another stack%s", spec.Scheme, didYouMean(spec.Scheme, watermark.PresetNames())))
 			}
 			if spec.Tokenizer != "" {
-				enc, err := tokens.Get(spec.Tokenizer)
+				enc, err := openTokenizer(spec.Tokenizer, pattern)
 				if err != nil {
-					return usageError(err)
+					return err
 				}
 				spec.Tokenizer, spec.TokenizerSHA256 = enc.Name(), enc.SHA256()
 				if spec.Vocab == 0 {
@@ -74,7 +73,8 @@ lists are permutations of it. Without a tokenizer only token ids can be scored
 	f.StringVar(&spec.Scheme, "scheme", "", "scheme of the other stack (required)")
 	f.StringArrayVar(&params, "param", nil, "a parameter as NAME=VALUE (repeatable)")
 	f.IntVar(&spec.Vocab, "vocab", 0, "width of the model's logits (default: the tokenizer's)")
-	f.StringVar(&spec.Tokenizer, "tokenizer", "", "tokenizer of the marked model; without one only token ids can be scored")
+	f.StringVar(&spec.Tokenizer, "tokenizer", "", "tokenizer of the marked model: "+tokenizerUsage+"; without one only token ids can be scored")
+	f.StringVar(&pattern, "pattern", "", patternUsage)
 	f.StringVar(&spec.Model, "model", "", "name of the marked model")
 	f.StringVar(&spec.Epoch, "epoch", "1", "period of the key")
 	f.StringVar(&spec.Label, "label", "", "account or cohort")

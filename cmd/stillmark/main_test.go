@@ -84,7 +84,14 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 // TestScripts runs the golden command lines of testdata/script.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	testscript.Run(t, testscript.Params{Dir: "testdata/script", Cmds: scriptCommands, RequireExplicitExec: true})
+	tokenizers, err := filepath.Abs("../../corpora/tokens/testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", Cmds: scriptCommands, RequireExplicitExec: true, Setup: func(env *testscript.Env) error {
+		env.Setenv("TOKENS", tokenizers)
+		return nil
+	}})
 }
 
 var (
