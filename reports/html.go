@@ -275,6 +275,9 @@ func (d *design) funcs() template.FuncMap {
 			return strings.ReplaceAll(d.labels["samples"], "{n}", integer(int64(n)))
 		},
 		"caps": d.caps,
+		"meanings": func(gs []group) []shared {
+			return sharedBy(gs, func(r model.TestRow) []string { return []string{r.Sentence} })
+		},
 		"nulls": func(gs []group) []shared {
 			return sharedBy(gs, func(r model.TestRow) []string { return []string{r.Null} })
 		},
