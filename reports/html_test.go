@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/csv"
 	"fmt"
+	"html"
 	"math"
 	"reflect"
 	"regexp"
@@ -154,7 +155,7 @@ func TestPageIsSelfContained(t *testing.T) {
 	}
 	style := page[strings.Index(page, "<style>")+len("<style>") : strings.Index(page, "</style>")]
 	sum := sha256.Sum256([]byte(style))
-	if policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; !strings.Contains(page, policy) {
+	if policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; !strings.Contains(html.UnescapeString(page), policy) {
 		t.Errorf("the content security policy does not name the hash of the style sheet that is in the page")
 	}
 	if strings.Count(page, "<style>") != 1 {

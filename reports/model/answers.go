@@ -1,6 +1,7 @@
 package model
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/stillmark/stillmark/probe/ledger"
@@ -20,13 +21,21 @@ func (b *builder) alternatives() []Answer {
 			holm = f.HolmLog10P
 		}
 	}
+	exact := slices.ContainsFunc(rivals, func(f *ledger.Finding) bool { return f.Tier == ledger.Exact })
 	if holm != nil {
-		chance.Answer = t.say("alt.chance.answer", "p", logp(*holm), "alpha", logp(b.alpha), "m", count(len(b.plan.Tests), "test", "tests"))
+		key := "alt.chance.answer"
+		if !exact {
+			key, chance.State = "alt.chance.exploratory", StateBounded
+		}
+		chance.Answer = t.say(key, "p", logp(*holm), "alpha", logp(b.alpha), "m", count(len(b.plan.Tests), "test", "tests"))
 	}
 	convergence := answer("convergence", StateDesign, t.say("alt.convergence.nocontrol"))
-	if best := strongest(controls); best != nil {
+	if best, p := strongest(controls); best != nil {
 		convergence.State = StateTested
-		convergence.Answer = t.say("alt.convergence.answer", "n", count(len(controls), "test", "tests"), "p", logp(*best.Log10P))
+		convergence.Answer = t.say("alt.convergence.answer", "n", count(len(controls), "test", "tests"), "p", logp(p))
+	}
+	if !exact {
+		convergence.State = StateBounded
 	}
 	var keys []string
 	for _, k := range b.plan.Keys {

@@ -313,7 +313,11 @@ func (b *builder) result(f *ledger.Finding) Result {
 	}
 	switch {
 	case f.HolmLog10P != nil:
-		r.Number, r.Measure = f.HolmLog10P, b.text.say("measure.holm", "m", count(f.M, "test", "tests"))
+		key := "measure.holm"
+		if f.Mode == ledger.ModeAnytime {
+			key = "measure.holm.e"
+		}
+		r.Number, r.Measure = f.HolmLog10P, b.text.say(key, "m", count(f.M, "test", "tests"))
 	case f.Log10E != nil:
 		r.Number, r.Measure = f.Log10E, b.text.say("measure.e")
 	case f.Decoys != nil:
@@ -323,15 +327,26 @@ func (b *builder) result(f *ledger.Finding) Result {
 	return r
 }
 
-// strongest returns the finding with the smallest p before correction.
-func strongest(findings []*ledger.Finding) *ledger.Finding {
+// strongest returns the finding with the smallest log10 p before correction, and
+// that number; nil where none has one. An e-value counts as p = min(1, 1/e).
+func strongest(findings []*ledger.Finding) (*ledger.Finding, float64) {
 	var best *ledger.Finding
+	smallest := 0.0
 	for _, f := range findings {
-		if f.Log10P != nil && (best == nil || *f.Log10P < *best.Log10P) {
-			best = f
+		var p float64
+		switch {
+		case f.Log10P != nil:
+			p = *f.Log10P
+		case f.Mode == ledger.ModeAnytime && f.Log10E != nil:
+			p = math.Min(0, -*f.Log10E)
+		default:
+			continue
+		}
+		if best == nil || p < smallest {
+			best, smallest = f, p
 		}
 	}
-	return best
+	return best, smallest
 }
 
 // controls sums the controls up in a sentence.
@@ -340,7 +355,7 @@ func (b *builder) controls() string {
 	if len(findings) == 0 {
 		return b.text.say("controls.none")
 	}
-	best := strongest(findings)
+	best, p := strongest(findings)
 	n := count(len(findings), "test", "tests")
 	if best == nil {
 		return b.text.say("controls.nop", "n", n)
@@ -349,7 +364,7 @@ func (b *builder) controls() string {
 	if k := b.reached(findings); k > 0 {
 		reached = group(int64(k))
 	}
-	return b.text.say("controls.some", "n", n, "p", logp(*best.Log10P), "target", best.Target, "reached", reached)
+	return b.text.say("controls.some", "n", n, "p", logp(p), "target", best.Target, "reached", reached)
 }
 
 // reached counts findings at or beyond the threshold.

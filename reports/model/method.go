@@ -46,8 +46,8 @@ func (b *builder) method() Method {
 	}
 	controls := b.of(ledger.Control, true)
 	m.Controls = ControlRates{Tests: len(controls), Reached: b.reached(controls)}
-	if best := strongest(controls); best != nil {
-		m.Controls.Smallest, m.Controls.Test = best.Log10P, best.Test
+	if best, p := strongest(controls); best != nil {
+		m.Controls.Smallest, m.Controls.Test = &p, best.Test
 	}
 	return m
 }

@@ -98,6 +98,9 @@ func (v *verifier) notComputed(ctx context.Context, file string, err error) erro
 	return nil
 }
 
+// maxDecoys keeps a hostile case from taking days: reports use 9,999.
+const maxDecoys = 1_000_000
+
 // analyze computes the findings as the sealed analysis did: over the events
 // that it saw, with the number of decoys that it used.
 func (v *verifier) analyze(ctx context.Context, sealed *ledger.Findings) (*ledger.Findings, error) {
@@ -113,6 +116,9 @@ func (v *verifier) analyze(ctx context.Context, sealed *ledger.Findings) (*ledge
 		n := 0
 		if f.Decoys != nil {
 			n = f.Decoys.N
+		}
+		if n > maxDecoys {
+			return nil, fmt.Errorf("%d decoys are more than are computed", n)
 		}
 		if n != c.Plan().Decoys.N {
 			opt.Decoys = &n

@@ -56,6 +56,7 @@ const (
 	CodeLayout     = "layout"
 	CodeCoverage   = "coverage"
 	CodeLog        = "transparency_log"
+	CodeDemo       = "demo"
 )
 
 // Line is one line of the checklist.
@@ -136,6 +137,9 @@ func (v *verifier) run(ctx context.Context, p *integrity.Package) (*Result, erro
 		return nil, err
 	}
 	v.line(LevelNote, CodeLog, "transparency log", "none: the case holds no entry of a public log")
+	if v.sealed.Case.Plan().Demo {
+		v.line(LevelNote, CodeDemo, "demonstration", "toy models and a demonstration authority: no finding about any product")
+	}
 	v.conclude()
 	return v.r, nil
 }
