@@ -1,13 +1,14 @@
 package watermark
 
 import (
+	"errors"
 	"math/bits"
 
 	"github.com/stillmark/stillmark/watermark/prf"
 )
 
-// permuted colours tokens by torch's permutations on the CPU: green is whoever
-// stands among the first size of randperm(vocab) under the seed.
+// permuted colours tokens by torch's permutations: green is whoever stands among
+// the first size of randperm(vocab) under the seed, on a CPU (perm) or a GPU (cuda).
 //
 // One walk of at most size draws answers for any number of tokens of a seed; a
 // whole list costs about three walks. The third question about a seed therefore
@@ -15,14 +16,16 @@ import (
 // uses a seed once or twice, as wide windows do, never pays for a list.
 type permuted struct {
 	perm  *prf.Randperm
+	cuda  *prf.CUDARandperm
+	fresh func() *prf.CUDARandperm // for clones
 	vocab int
 	size  int
 	shift int // payload: token t stands at (t + shift) mod vocab
 	// last takes the last size entries, as lm-watermarking's old versions do.
 	last bool
 
-	asked  map[uint32]uint8
-	bitmap map[uint32][]uint64
+	asked  map[uint64]uint8
+	bitmap map[uint64][]uint64
 	room   int // bytes left for bitmaps
 	places []int32
 	has    []bool
@@ -51,16 +54,15 @@ func newPermutedLast(vocab int, gamma float64) *permuted {
 func (p *permuted) rate() float64 { return float64(p.size) / float64(p.vocab) }
 
 func (p *permuted) colour(seed uint64, tokens []int32, scores []float64) {
-	s := uint32(seed)
-	list, ok := p.bitmap[s]
-	if !ok && p.asked[s] >= walksToLists {
-		list, ok = p.remember(s), true
+	list, ok := p.bitmap[seed]
+	if !ok && (p.cuda != nil || p.asked[seed] >= walksToLists) {
+		list, ok = p.remember(seed), true
 	}
 	if !ok {
 		if p.asked == nil || len(p.asked) >= askedSeeds {
-			p.asked = map[uint32]uint8{}
+			p.asked = map[uint64]uint8{}
 		}
-		p.asked[s]++
+		p.asked[seed]++
 		p.walk(seed, tokens, scores)
 		return
 	}
@@ -96,13 +98,13 @@ func (p *permuted) walk(seed uint64, tokens []int32, scores []float64) {
 }
 
 // remember draws a seed's list and keeps it.
-func (p *permuted) remember(seed uint32) []uint64 {
+func (p *permuted) remember(seed uint64) []uint64 {
 	list := make([]uint64, (p.vocab+63)/64)
 	cost := 8*len(list) + 64
 	if p.bitmap == nil || p.room < cost {
-		p.bitmap, p.room = map[uint32][]uint64{}, bitmapBytes
+		p.bitmap, p.room = map[uint64][]uint64{}, bitmapBytes
 	}
-	p.mask(list, uint64(seed))
+	p.mask(list, seed)
 	p.bitmap[seed] = list
 	p.room -= cost
 	return list
@@ -110,6 +112,13 @@ func (p *permuted) remember(seed uint32) []uint64 {
 
 // mask sets the green places of a seed.
 func (p *permuted) mask(list []uint64, seed uint64) {
+	if p.cuda != nil {
+		p.places = p.cuda.List(p.places[:0], seed, p.size)
+		for _, t := range p.places {
+			list[t>>6] |= 1 << (t & 63)
+		}
+		return
+	}
 	p.perm.Mask(list, seed)
 	if p.last {
 		for i := range list {
@@ -122,9 +131,9 @@ func (p *permuted) mask(list []uint64, seed uint64) {
 }
 
 func (p *permuted) list(seed uint64, vocab int, mark func(token int32)) {
-	list, ok := p.bitmap[uint32(seed)]
+	list, ok := p.bitmap[seed]
 	if !ok {
-		list = p.remember(uint32(seed))
+		list = p.remember(seed)
 	}
 	for i, word := range list {
 		for ; word != 0; word &= word - 1 {
@@ -140,5 +149,20 @@ func (p *permuted) list(seed uint64, vocab int, mark func(token int32)) {
 }
 
 func (p *permuted) clone() colours {
-	return &permuted{perm: p.perm.Clone(), vocab: p.vocab, size: p.size, shift: p.shift, last: p.last}
+	c := &permuted{fresh: p.fresh, vocab: p.vocab, size: p.size, shift: p.shift, last: p.last}
+	if p.cuda != nil {
+		c.cuda = p.fresh()
+	} else {
+		c.perm = p.perm.Clone()
+	}
+	return c
+}
+
+// newPermutedCUDA is newPermuted on a GPU that runs so many threads at once.
+func newPermutedCUDA(vocab int, gamma float64, threads int) (*permuted, error) {
+	if vocab > 1<<20 {
+		return nil, errors.New("permutations of a GPU end at 2^20 entries")
+	}
+	fresh := func() *prf.CUDARandperm { return prf.NewCUDARandperm(vocab, threads, false) }
+	return &permuted{cuda: fresh(), fresh: fresh, vocab: vocab, size: int(gamma * float64(vocab))}, nil
 }

@@ -2,12 +2,12 @@ package watermark
 
 import (
 	"errors"
-	"fmt"
-	"maps"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
+	"sync"
+
+	"github.com/stillmark/stillmark/watermark/prf"
 )
 
 // torchCPU names torch's permutations on the CPU.
@@ -82,9 +82,9 @@ func kirchenbauerPresets() []Preset {
 				return convention{width: w, first: w, prompt: true}, nil
 			},
 			build: func(spec Spec, a args) (Scheme, error) {
-				key := a.key("hashing_key")
+				key, wide := int64(a.key("hashing_key")), onGPU(a)
 				return newGreen(spec, a, "greenlist_ratio", "bias", 0, func(window []int32, _ int32) uint64 {
-					return bigSigned(int64(key), int64(window[len(window)-1]))
+					return effective(prf.AdditivePRF.Seed(nil, key, window[len(window)-1:]), wide)
 				})
 			},
 		},
@@ -96,13 +96,14 @@ func kirchenbauerPresets() []Preset {
 				return convention{width: w, first: w, prompt: true}, nil
 			},
 			build: func(spec Spec, a args) (Scheme, error) {
-				key := a.key("hashing_key")
-				table, err := tableOn(a.text("device"), key)
+				key, wide := int64(a.key("hashing_key")), onGPU(a)
+				table, err := tableOn(a.text("device"), uint64(key))
 				if err != nil {
 					return nil, err
 				}
 				return newGreen(spec, a, "greenlist_ratio", "bias", 40, func(window []int32, token int32) uint64 {
-					return torchSeed(anchoredMin(table, int64(key), window, token))
+					var room [16]int32
+					return effective(prf.AnchoredMinHashPRF.Seed(table, key, append(append(room[:0], window...), token)), wide)
 				})
 			},
 		},
@@ -133,7 +134,7 @@ func kirchenbauerPresets() []Preset {
 				if s.self {
 					top = 41
 				}
-				return newGreen(spec, a, "gamma", "delta", top, s.rule(int64(a.key("hash_key"))))
+				return newGreen(spec, a, "gamma", "delta", top, s.rule(int64(a.key("hash_key")), onGPU(a)))
 			},
 		},
 		{
@@ -141,9 +142,9 @@ func kirchenbauerPresets() []Preset {
 			Match: match, Decoys: decoysOdd62, PeerDedup: peerPair,
 			frame: func(args) (convention, error) { return convention{width: 1, first: 1, prompt: true}, nil },
 			build: func(spec Spec, a args) (Scheme, error) {
-				key := a.key("hash_key")
+				key, wide := int64(a.key("hash_key")), onGPU(a)
 				return newGreen(spec, a, "gamma", "delta", 0, func(window []int32, _ int32) uint64 {
-					return bigSigned(int64(key), int64(window[0]))
+					return effective(prf.AdditivePRF.Seed(nil, key, window), wide)
 				})
 			},
 		},
@@ -164,17 +165,23 @@ func newGreen(spec Spec, a args, gamma, bias string, top int, seed seedRule) (Sc
 	return &green{foreign: newForeign(spec, conv, seed), colours: lists, bias: float32(a.float(bias)), top: top}, nil
 }
 
+// onGPU reports whether the marking device is a GPU, whose generator takes all
+// 64 bits of a seed.
+func onGPU(a args) bool {
+	threads, _ := parseDevice(a.text("device"))
+	return threads > 0
+}
+
 // listsOn are the permutation lists of the marking device.
 func listsOn(a args, vocab int, gamma float64) (colours, error) {
-	threads := 0
 	if a.has("device") {
-		var err error
-		if threads, err = parseDevice(a.text("device")); err != nil {
+		threads, err := parseDevice(a.text("device"))
+		if err != nil {
 			return nil, err
 		}
-	}
-	if threads > 0 {
-		return nil, fmt.Errorf("device %s is not supported", a.text("device"))
+		if threads > 0 {
+			return newPermutedCUDA(vocab, gamma, threads)
+		}
 	}
 	if a.text("list") == "last" {
 		return newPermutedLast(vocab, gamma), nil
@@ -187,17 +194,20 @@ func listsOn(a args, vocab int, gamma float64) (colours, error) {
 }
 
 // tableOn is Hugging Face's hashing table on the marking device.
-func tableOn(device string, key uint64) ([]int32, error) {
+func tableOn(device string, key uint64) (*prf.HashTable, error) {
 	threads, err := parseDevice(device)
-	if err != nil || threads == 0 {
-		return hashTable(key), err
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("device %s is not supported", device)
+	if threads > 0 {
+		return prf.NewCUDAHashTable(key, threads), nil
+	}
+	return prf.NewHashTable(key), nil
 }
 
 // seeding is one of lm-watermarking's ways from a window to a seed.
 type seeding struct {
-	prf   string
+	prf   prf.ContextPRF
 	width int
 	self  bool // the candidate is the window's last token
 }
@@ -220,13 +230,13 @@ func checkSeeding(value string) error {
 func parseSeeding(value string) (seeding, error) {
 	switch value {
 	case "simple_1", "lefthash":
-		return seeding{"additive_prf", 1, false}, nil
+		return seeding{prf.AdditivePRF, 1, false}, nil
 	case "selfhash", "algorithm-3":
-		return seeding{"anchored_minhash_prf", 4, true}, nil
+		return seeding{prf.AnchoredMinHashPRF, 4, true}, nil
 	case "minhash":
-		return seeding{"minhash_prf", 4, false}, nil
+		return seeding{prf.MinHashPRF, 4, false}, nil
 	case "skipgram":
-		return seeding{"skipgram_prf", 5, false}, nil
+		return seeding{prf.SkipgramPRF, 5, false}, nil
 	}
 	parts := strings.Split(value, "-")
 	if len(parts) != 4 || parts[0] != "ff" {
@@ -240,83 +250,11 @@ func parseSeeding(value string) (seeding, error) {
 	if err != nil {
 		return seeding{}, errors.New("a form with a self salt of True or False")
 	}
-	if lmPRFs[parts[1]] == nil {
-		return seeding{}, fmt.Errorf("a form with one of %s", strings.Join(slices.Sorted(maps.Keys(lmPRFs)), ", "))
+	rule := prf.ContextPRF(parts[1])
+	if least := rule.MinWindow(); least == 0 || width < least {
+		return seeding{}, errors.New("a form with a prf of lm-watermarking (additive_prf, minhash_prf, …) and a width that it is defined on")
 	}
-	return seeding{parts[1], width, self}, nil
-}
-
-// lmPRFs are lm-watermarking's functions of a window; the window of a
-// self-salted scheme ends with the candidate. Results are seeds in torch's low
-// 32 bits. Sums and products with the key are Python's unbounded integers in the
-// first three, everything else wraps to int64.
-var lmPRFs = map[string]func(key int64, window []int32) uint64{
-	"additive_prf": func(key int64, window []int32) uint64 {
-		var sum int64
-		for _, t := range window {
-			sum += int64(t)
-		}
-		return bigSigned(key, sum)
-	},
-	"multiplicative_prf": func(key int64, window []int32) uint64 {
-		product := int64(1)
-		for _, t := range window {
-			product *= int64(t)
-		}
-		return bigSigned(key, product)
-	},
-	"minfunc_prf": func(key int64, window []int32) uint64 {
-		low := window[0]
-		for _, t := range window {
-			low = min(low, t)
-		}
-		return bigSigned(key, int64(low))
-	},
-	"simple_skip_prf": func(key int64, window []int32) uint64 {
-		product := int64(1)
-		for i := 0; i < len(window); i += 2 {
-			product *= lookup(fixedTable(), key*int64(window[i]))
-		}
-		return torchSeed(product)
-	},
-	"skipgram_prf": func(key int64, window []int32) uint64 {
-		return torchSeed(lookup(fixedTable(), key*int64(window[0])))
-	},
-	"anchored_skipgram_prf": func(key int64, window []int32) uint64 {
-		return torchSeed(lookup(fixedTable(), key*int64(window[0])) * lookup(fixedTable(), key*int64(window[len(window)-1])))
-	},
-	"minhash_prf": func(key int64, window []int32) uint64 {
-		low := int64(math.MaxInt64)
-		for _, t := range window {
-			low = min(low, lookup(fixedTable(), key*int64(t)))
-		}
-		return torchSeed(low)
-	},
-	"anchored_minhash_prf": func(key int64, window []int32) uint64 {
-		return torchSeed(anchoredMinOf(fixedTable(), key, window))
-	},
-	"minskipgram_prf": func(key int64, window []int32) uint64 {
-		low := int64(math.MaxInt64)
-		for i, a := range window {
-			for _, b := range window[i+1:] {
-				low = min(low, lookup(fixedTable(), key*int64(a))*lookup(fixedTable(), key*int64(b)))
-			}
-		}
-		return torchSeed(low)
-	},
-	"noncomm_prf": func(key int64, window []int32) uint64 {
-		for _, t := range window {
-			key = (key * lookup(fixedTable(), key*int64(t))) & (1<<32 - 1)
-		}
-		return torchSeed(key)
-	},
-	"position_prf": func(key int64, window []int32) uint64 {
-		var sum int64
-		for i, t := range window {
-			sum += key * int64(t) * int64(i+1)
-		}
-		return torchSeed(sum)
-	},
+	return seeding{rule, width, self}, nil
 }
 
 // keyOfSeeding moves the key of "ff-<prf>-<width>-<self salt>-<key>" to where keys
@@ -334,13 +272,24 @@ func keyOfSeeding(given map[string]string) error {
 }
 
 // rule is the seeding under a key.
-func (s seeding) rule(key int64) seedRule {
-	f := lmPRFs[s.prf]
+func (s seeding) rule(key int64, wide bool) seedRule {
+	table := fixedTable()
 	if !s.self {
-		return func(window []int32, _ int32) uint64 { return f(key, window) }
+		return func(window []int32, _ int32) uint64 { return effective(s.prf.Seed(table, key, window), wide) }
 	}
 	return func(window []int32, token int32) uint64 {
 		var room [16]int32
-		return f(key, append(append(room[:0], window...), token))
+		return effective(s.prf.Seed(table, key, append(append(room[:0], window...), token)), wide)
 	}
+}
+
+// fixedTable is lm-watermarking's one table, the same for all keys.
+var fixedTable = sync.OnceValue(func() *prf.HashTable { return prf.NewHashTable(prf.LMHashTableSeed) })
+
+// effective is what a generator sees of a seed: a CPU's the low 32 bits.
+func effective(seed uint64, wide bool) uint64 {
+	if wide {
+		return seed
+	}
+	return uint64(uint32(seed))
 }

@@ -1,6 +1,7 @@
 package watermark
 
 import (
+	"encoding/binary"
 	"strconv"
 
 	"github.com/stillmark/stillmark/watermark/prf"
@@ -46,5 +47,131 @@ func vllmPresets() []Preset {
 				return d, nil
 			},
 		},
+		{
+			Name: "vllm-sbw", PRF: "jenkins-philox", Decoys: decoys64, PeerDedup: peerPair, frame: frame, Match: match,
+			Params: []Param{
+				key, width,
+				{Name: "seeding", Kind: kindText, Default: "lefthash", Choices: []string{"lefthash", "selfhash"}, Doc: "how a window seeds (lefthash as generated: the peer's detector at caaac7c sums hashes instead and cannot read its own text)"},
+				gammaParam("gamma", "0.5"), biasParam("delta", "2"),
+			},
+			build: func(spec Spec, a args) (Scheme, error) {
+				c, _ := frame(a)
+				return newSBW(spec, c, a), nil
+			},
+		},
 	}
+}
+
+// sbw is vLLM's stateless Bernoulli watermark.
+type sbw struct {
+	green
+	src *prf.SBW
+}
+
+func newSBW(spec Spec, c convention, a args) *sbw {
+	key, self := a.key("key"), a.text("seeding") == "selfhash"
+	rule := sumSeed
+	if self {
+		rule = anchorSeed(int64(key))
+	}
+	lists := &sbwColours{src: prf.NewSBW(key, self), self: self, threshold: uint32(a.float("gamma") * (1<<31 - 1))}
+	return &sbw{
+		green: green{foreign: newForeign(spec, c, rule), colours: lists, bias: float32(a.float("delta"))},
+		src:   prf.NewSBW(key, self),
+	}
+}
+
+// sumSeed is what lefthash sees of a window: the sum of its ids.
+func sumSeed(window []int32, _ int32) uint64 {
+	var sum int64
+	for _, t := range window {
+		sum += int64(t)
+	}
+	return uint64(sum)
+}
+
+// anchorSeed is what selfhash sees: the token whose product with the candidate
+// is smallest, 0 for the candidate itself.
+func anchorSeed(key int64) seedRule {
+	return func(window []int32, token int32) uint64 {
+		h := int64(prf.JenkinsMix(token))
+		low, anchor := key*(h*h), uint64(0)
+		for _, t := range window[1:] {
+			if x := key * (int64(prf.JenkinsMix(t)) * h); x < low {
+				low, anchor = x, 1<<32|uint64(uint32(t))
+			}
+		}
+		return anchor
+	}
+}
+
+func (s *sbw) Process(history []int32, logits []float32) {
+	window, ok := s.marked(history)
+	if !ok {
+		return
+	}
+	s.src.SetWindow(window)
+	words, threshold := s.src.Stream(len(logits)), s.colours.(*sbwColours).threshold
+	for t := range logits {
+		if binary.LittleEndian.Uint32(words[4*t:])&(1<<31-1) < threshold {
+			logits[t] += s.bias
+		}
+	}
+}
+
+func (s *sbw) ProcessCandidates(history, ids []int32, logits []float32) {
+	window, ok := s.marked(history)
+	if !ok {
+		return
+	}
+	for i, id := range ids {
+		logits[i] += float32(s.Score(window, id)) * s.bias
+	}
+}
+
+func (s *sbw) Clone() Scheme {
+	return &sbw{green: *s.green.Clone().(*green), src: s.src.Clone().(*prf.SBW)}
+}
+
+// sbwColours are the colours under a seed of sumSeed or anchorSeed: those of a
+// shortest window with that sum or anchor.
+type sbwColours struct {
+	src       *prf.SBW
+	self      bool
+	threshold uint32
+	window    [2]int32
+}
+
+func (c *sbwColours) rate() float64 { return float64(c.threshold) / (1 << 31) }
+
+func (c *sbwColours) colour(seed uint64, tokens []int32, scores []float64) {
+	switch {
+	case !c.self:
+		c.window[0] = int32(seed) // ids below 2^24, at most 64 of them
+		c.src.SetWindow(c.window[:1])
+	case seed == 0:
+		c.src.SetWindow(c.window[:0])
+	default:
+		c.window[1] = int32(uint32(seed))
+		c.src.SetWindow(c.window[:2])
+	}
+	for i, t := range tokens {
+		scores[i] = 0
+		if c.src.Word(t)&(1<<31-1) < c.threshold {
+			scores[i] = 1
+		}
+	}
+}
+
+func (c *sbwColours) list(seed uint64, vocab int, mark func(token int32)) {
+	var score [1]float64
+	for t := range int32(vocab) {
+		if c.colour(seed, []int32{t}, score[:]); score[0] == 1 {
+			mark(t)
+		}
+	}
+}
+
+func (c *sbwColours) clone() colours {
+	return &sbwColours{src: c.src.Clone().(*prf.SBW), self: c.self, threshold: c.threshold}
 }

@@ -1,9 +1,7 @@
 package watermark
 
 import (
-	"encoding/json"
-	"math"
-	"os"
+	"fmt"
 	"strconv"
 	"testing"
 
@@ -23,9 +21,9 @@ func newVLLM(key uint64, width int) Scheme {
 	return s
 }
 
-// TestVLLMDetection reproduces vLLM's sums and p-values through the Detector:
-// the convention of another server is a window rule and a score, no more.
-func TestVLLMDetection(t *testing.T) {
+// TestVectorVLLM reproduces vLLM's sums and p-values, by the preset and by native
+// gumbel on philox-v1 alike.
+func TestVectorVLLM(t *testing.T) {
 	t.Parallel()
 	type sum struct {
 		N      int64   `json:"n"`
@@ -40,53 +38,61 @@ func TestVLLMDetection(t *testing.T) {
 		Dedup   string         `json:"dedup"`
 		sum
 	}
-	data, err := os.ReadFile("testdata/vectors/vllm.json")
-	if err != nil {
-		t.Fatal(err)
+	var v struct {
+		Published, Configs []run
+		Dual               []struct {
+			Master string `json:"master"`
+			A      string `json:"key_a"`
+			B      string `json:"key_b"`
+		} `json:"dual_key_derivation"`
 	}
-	var v struct{ Published, Configs []run }
-	if err := json.Unmarshal(data, &v); err != nil {
-		t.Fatal(err)
-	}
-	if len(v.Published) != 4 || len(v.Configs) != 16 {
-		t.Fatalf("%d published cases and %d configurations", len(v.Published), len(v.Configs))
-	}
-	close := func(got, want float64) bool { return math.Abs(got-want) <= 1e-9*math.Abs(want) }
-	for _, c := range append(v.Published, v.Configs...) {
-		key, err := strconv.ParseUint(c.Key, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := newVLLM(key, c.Width)
-		want := map[string]sum{c.Dedup: c.sum}
-		if c.Results != nil {
-			want = c.Results
-		}
-		for rule, want := range want {
-			var got sum
-			switch rule {
-			case "pair": // the Detector's own rule
-				d := NewDetector(s, Options{Weights: WeightsNone})
-				d.Add(Item{Tokens: c.Tokens})
-				r := d.Result()
-				got = sum{r.N, r.Score, r.Tail.Log10P}
-			case "context", "none":
-				seen := newTuples(c.Width)
-				for i, token := range c.Tokens {
-					window, _ := s.WindowOf(c.Tokens[:i])
-					if _, added := seen.insert(window); added || rule == "none" {
-						got.N++
-						got.Score += s.Score(window, token)
+	loadVectors(t, "vllm.json", &v)
+	for i, c := range append(v.Published, v.Configs...) {
+		t.Run(fmt.Sprintf("vllm/%d-w%d", i, c.Width), func(t *testing.T) {
+			t.Parallel()
+			key, err := strconv.ParseUint(c.Key, 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			params := map[string]string{"key": c.Key, "context_width": strconv.Itoa(c.Width)}
+			want := map[string]sum{c.Dedup: c.sum}
+			if c.Results != nil {
+				want = c.Results
+			}
+			for _, s := range []Scheme{newVLLM(key, c.Width), imported(t, "vllm-gumbel", maxVocab, params)} {
+				check := func(rule string, n int64, score, log10P float64) {
+					if w := want[rule]; n != w.N || !within(score, w.Score, 1e-9) || !within(log10P, w.Log10P, 1e-9) {
+						t.Errorf("%s, %s: %v of %d, log10 p %v; want %+v", s.Name(), rule, score, n, log10P, w)
 					}
 				}
-				got.Log10P = s.Law().Tail(got.Score, plainCounts(got.N)).Log10P
-			default:
-				t.Fatalf("dedup rule %q", rule)
+				for rule := range want {
+					n, score, _ := tally(s, c.Tokens, rule)
+					check(rule, n, score, s.Law().Tail(score, plainCounts(n)).Log10P)
+					if rule == peerPair {
+						d := NewDetector(s, Options{Weights: WeightsNone})
+						d.Add(Item{Tokens: c.Tokens})
+						r := d.Result()
+						check(rule, r.N, r.Score, r.Tail.Log10P)
+					}
+				}
+				if _, ok := want[peerContext]; ok && s.Name() == "vllm-gumbel" {
+					r := peer(s, c.Tokens)
+					check(peerContext, r.N, r.Score, r.Tail.Log10P)
+				}
 			}
-			if got.N != want.N || !close(got.Score, want.Score) || !close(got.Log10P, want.Log10P) {
-				t.Errorf("key %s, width %d, dedup %s: %+v, want %+v", c.Key, c.Width, rule, got, want)
+		})
+	}
+	for _, c := range v.Dual {
+		t.Run("vllm/dual-"+c.Master, func(t *testing.T) {
+			t.Parallel()
+			master, err := strconv.ParseUint(c.Master, 10, 64)
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
+			if a, b := vllmDualKeys(master); strconv.FormatUint(a, 10) != c.A || strconv.FormatUint(b, 10) != c.B {
+				t.Errorf("keys %d and %d, want %s and %s", a, b, c.A, c.B)
+			}
+		})
 	}
 }
 
