@@ -33,7 +33,9 @@ func (a *app) keyNewCommand() *cobra.Command {
 		Long: `Draws 32 random bytes and writes them with everything that embedding and detection
 must agree on: scheme, pseudo-random function, parameters, tokenizer with its
 hash, vocabulary width, model, epoch and label. An existing file is never
-overwritten.
+overwritten. Where the tokenizer is a file, detection must be given the same file
+(and pattern). A .tiktoken file lists no special tokens, and models may pad their
+logits: give --vocab where the model's logits are wider.
 
 Schemes: gumbel (strongest per token, leaves the distribution unchanged over the
 key), kgw (a bias on a keyed green list, works at temperature 0), tournament

@@ -70,6 +70,43 @@ func BenchmarkEncode(b *testing.B) {
 	})
 }
 
+// BenchmarkEncodeJSON is cl100k written as a tokenizer.json, so that the cost of
+// merging by pairs of ids can be compared with BenchmarkEncode's, and a small
+// tokenizer that normalizes.
+func BenchmarkEncodeJSON(b *testing.B) {
+	large, err := parseTokenizerJSON("cl100k", asTokenizerJSON(b, get(b, "cl100k")))
+	if err != nil {
+		b.Fatal(err)
+	}
+	texts := benchTexts(b)
+	texts["decomposed"] = strings.Repeat("Bu\u0302\u0309i sa\u0301ng ho\u0302m a\u0302\u0301y tro\u031b\u0300i nhie\u0302\u0300u ma\u0302y. ", 4000)
+	for _, e := range []*Encoding{large, loadForm(b, "qwen"), loadForm(b, "kimi")} {
+		for _, text := range []string{"english", "code", "cjk", "run", "noise", "decomposed"} {
+			s := texts[text]
+			b.Run(e.Name()+"/"+text, func(b *testing.B) {
+				b.SetBytes(int64(len(s)))
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := e.Encode(s); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkLoadJSON is a file of 100,256 tokens and 100,000 merges.
+func BenchmarkLoadJSON(b *testing.B) {
+	data := asTokenizerJSON(b, get(b, "cl100k"))
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		if _, err := parseTokenizerJSON("cl100k", data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkDecode(b *testing.B) {
 	e := get(b, "cl100k")
 	s := benchTexts(b)["english"]
