@@ -131,6 +131,7 @@ func TestDenseIsSparse(t *testing.T) {
 			for _, keep := range []int{vocab, max(1, vocab/7)} {
 				t.Run(fmt.Sprintf("%s/%d/%d", name(spec), vocab, keep), func(t *testing.T) {
 					t.Parallel()
+					spec := spec // subtests run side by side
 					spec.Vocab = vocab
 					r := rand.New(rand.NewPCG(uint64(vocab), uint64(keep)))
 					dense := make([]float32, vocab)
