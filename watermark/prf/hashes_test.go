@@ -15,8 +15,8 @@ func TestSBW(t *testing.T) {
 	for id, want := range map[int32]int32{
 		-1: 0, 0: 638944058, 1: 1362763215, 50256: 1136891807, 1<<31 - 1: 597326027, -1 << 31: 2146332876,
 	} {
-		if got := JenkinsMix(id); got != want {
-			t.Errorf("JenkinsMix(%d) = %d, want %d", id, got, want)
+		if got := jenkinsMix(id); got != want {
+			t.Errorf("jenkinsMix(%d) = %d, want %d", id, got, want)
 		}
 	}
 	tokens := []int32{0, 1, 13, 50256}
@@ -147,7 +147,7 @@ func TestTextSealPublished(t *testing.T) {
 func TestNumPyPublished(t *testing.T) {
 	t.Parallel()
 	for seed, want := range map[uint64]float64{42: 0.7739560485559633, 0: 0.6369616873214543} {
-		g := NewNumPy(seed)
+		g := newNumPy(seed)
 		low := uint64(g.uint32())
 		v := uint64(g.uint32())<<32 | low
 		if got := float64(v>>11) / (1 << 53); got != want {
@@ -158,7 +158,7 @@ func TestNumPyPublished(t *testing.T) {
 	for i := range ids {
 		ids[i] = i
 	}
-	NewNumPy(1<<40+3).Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	newNumPy(1<<40+3).shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 	if slices.IsSorted(ids) {
 		t.Error("a shuffle changes nothing")
 	}

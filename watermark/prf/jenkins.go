@@ -10,9 +10,9 @@ import (
 // d6d2f2c of pull request 56859, seeds unchanged since caaac7c). A seed gives
 // word t mod 4 of Philox4x32-10 under the seed's halves and the counter
 // (t/4, 0, 0, 0); token t is green when the word's low 31 bits are below
-// int(gamma * (2^31-1)). With products and sums wrapped to 64 bits, h the
-// [JenkinsMix] and the window c_1 .. c_w (the last w generated tokens, -1 where
-// there are none yet):
+// int(gamma * (2^31-1)). With products and sums wrapped to 64 bits, h Jenkins'
+// integer mix of id+1 and the window c_1 .. c_w (the last w generated tokens, -1
+// where there are none yet):
 //
 //	lefthash: seed = K * (c_1 + ... + c_w)
 //	selfhash: seed = min(K*h(c_2)*h(t), ..., K*h(c_w)*h(t), K*h(t)*h(t)), signed
@@ -21,7 +21,7 @@ import (
 // where the generator sums c_i, so vLLM's own detector cannot read that text;
 // this is the generator's rule.
 //
-// A 31-bit hash and a statistical generator make no PRF: a result is exact if
+// An integer hash and a statistical generator make no PRF: a result is exact if
 // they behave as random.
 type SBW struct {
 	key    int64
@@ -43,7 +43,7 @@ func (b *SBW) SetWindow(window []int32) {
 	for i, id := range window {
 		b.seed += int64(id)
 		if i > 0 {
-			b.window = append(b.window, int64(JenkinsMix(id)))
+			b.window = append(b.window, int64(jenkinsMix(id)))
 		}
 	}
 	b.seed *= b.key
@@ -54,7 +54,7 @@ func (b *SBW) seedOf(token int32) int64 {
 	if !b.self {
 		return b.seed
 	}
-	h := int64(JenkinsMix(token))
+	h := int64(jenkinsMix(token))
 	seed := b.key * h * h
 	for _, c := range b.window {
 		seed = min(seed, b.key*(c*h))
@@ -106,10 +106,10 @@ func (b *SBW) Format(s fmt.State, _ rune) {
 	fmt.Fprint(s, "vllm-sbw-lefthash")
 }
 
-// JenkinsMix is the SBW hash of a token id: an integer hash from Jenkins'
+// jenkinsMix is the SBW hash of a token id: an integer hash from Jenkins'
 // collection (burtleburtle.net/bob/hash/integer.html) of id+1 in wrapping
 // signed 32-bit arithmetic, where right shifts keep the sign.
-func JenkinsMix(id int32) int32 {
+func jenkinsMix(id int32) int32 {
 	i := id + 1
 	i -= i << 6
 	i ^= i >> 17

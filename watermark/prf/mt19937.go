@@ -14,7 +14,7 @@ package prf
 // Whatever a scheme's key, 32 bits of seed mean at most 2^32 different
 // sequences.
 //
-// Words are made lazily, [mtChunk] at a time. No method allocates. An MT19937
+// Words are made lazily, 208 at a time. No method allocates. An MT19937
 // is not safe for concurrent use; a copy by value is an independent generator
 // in the same state.
 type MT19937 struct {

@@ -1,8 +1,8 @@
 package prf
 
 // mtGenerate is mtGeneratePairs four words at a time, in SSE2, which every
-// amd64 machine has: three times as fast. A detector's decoy keys cost hundreds
-// of permutations per token, and most of a permutation's cost is its words.
+// amd64 machine has: more than twice as fast. A detector's decoy keys cost
+// hundreds of permutations per token, and making words is most of that cost.
 //
 //go:noescape
 func mtGenerate(x *[(mtN + mtChunk) / 2]uint64, out *[mtChunk / 2]uint64)

@@ -6,22 +6,22 @@ import (
 	"math/bits"
 )
 
-// NumPy is numpy's default_rng(seed) for a non-negative integer seed below 2^64:
-// PCG64 (O'Neill's PCG XSL RR 128/64) seeded through SeedSequence, as numpy has
-// had it since 1.17 (numpy/random/_pcg64.pyx, bit_generator.pyx).
-type NumPy struct {
+// numPy is numpy's default_rng(seed) for a non-negative integer seed below 2^64:
+// PCG64 (O'Neill's PCG XSL RR 128/64) seeded through SeedSequence, checked on
+// numpy 1.24.2 (numpy/random/_pcg64.pyx, bit_generator.pyx).
+type numPy struct {
 	hi, lo       uint64 // state
 	incHi, incLo uint64
 	spare        uint32 // the high half of a split output
 	hasSpare     bool
 }
 
-// NewNumPy returns default_rng(seed).
-func NewNumPy(seed uint64) *NumPy {
+// newNumPy returns default_rng(seed).
+func newNumPy(seed uint64) *numPy {
 	w := seedSequence(seed)
 	// The stream number is doubled and made odd; the state takes one step from
 	// zero, the seed, and another step.
-	g := &NumPy{incHi: w[2]<<1 | w[3]>>63, incLo: w[3]<<1 | 1}
+	g := &numPy{incHi: w[2]<<1 | w[3]>>63, incLo: w[3]<<1 | 1}
 	g.step()
 	var carry uint64
 	g.lo, carry = bits.Add64(g.lo, w[1], 0)
@@ -31,7 +31,7 @@ func NewNumPy(seed uint64) *NumPy {
 }
 
 // step is state*M + increment modulo 2^128, M of O'Neill's reference code.
-func (g *NumPy) step() {
+func (g *numPy) step() {
 	const mulHi, mulLo = 2549297995355413924, 4865540595714422341
 	hi, lo := bits.Mul64(g.lo, mulLo)
 	hi += g.hi*mulLo + g.lo*mulHi
@@ -41,7 +41,7 @@ func (g *NumPy) step() {
 }
 
 // uint32 is the low and then the high half of a 64-bit output.
-func (g *NumPy) uint32() uint32 {
+func (g *numPy) uint32() uint32 {
 	if g.hasSpare {
 		g.hasSpare = false
 		return g.spare
@@ -52,11 +52,11 @@ func (g *NumPy) uint32() uint32 {
 	return uint32(v)
 }
 
-// Shuffle is Generator.shuffle of a one-dimensional array of n entries, n at
+// shuffle is Generator.shuffle of a one-dimensional array of n entries, n at
 // most 2^32: for i from n-1 to 1 it calls swap(i, j) with j random in 0..i. The
 // number comes of random_interval: 32-bit outputs, cut to as many bits as i has,
 // until one is not above i.
-func (g *NumPy) Shuffle(n int, swap func(i, j int)) {
+func (g *numPy) shuffle(n int, swap func(i, j int)) {
 	for i := n - 1; i > 0; i-- {
 		mask := uint32(1)<<bits.Len32(uint32(i)) - 1
 		j := g.uint32() & mask
@@ -115,8 +115,8 @@ func UnigramMask(key int64, gamma float64, vocab int) []uint64 {
 	for t := range int(gamma * float64(vocab)) {
 		mask[t/64] |= 1 << (t % 64)
 	}
-	g := NewNumPy(uint64(binary.LittleEndian.Uint32(digest[:])))
-	g.Shuffle(vocab, func(i, j int) {
+	g := newNumPy(uint64(binary.LittleEndian.Uint32(digest[:])))
+	g.shuffle(vocab, func(i, j int) {
 		if differ := (mask[i/64]>>(i%64) ^ mask[j/64]>>(j%64)) & 1; differ == 1 {
 			mask[i/64] ^= 1 << (i % 64)
 			mask[j/64] ^= 1 << (j % 64)

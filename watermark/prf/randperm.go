@@ -47,15 +47,15 @@ type Randperm struct {
 	place   []int32  // of HasEach: where each target is, -1 once it is found
 }
 
-// MaxRandperm is the largest permutation for which every torch draws alike.
-const MaxRandperm = (1<<32 - 1) / 20
+// maxRandperm is the largest permutation for which every torch draws alike.
+const maxRandperm = (1<<32 - 1) / 20
 
 // NewRandperm prepares for prefixes of k entries of permutations of n. It panics
-// unless 0 <= k <= n and 0 < n < MaxRandperm. It holds 8k bytes, and from the
-// first use of List or Mask another 4n.
+// unless 0 <= k <= n and 0 < n < maxRandperm. It holds 8k bytes, from the
+// first List on another 4n, and for Mask 4k.
 func NewRandperm(n, k int) *Randperm {
-	if n <= 0 || n >= MaxRandperm || k < 0 || k > n {
-		panic(fmt.Sprintf("prf: NewRandperm(%d, %d): need 0 <= k <= n and 0 < n < %d", n, k, MaxRandperm))
+	if n <= 0 || n >= maxRandperm || k < 0 || k > n {
+		panic(fmt.Sprintf("prf: NewRandperm(%d, %d): need 0 <= k <= n and 0 < n < %d", n, k, maxRandperm))
 	}
 	p := &Randperm{n: n, k: k, draws: min(k, n-1)}
 	p.reciprocal = make([][2]uint64, (p.draws+1)/2)

@@ -99,13 +99,13 @@ func TestRandpermVocabularies(t *testing.T) {
 func TestRandpermRemainder(t *testing.T) {
 	t.Parallel()
 	u := newPlainMT(3)
-	for _, m := range []int{2, 3, 4, 5, 7, 255, 256, 50257, 65536, 128256, 1<<20 - 1, MaxRandperm - 1} {
+	for _, m := range []int{2, 3, 4, 5, 7, 255, 256, 50257, 65536, 128256, 1<<20 - 1, maxRandperm - 1} {
 		r := ^uint64(0)/uint64(m) + 1
 		check := func(w uint32) {
 			if got, want := remainder(w, r, m), int(w%uint32(m)); got != want {
 				t.Fatalf("%d mod %d = %d, want %d", w, m, got, want)
 			}
-			for _, behind := range []int{0, 1, m - 1, m, MaxRandperm} {
+			for _, behind := range []int{0, 1, m - 1, m, maxRandperm} {
 				sum := uint64(w) + uint64(behind)
 				if got, want := sum*r < r, sum%uint64(m) == 0; got != want {
 					t.Fatalf("%d divides %d: %v", m, sum, got)
@@ -126,7 +126,7 @@ func TestRandpermRemainder(t *testing.T) {
 
 func TestRandpermRefuses(t *testing.T) {
 	t.Parallel()
-	for _, c := range [][2]int{{0, 0}, {-1, 0}, {5, 6}, {5, -1}, {MaxRandperm, 1}} {
+	for _, c := range [][2]int{{0, 0}, {-1, 0}, {5, 6}, {5, -1}, {maxRandperm, 1}} {
 		func() {
 			defer func() {
 				if recover() == nil {

@@ -40,8 +40,8 @@ func foldMod(hi, lo uint64) uint64 {
 	return r
 }
 
-// HashTableSize is the number of entries of a [HashTable].
-const HashTableSize = 1000003
+// hashTableSize is the number of entries of a HashTable.
+const hashTableSize = 1000003
 
 // HashTable is the permutation that lm-watermarking and transformers hash
 // integers with: h(x) = T[x mod 1000003] + 1. It takes 4 MB.
@@ -53,7 +53,7 @@ const LMHashTableSeed = 2971215073
 // NewHashTable draws the table on a CPU: lm-watermarking's from LMHashTableSeed,
 // transformers' from the hashing key. It takes some ten milliseconds.
 func NewHashTable(seed uint64) *HashTable {
-	t := &HashTable{make([]int32, HashTableSize)}
+	t := &HashTable{make([]int32, hashTableSize)}
 	NewMT19937(seed).Randperm(t.entries)
 	return t
 }
@@ -61,14 +61,14 @@ func NewHashTable(seed uint64) *HashTable {
 // NewCUDAHashTable is the table of transformers on a CUDA model, with all that
 // [CUDARandperm] says of it.
 func NewCUDAHashTable(seed uint64, resident int) *HashTable {
-	return &HashTable{NewCUDARandperm(HashTableSize, resident, false).List(nil, seed, HashTableSize)}
+	return &HashTable{NewCUDARandperm(hashTableSize, resident, false).List(nil, seed, hashTableSize)}
 }
 
 // Hash is T[x mod 1000003] + 1, with Python's sign: 1 to 1000003.
 func (t *HashTable) Hash(x int64) int64 {
-	x %= HashTableSize
+	x %= hashTableSize
 	if x < 0 {
-		x += HashTableSize
+		x += hashTableSize
 	}
 	return int64(t.entries[x]) + 1
 }

@@ -116,7 +116,7 @@ func (p ContextPRF) value(table *HashTable, key int64, window []int32) (a, b int
 		}
 		return least, 1
 	case MinSkipgramPRF:
-		least := int64(HashTableSize) * HashTableSize
+		least := int64(hashTableSize) * hashTableSize
 		for i, t := range window {
 			h := table.Hash(key * int64(t))
 			for _, u := range window[i+1:] {

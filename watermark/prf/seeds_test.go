@@ -63,7 +63,7 @@ func seedRules(table *HashTable) map[ContextPRF]func(key int64, w []int32) *big.
 	}
 	mul := func(a, b *big.Int) *big.Int { return wrap(new(big.Int).Mul(a, b)) }
 	h := func(x *big.Int) *big.Int {
-		i := new(big.Int).Mod(x, num(HashTableSize)).Int64() // Euclidean: Python's, for a positive modulus
+		i := new(big.Int).Mod(x, num(hashTableSize)).Int64() // Euclidean: Python's, for a positive modulus
 		return num(int64(table.entries[i]) + 1)
 	}
 	of := func(key int64, t int32) *big.Int { return h(mul(num(key), num(int64(t)))) }
@@ -212,14 +212,14 @@ func TestThreeBricksSeed(t *testing.T) {
 func TestCUDAHashTable(t *testing.T) {
 	t.Parallel()
 	table := NewCUDAHashTable(15485863, 221184)
-	seen := make([]bool, HashTableSize+1)
-	for x := range int64(HashTableSize) {
+	seen := make([]bool, hashTableSize+1)
+	for x := range int64(hashTableSize) {
 		h := table.Hash(x)
 		if seen[h] {
 			t.Fatalf("value %d twice", h)
 		}
 		seen[h] = true
-		if h != table.Hash(x-HashTableSize) || h != table.Hash(x+5*HashTableSize) {
+		if h != table.Hash(x-hashTableSize) || h != table.Hash(x+5*hashTableSize) {
 			t.Fatalf("hash of %d is not periodic", x)
 		}
 	}
