@@ -360,6 +360,7 @@ func readModel(raw json.RawMessage) (*bpe, error) {
 	case m.EndOfWordSuffix != "":
 		return nil, fmt.Errorf("the model has the end_of_word_suffix %q: none is taken", m.EndOfWordSuffix)
 	}
+	m.Merges = slices.DeleteFunc(m.Merges, func(p mergePair) bool { return p == mergePair{} })
 	return &m, nil
 }
 
@@ -453,6 +454,9 @@ func (p *mergePair) UnmarshalJSON(data []byte) error {
 		var both string
 		if err := json.Unmarshal(data, &both); err != nil {
 			return err
+		}
+		if strings.HasPrefix(both, "#version") { // the header of a merges.txt, skipped by the library
+			return nil
 		}
 		parts = strings.Split(both, " ")
 	}

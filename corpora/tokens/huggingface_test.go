@@ -227,6 +227,9 @@ func TestTokenizerJSONHash(t *testing.T) {
 			}
 			model(doc)["merges"] = lists
 		}, true},
+		{"header of a merges.txt", func(doc map[string]any) {
+			model(doc)["merges"] = append([]any{"#version: 0.2"}, model(doc)["merges"].([]any)...)
+		}, true},
 		{"no added tokens", func(doc map[string]any) { doc["added_tokens"] = nil; doc["post_processor"] = nil }, true},
 		{"truncation", func(doc map[string]any) { doc["truncation"] = map[string]any{"max_length": 8} }, true},
 		{"normalizer in a sequence", func(doc map[string]any) {
