@@ -135,7 +135,7 @@ func TestCUDASynthIDTable(t *testing.T) {
 	table := NewCUDASynthIDTable(0, 221184)
 	ones, agree := 0, 0
 	cpu := NewSynthIDTable(0)
-	for i := range uint64(synthIDTableSize) {
+	for i := range uint64(SynthIDTableSize) {
 		ones += int(table.Bit(i))
 		if table.Bit(i) == cpu.Bit(i) {
 			agree++
@@ -147,7 +147,7 @@ func TestCUDASynthIDTable(t *testing.T) {
 	if head := bitsOf(table[0], 32); head != "11101011010100000101011101001101" {
 		t.Errorf("starts %s", head)
 	}
-	if share := float64(agree) / synthIDTableSize; share < .5025 || share > .5035 {
+	if share := float64(agree) / SynthIDTableSize; share < .5025 || share > .5035 {
 		t.Errorf("agrees with the CPU's on %.4f, want .503", share)
 	}
 	if *NewCUDASynthIDTable(0, 65536) != *table {

@@ -15,8 +15,8 @@ func TestSBW(t *testing.T) {
 	for id, want := range map[int32]int32{
 		-1: 0, 0: 638944058, 1: 1362763215, 50256: 1136891807, 1<<31 - 1: 597326027, -1 << 31: 2146332876,
 	} {
-		if got := jenkinsMix(id); got != want {
-			t.Errorf("jenkinsMix(%d) = %d, want %d", id, got, want)
+		if got := JenkinsMix(id); got != want {
+			t.Errorf("JenkinsMix(%d) = %d, want %d", id, got, want)
 		}
 	}
 	tokens := []int32{0, 1, 13, 50256}

@@ -7,11 +7,11 @@ import (
 
 // SBW is the generator under vLLM's Stateless Bernoulli Watermark (Ceppi and
 // Sanchez, arXiv:2609.03844; vllm-project/vllm, vllm/v1/watermarking/sbw.py at
-// d6d2f2c of pull request 56859, seeds unchanged since caaac7c). A seed gives
+// d6d2f2c of pull request 56859). A seed gives
 // word t mod 4 of Philox4x32-10 under the seed's halves and the counter
 // (t/4, 0, 0, 0); token t is green when the word's low 31 bits are below
-// int(gamma * (2^31-1)). With products and sums wrapped to 64 bits, h Jenkins'
-// integer mix of id+1 and the window c_1 .. c_w (the last w generated tokens, -1
+// int(gamma * (2^31-1)). With products and sums wrapped to 64 bits, h the
+// [JenkinsMix] and the window c_1 .. c_w (the last w generated tokens, -1
 // where there are none yet):
 //
 //	lefthash: seed = K * (c_1 + ... + c_w)
@@ -43,7 +43,7 @@ func (b *SBW) SetWindow(window []int32) {
 	for i, id := range window {
 		b.seed += int64(id)
 		if i > 0 {
-			b.window = append(b.window, int64(jenkinsMix(id)))
+			b.window = append(b.window, int64(JenkinsMix(id)))
 		}
 	}
 	b.seed *= b.key
@@ -54,7 +54,7 @@ func (b *SBW) seedOf(token int32) int64 {
 	if !b.self {
 		return b.seed
 	}
-	h := int64(jenkinsMix(token))
+	h := int64(JenkinsMix(token))
 	seed := b.key * h * h
 	for _, c := range b.window {
 		seed = min(seed, b.key*(c*h))
@@ -106,10 +106,10 @@ func (b *SBW) Format(s fmt.State, _ rune) {
 	fmt.Fprint(s, "vllm-sbw-lefthash")
 }
 
-// jenkinsMix is the SBW hash of a token id: an integer hash from Jenkins'
+// JenkinsMix is the SBW hash of a token id: an integer hash from Jenkins'
 // collection (burtleburtle.net/bob/hash/integer.html) of id+1 in wrapping
 // signed 32-bit arithmetic, where right shifts keep the sign.
-func jenkinsMix(id int32) int32 {
+func JenkinsMix(id int32) int32 {
 	i := id + 1
 	i -= i << 6
 	i ^= i >> 17

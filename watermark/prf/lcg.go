@@ -7,21 +7,21 @@ import (
 	"math/bits"
 )
 
-// synthIDTableSize is the number of entries of a SynthIDTable.
-const synthIDTableSize = 1 << 16
+// SynthIDTableSize is the number of entries of a [SynthIDTable].
+const SynthIDTableSize = 1 << 16
 
 // SynthIDTable is the sampling table of SynthID Text as Hugging Face
 // transformers and google-deepmind/synthid-text up to v0.2 (37fa9b2) have it:
 // torch.randint(0, 2, (65536,)) of a generator with a fixed seed, on the model's
 // device. A text is read with the table of the device that wrote it: those of
 // seed 0 on a CPU (32743 ones) and on CUDA (32787) agree on half their entries.
-type SynthIDTable [synthIDTableSize / 64]uint64
+type SynthIDTable [SynthIDTableSize / 64]uint64
 
 // NewSynthIDTable is the table that a CPU draws: outputs of [MT19937] modulo 2.
 func NewSynthIDTable(seed uint64) *SynthIDTable {
 	m := NewMT19937(seed)
 	s := new(SynthIDTable)
-	for i := range synthIDTableSize {
+	for i := range SynthIDTableSize {
 		s[i/64] |= uint64(m.IntN(2)) << (i % 64)
 	}
 	return s
@@ -33,9 +33,9 @@ func NewSynthIDTable(seed uint64) *SynthIDTable {
 // that draw makes entries t, t+T, t+2T and t+3T from one Philox4x32-10 block
 // with the seed as key and the counter (0, 0, t, 0).
 func NewCUDASynthIDTable(seed uint64, resident int) *SynthIDTable {
-	threads := cudaThreads(synthIDTableSize, resident)
+	threads := cudaThreads(SynthIDTableSize, resident)
 	s := new(SynthIDTable)
-	for i := range synthIDTableSize {
+	for i := range SynthIDTableSize {
 		block, t := i/threads, i%threads
 		w := philox10([4]uint32{uint32(block / 4), 0, uint32(t), 0}, uint32(seed), uint32(seed>>32))
 		s[i/64] |= uint64(w[block%4]&1) << (i % 64)
@@ -45,7 +45,7 @@ func NewCUDASynthIDTable(seed uint64, resident int) *SynthIDTable {
 
 // Bit is entry i mod 65536, 0 or 1.
 func (s *SynthIDTable) Bit(i uint64) uint64 {
-	i %= synthIDTableSize
+	i %= SynthIDTableSize
 	return s[i/64] >> (i % 64) & 1
 }
 

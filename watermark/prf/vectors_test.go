@@ -262,7 +262,7 @@ func TestVectorTorchRNG(t *testing.T) {
 		t.Run(fmt.Sprintf("synthid table/seed=%d", c.Seed), func(t *testing.T) {
 			t.Parallel()
 			table := NewSynthIDTable(c.Seed)
-			entries := make([]byte, synthIDTableSize)
+			entries := make([]byte, SynthIDTableSize)
 			var first strings.Builder
 			ones := 0
 			for i := range entries {
