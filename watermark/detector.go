@@ -61,17 +61,18 @@ const (
 // at the median of fresh seeds; kgw gained nothing dependable.
 func ResolveWeights(weights, scheme string) (string, error) {
 	preset, isPreset := PresetByName(scheme)
-	dual := scheme == GumbelDual || scheme == VLLMGumbelDual // no law for weighted pairs of keys
+	// Pairs of keys and single lists have no law for weighted units.
+	plain := scheme == GumbelDual || scheme == VLLMGumbelDual || scheme == MarkLLMUnigram
 	switch weights {
 	case WeightsMin8:
-		if dual {
+		if plain {
 			return "", fmt.Errorf("%s has no null law for weighted units; use %s", scheme, WeightsNone)
 		}
 		return weights, nil
 	case WeightsNone:
 		return weights, nil
 	case WeightsAuto, "":
-		if scheme == KGW || dual || isPreset && !preset.min8 {
+		if scheme == KGW || plain || isPreset && !preset.min8 {
 			return WeightsNone, nil
 		}
 		return WeightsMin8, nil
@@ -82,7 +83,7 @@ func ResolveWeights(weights, scheme string) (string, error) {
 // Dropped counts the positions of the run that were not scored as a new unit,
 // by the first reason that applies, in this order.
 type Dropped struct {
-	Short      int64 `json:"short"`        // too few generated tokens before it for a window
+	Short      int64 `json:"short"`        // too few tokens before it for a window, or a window that the key does not enter
 	Prompt     int64 `json:"prompt"`       // its window occurs in the item's prompt
 	OutOfVocab int64 `json:"out_of_vocab"` // an id of window or token is outside the vocabulary
 	Filtered   int64 `json:"filtered"`     // Options.Keep said no
@@ -107,6 +108,7 @@ type Detector struct {
 	scheme  Scheme
 	seeded  seeded // scheme, if it has seeds and they count; else nil
 	null    null
+	keyless interface{ keyless(window []int32) bool } // nil: the key enters every window
 	vocab   int32
 	conv    convention
 	bos     int32 // -1: none
@@ -170,6 +172,7 @@ func NewDetector(s Scheme, opt Options) *Detector {
 		local:   newTuples(h + 1),
 	}
 	d.seeded, _ = d.scheme.(seeded)
+	d.keyless, _ = d.scheme.(interface{ keyless(window []int32) bool })
 	if id, err := strconv.ParseInt(spec.Params.Preset.Get("bos"), 10, 32); err == nil {
 		d.bos = int32(id)
 	}
@@ -238,6 +241,9 @@ func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
 			strange = i
 		}
 		window, ok := d.scheme.WindowOf(history[:i])
+		if ok && d.keyless != nil && d.peer == "" && i-strange > h {
+			ok = !d.keyless.keyless(window)
+		}
 		f := d.fate(window, ok, i-strange <= h)
 		if d.peer == peerRing && ok && f != FateScored {
 			d.fresh(window, token) // the peer's ring turns at every position

@@ -31,6 +31,11 @@ func nullOf(s Scheme) null {
 	if d, ok := s.(interface{ mixture() float64 }); ok {
 		return dualNull{d.mixture()}
 	}
+	if f, ok := s.(interface{ fixed() (vocab, green int64) }); ok {
+		if vocab, green := f.fixed(); vocab > 0 {
+			return fixedNull{unitNull{law: s.Law(), noE: true}, vocab, green}
+		}
+	}
 	p, isPreset := PresetByName(s.Spec().Scheme)
 	if d, ok := s.(interface{ decoysOnly() bool }); isPreset && p.DecoysOnly || ok && d.decoysOnly() {
 		return ranked{unitNull{law: s.Law()}}
@@ -85,6 +90,66 @@ func (r ranked) tail(_ float64, c evidence.Counts) evidence.Tail {
 func (ranked) log10E(int64, float64) float64 { return 0 }
 
 func (ranked) analytic() bool { return false }
+
+// fixedNull is one list of green tokens for all windows: the distinct tokens of a
+// run are drawn from it without replacement, so that their green ones follow the
+// hypergeometric law. Units have weight 1.
+type fixedNull struct {
+	unitNull
+	vocab, green int64
+}
+
+// MethodHypergeometric is the exact tail of draws from one list.
+const MethodHypergeometric = "exact-hypergeometric"
+
+func (f fixedNull) tail(score float64, c evidence.Counts) evidence.Tail {
+	mean, sd := f.moments(c)
+	p := log10Hypergeometric(int64(math.Ceil(score)), c.N(), f.green, f.vocab)
+	return evidence.Tail{Log10P: p, Method: MethodHypergeometric, Log10Estimate: p, Mean: mean, SD: sd}
+}
+
+func (f fixedNull) moments(c evidence.Counts) (mean, sd float64) {
+	mean, sd = f.unitNull.moments(c)
+	return mean, sd * math.Sqrt(float64(f.vocab-c.N())/float64(f.vocab-1))
+}
+
+func (f fixedNull) randomised(score float64, c evidence.Counts, u float64) float64 {
+	k := int64(score)
+	above := math.Pow(10, log10Hypergeometric(k+1, c.N(), f.green, f.vocab))
+	return above + u*(math.Pow(10, log10Hypergeometric(k, c.N(), f.green, f.vocab))-above)
+}
+
+// log10Hypergeometric is log10 P(X >= k) for X green tokens among n distinct ones
+// of a vocabulary with that many green: the mass at k times a sum of positive,
+// falling terms, or one minus that of the other side.
+func log10Hypergeometric(k, n, green, vocab int64) float64 {
+	switch {
+	case k <= max(0, n+green-vocab):
+		return 0
+	case k > min(n, green):
+		return math.Inf(-1)
+	}
+	if float64(k) <= float64(n)*float64(green)/float64(vocab) {
+		// P(X < k): the red tokens are at least n-k+1.
+		p := math.Pow(10, log10Hypergeometric(n-k+1, n, vocab-green, vocab))
+		return math.Log1p(-p) * math.Log10E
+	}
+	choose := func(n, k int64) float64 {
+		a, _ := math.Lgamma(float64(n + 1))
+		b, _ := math.Lgamma(float64(k + 1))
+		c, _ := math.Lgamma(float64(n - k + 1))
+		return a - b - c
+	}
+	sum, term := 1., 1.
+	for i := k; i < min(n, green); i++ {
+		term *= float64(green-i) / float64(i+1) * float64(n-i) / float64(vocab-green-n+i+1)
+		sum += term
+		if term < sum*0x1p-60 {
+			break
+		}
+	}
+	return min(0, (choose(green, k)+choose(vocab-green, n-k)-choose(vocab, n)+math.Log(sum))*math.Log10E)
+}
 
 // dualNull is (1-alpha)·Gamma(n,1) + alpha·Gamma(n,1). Units have weight 1.
 type dualNull struct{ alpha float64 }

@@ -6,6 +6,9 @@ import (
 	"github.com/stillmark/stillmark/watermark/prf"
 )
 
+// MarkLLMUnigram names the preset of one green list for all windows.
+const MarkLLMUnigram = "markllm-unigram"
+
 // markllmPresets are the schemes of MarkLLM that others have used: KGW, Unigram
 // and EXP.
 func markllmPresets() []Preset {
@@ -33,7 +36,7 @@ func markllmPresets() []Preset {
 			},
 		},
 		{
-			Name: "markllm-unigram", PRF: "numpy-pcg64", Match: []string{"vocabulary width"},
+			Name: MarkLLMUnigram, PRF: "numpy-pcg64", Match: []string{"vocabulary width"},
 			Params:         []Param{kgwKey("hash_key"), gammaParam("gamma", "0.5"), biasParam("delta", "2")},
 			RunAgainstPeer: true, Decoys: decoysOdd62, PeerDedup: peerNone,
 			frame: func(args) (convention, error) { return convention{}, nil },
@@ -43,10 +46,10 @@ func markllmPresets() []Preset {
 			build: func(spec Spec, a args) (Scheme, error) {
 				size := int(a.float("gamma") * float64(spec.Vocab))
 				list := &fixedList{prf.UnigramMask(int64(a.key("hash_key")), a.float("gamma"), spec.Vocab), float64(size) / float64(spec.Vocab)}
-				return &green{
+				return &unigram{green{
 					foreign: newForeign(spec, convention{}, func([]int32, int32) uint64 { return 0 }),
 					colours: list, bias: float32(a.float("delta")),
-				}, nil
+				}}, nil
 			},
 		},
 		{
@@ -57,17 +60,46 @@ func markllmPresets() []Preset {
 			},
 			RunAgainstPeer: true, Decoys: decoysOdd62, PeerDedup: peerNone, min8: true, frame: windowed,
 			weak: func(args) []string {
-				return []string{"the seed is a product of ids modulo the vocabulary width, which is often 0: few windows are distinct"}
+				return []string{"the seed is the key times a product of ids modulo the vocabulary width, which is often 0: such windows are the same under every key and are not scored"}
 			},
 			build: func(spec Spec, a args) (Scheme, error) {
 				c, err := windowed(a)
 				key := int64(a.key("hash_key"))
-				return &maximal{foreign: newForeign(spec, c, func(window []int32, _ int32) uint64 {
+				return &productOfIDs{maximal{foreign: newForeign(spec, c, func(window []int32, _ int32) uint64 {
 					return effective(prf.MarkLLMEXPSeed(key, spec.Vocab, window), false)
-				}), draws: &torchRand{vocab: spec.Vocab}}, err
+				}), draws: &torchRand{vocab: spec.Vocab}}, int64(spec.Vocab)}, err
 			},
 		},
 	}
+}
+
+// unigram is a green preset of one list.
+type unigram struct{ green }
+
+// fixed is the size of the vocabulary and of the list.
+func (u *unigram) fixed() (vocab, green int64) {
+	return int64(u.spec.Vocab), int64(math.Round(u.rate() * float64(u.spec.Vocab)))
+}
+
+func (u *unigram) Clone() Scheme { return &unigram{*u.green.Clone().(*green)} }
+
+// productOfIDs draws from the vector of a seed that is key times a product of ids
+// modulo the vocabulary. Where the product is 0 the key does not enter.
+type productOfIDs struct {
+	maximal
+	vocab int64
+}
+
+func (p *productOfIDs) keyless(window []int32) bool {
+	product := int64(1)
+	for _, t := range window {
+		product = product * int64(t) % p.vocab
+	}
+	return product == 0
+}
+
+func (p *productOfIDs) Clone() Scheme {
+	return &productOfIDs{*p.maximal.Clone().(*maximal), p.vocab}
 }
 
 // fixedList is one green list for all contexts.

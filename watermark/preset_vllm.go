@@ -39,7 +39,7 @@ func vllmPresets() []Preset {
 		{
 			Name: VLLMGumbelDual, PRF: Philox,
 			Params: []Param{key, width, {Name: "alpha", Kind: kindFloat, Default: "0.1", Min: 1e-6, Max: 1 - 1e-6, Doc: "share of the second key"}},
-			Match:  match, RunAgainstPeer: true, Decoys: decoys64, PeerDedup: peerContext, words: true, frame: frame,
+			Match:  match, Decoys: decoys64, PeerDedup: peerContext, words: true, frame: frame,
 			build: func(spec Spec, a args) (Scheme, error) {
 				ka, kb := vllmDualKeys(a.key("key"))
 				d := newDual(spec, prf.NewPhilox(ka), prf.NewPhilox(kb))
