@@ -9,10 +9,21 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"sync"
 	"time"
 
 	tsp "github.com/digitorus/timestamp"
 )
+
+// parsing lets the library parse one token at a time: the PKCS #7 package below
+// it (github.com/digitorus/pkcs7, ber.go) counts its depth in a package variable.
+var parsing sync.Mutex
+
+func parse(token []byte) (*tsp.Timestamp, error) {
+	parsing.Lock()
+	defer parsing.Unlock()
+	return tsp.Parse(token)
+}
 
 // maxToken bounds what is parsed. Tokens of public authorities, with their
 // certificates, have 3 to 8 KiB.
@@ -82,7 +93,7 @@ func Accept(request, response []byte) (token []byte, err error) {
 	if _, err := Verify(token, [32]byte(req.HashedMessage), nil); err != nil {
 		return nil, err
 	}
-	ts, err := tsp.Parse(token)
+	ts, err := parse(token)
 	if err != nil {
 		return nil, fmt.Errorf("timestamp token: %w", err)
 	}
@@ -123,7 +134,7 @@ type Stamp struct {
 // With roots the chain is checked too, at the token's own time, since the
 // certificates may have expired long before the evidence is read; a chain that
 // does not lead to roots leaves Trusted false and says why. Revocation is not
-// checked: that would need a network.
+// checked: that would need a network. It is safe for concurrent use.
 func Verify(token []byte, digest [32]byte, roots *x509.CertPool) (Stamp, error) {
 	s, err := verify(token, digest, roots)
 	if err != nil {
@@ -145,7 +156,7 @@ func verify(token []byte, digest [32]byte, roots *x509.CertPool) (Stamp, error) 
 		return Stamp{}, err
 	}
 	// The form has been checked, so that the library sees plain DER with one signer.
-	ts, err := tsp.Parse(token)
+	ts, err := parse(token)
 	if err != nil {
 		return Stamp{}, err
 	}

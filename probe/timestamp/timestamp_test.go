@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -76,6 +77,40 @@ func TestStampAndVerify(t *testing.T) {
 	if _, err := Verify(make([]byte, maxToken+1), digest, nil); err == nil {
 		t.Error("an oversized token was accepted")
 	}
+}
+
+// TestConcurrent is for the race detector: tokens are made, accepted and verified
+// side by side.
+func TestConcurrent(t *testing.T) {
+	t.Parallel()
+	a := authorityAt(t, then)
+	digest := sha256.Sum256([]byte("a sealed plan"))
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			request, err := Request(digest)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			response, err := a.Respond(request)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			token, err := Accept(request, response)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for range 4 {
+				if s, err := Verify(token, digest, a.Roots()); err != nil || !s.Trusted {
+					t.Errorf("trusted %v, %v", s.Trusted, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // TestEveryByte changes every bit of a token and cuts it at every byte: nothing

@@ -59,7 +59,7 @@ func permitted(list []string, path string) bool {
 }
 
 func TestDependencies(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	for layer, list := range allowed {
 		for _, path := range dependencies(t, layer) {
 			if !permitted(list, path) {
@@ -88,7 +88,7 @@ func TestDependencies(t *testing.T) {
 // No package of ours that the verifier is built from imports net/http: what is
 // linked for tiktoken-go is never called.
 func TestNoNetworkOfOurs(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	out, err := exec.Command("go", "list", "-deps", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "github.com/stillmark/stillmark/reports/verify").Output()
 	if err != nil {
 		t.Fatal(err)

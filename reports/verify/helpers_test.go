@@ -12,7 +12,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -30,23 +29,6 @@ import (
 var caseTime = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
 
 var testBuild = ledger.Build{Version: "v0.0.0-test", Go: "go1.26", OS: "linux", Arch: "amd64"}
-
-// parallel lets tests run beside each other, but not under the race detector:
-// the PKCS #7 library below the timestamps counts its depth in a package
-// variable, which is harmless (nothing reads it) and reported all the same.
-func parallel(t *testing.T) {
-	if !raceDetector {
-		t.Parallel()
-	}
-}
-
-// workers is how many goroutines verify at once in a test.
-func workers() int {
-	if raceDetector {
-		return 1
-	}
-	return runtime.GOMAXPROCS(0)
-}
 
 // stream is a deterministic source of key material.
 func stream(seed byte) io.Reader { return rand.NewChaCha8([32]byte{seed}) }

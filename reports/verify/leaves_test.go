@@ -63,7 +63,7 @@ func changed(t testing.TB, n json.Number) json.Number {
 // Every number of report.json and findings.json, changed one at a time: the
 // comparison with a second computation names that very leaf.
 func TestEveryNumberIsCompared(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	f := build(t, design{broken: true, prompts: 10})
 	total := 0
 	for _, name := range []string{"reports/" + f.report + "/report.json", "analysis/" + f.analysis + "/findings.json"} {
@@ -93,7 +93,7 @@ func TestEveryNumberIsCompared(t *testing.T) {
 // The same through the front door: a number is changed and everything is sealed
 // again with the key that the reader trusts.
 func TestSealedNumbers(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	f := build(t, design{broken: true})
 	reportFile := "reports/" + f.report + "/report.json"
 	sealed := must[[]byte](t)(os.ReadFile(filepath.Join(f.dir, reportFile)))
@@ -106,7 +106,7 @@ func TestSealedNumbers(t *testing.T) {
 	const sample = 24
 	for i := 0; i < len(pointers); i += len(pointers) / sample {
 		t.Run(pointers[i], func(t *testing.T) {
-			parallel(t)
+			t.Parallel()
 			edited := must[any](t)(tree(sealed))
 			numericLeaves(edited, "", func(p string, old json.Number, set func(json.Number)) {
 				if p == pointers[i] {
@@ -138,7 +138,7 @@ func write(t testing.TB, dir, name string, data []byte) {
 
 // What is no number is compared as well: sentences, verdicts, layout, summary.
 func TestSealedWords(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	f := build(t, design{})
 	folder := "reports/" + f.report + "/"
 	findings := "analysis/" + f.analysis + "/findings.json"
@@ -188,7 +188,7 @@ func TestSealedWords(t *testing.T) {
 		}, "disclosed/" + f.keys[1].ID + ".json"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			parallel(t)
+			t.Parallel()
 			dir := f.copyTo(t, t.TempDir())
 			c.damage(t, dir)
 			reseal(t, f, dir, f.signer)
@@ -209,7 +209,7 @@ func editReport(t testing.TB, dir, folder string, edit func(*model.Report)) {
 
 // A report of a later format is called newer, not altered.
 func TestNewerFormat(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	f := build(t, design{})
 	m := load(t, f.dir)
 	name := "reports/" + f.report + "/statement.intoto.json"
@@ -225,7 +225,7 @@ func TestNewerFormat(t *testing.T) {
 }
 
 func TestCompareTrees(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	compare := func(string) leafRule { return leafCompare }
 	for _, c := range []struct {
 		sealed, computed, found string

@@ -14,7 +14,7 @@ import (
 
 // The published schema describes the report that is written, and no other.
 func TestSchema(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	raw := must[[]byte](t)(model.Schema())
 	doc := must[any](t)(jsonschema.UnmarshalJSON(bytes.NewReader(raw)))
 	c := jsonschema.NewCompiler()

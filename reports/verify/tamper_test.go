@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -102,7 +103,7 @@ func positions(size int) []int {
 // One bit flipped anywhere in any file of a sealed case: the verification fails
 // and names that very file.
 func TestEveryFileFlipped(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	f := build(t, design{})
 	m := load(t, f.dir)
 	if r := check(t, m, f.trust()); r.State != Trusted {
@@ -116,7 +117,7 @@ func TestEveryFileFlipped(t *testing.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	exits := map[string]map[int]int{}
-	for range workers() {
+	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for w := range work {
 				data := bytes.Clone(m[w.file].Data)
@@ -150,13 +151,13 @@ func TestEveryFileFlipped(t *testing.T) {
 }
 
 func TestTampering(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	f := build(t, design{})
 	m := load(t, f.dir)
 	names := slices.Sorted(maps.Keys(m))
 	run := func(name string, m fstest.MapFS, file string, exits ...int) {
 		t.Run(name, func(t *testing.T) {
-			parallel(t)
+			t.Parallel()
 			r := check(t, m, f.trust())
 			if err := caught(r, file); err != nil {
 				t.Error(err)
@@ -200,7 +201,7 @@ func TestTampering(t *testing.T) {
 // The chain tells which line of the ledger was changed, and the ledger which
 // block of a segment.
 func TestTheFirstFailingByteIsNamed(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	f := build(t, design{})
 	m := load(t, f.dir)
 	ledgerData := bytes.Clone(m["ledger.jsonl"].Data)

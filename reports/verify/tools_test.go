@@ -70,7 +70,7 @@ func shell(t *testing.T, dir, tmp, commands string) (string, error) {
 // Every command of VERIFY.md is run with the real tools, and prints what the
 // text says it prints; and the report's own commands do too.
 func TestVerifyWithoutTheProgram(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	needTools(t, "bash", "openssl", "sha256sum", "cmp", "base64")
 	f := build(t, design{})
 	dir := f.copyTo(t, t.TempDir())
@@ -117,7 +117,7 @@ func TestVerifyWithoutTheProgram(t *testing.T) {
 
 // The same tools say no to what they can see.
 func TestToolsSayNo(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	needTools(t, "bash", "openssl", "sha256sum")
 	f := build(t, design{})
 	doc := string(must[[]byte](t)(os.ReadFile(filepath.Join(f.dir, "VERIFY.md"))))
@@ -143,7 +143,7 @@ func TestToolsSayNo(t *testing.T) {
 		"the plan":      {"plan.json", func(b []byte) []byte { b[100] ^= 1; return b }, "head -n 1 ledger.jsonl"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			parallel(t)
+			t.Parallel()
 			dir := f.copyTo(t, t.TempDir())
 			write(t, dir, c.file, c.flip(must[[]byte](t)(os.ReadFile(filepath.Join(dir, filepath.FromSlash(c.file))))))
 			s := find(c.part)

@@ -38,7 +38,7 @@ func text(t testing.TB, r *Result) string {
 }
 
 func TestTrusted(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	for name, d := range map[string]design{
 		"fixed n":      {},
 		"e-process":    {mode: ledger.ModeAnytime},
@@ -46,7 +46,7 @@ func TestTrusted(t *testing.T) {
 		"hostile text": {hostile: "\x1b[31m<script>alert(1)</script>\u202e\x00 </svg> 你好 مرحبا"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			parallel(t)
+			t.Parallel()
 			f := build(t, d)
 			for _, path := range []string{f.dir, f.zip} {
 				r := f.verify(t, path, f.trust())
@@ -69,7 +69,7 @@ func TestTrusted(t *testing.T) {
 }
 
 func TestSigners(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	f := build(t, design{})
 	stranger := must[*ledger.Signer](t)(ledger.NewSigner("Somebody Else", stream(77)))
 	// The same name, another key: a name proves nothing.
@@ -86,7 +86,7 @@ func TestSigners(t *testing.T) {
 	}
 
 	t.Run("signed again with another key", func(t *testing.T) {
-		parallel(t)
+		t.Parallel()
 		dir := f.copyTo(t, t.TempDir())
 		reseal(t, f, dir, stranger)
 		r := f.verify(t, dir, f.trust())
@@ -95,7 +95,7 @@ func TestSigners(t *testing.T) {
 		}
 	})
 	t.Run("signed again, but the plan is not", func(t *testing.T) {
-		parallel(t)
+		t.Parallel()
 		dir := f.copyTo(t, t.TempDir())
 		open(t, dir)
 		_, err := reports.Seal(t.Context(), dir, stranger, reports.SealOptions{})
@@ -135,7 +135,7 @@ func reseal(t testing.TB, f *fixture, dir string, signer *ledger.Signer) {
 }
 
 func TestKeyWithheld(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	f := build(t, design{withhold: true})
 	r := f.verify(t, f.dir, f.trust())
 	said := text(t, r)
@@ -170,9 +170,9 @@ func TestKeyWithheld(t *testing.T) {
 }
 
 func TestTimes(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	t.Run("no timestamps", func(t *testing.T) {
-		parallel(t)
+		t.Parallel()
 		f := build(t, design{noStamps: true})
 		r := f.verify(t, f.zip, f.trust())
 		if r.State != Trusted || r.Stamped || !has(r, LevelNote, CodePlanTime) || !has(r, LevelNote, CodeSealTime) ||
@@ -181,7 +181,7 @@ func TestTimes(t *testing.T) {
 		}
 	})
 	t.Run("commitments after serving", func(t *testing.T) {
-		parallel(t)
+		t.Parallel()
 		f := build(t, design{late: true})
 		r := f.verify(t, f.dir, f.trust())
 		if r.State != Trusted || !has(r, LevelNote, CodeCommitment) {
@@ -189,7 +189,7 @@ func TestTimes(t *testing.T) {
 		}
 	})
 	t.Run("plan stamped after the first request", func(t *testing.T) {
-		parallel(t)
+		t.Parallel()
 		f := build(t, design{latePlan: true})
 		r := f.verify(t, f.dir, f.trust())
 		if r.Exit != integrity.ExitTime || blamed(r) != "plan.tsr" {
@@ -199,7 +199,7 @@ func TestTimes(t *testing.T) {
 
 	f := build(t, design{})
 	t.Run("no roots given", func(t *testing.T) {
-		parallel(t)
+		t.Parallel()
 		opt := f.trust()
 		opt.TSARoots = nil
 		r := f.verify(t, f.dir, opt)
@@ -208,7 +208,7 @@ func TestTimes(t *testing.T) {
 		}
 	})
 	t.Run("another authority", func(t *testing.T) {
-		parallel(t)
+		t.Parallel()
 		other := must[*timestamp.Authority](t)(timestamp.NewAuthority("Other", time.Now))
 		opt := f.trust()
 		opt.TSARoots = x509.NewCertPool()
@@ -219,7 +219,7 @@ func TestTimes(t *testing.T) {
 		}
 	})
 	t.Run("the seal's token replaced", func(t *testing.T) {
-		parallel(t)
+		t.Parallel()
 		m := load(t, f.dir)
 		name := "reports/" + f.report + "/report.dsse.tsr"
 		token := must[[]byte](t)(f.authority.Stamp(sha256.Sum256([]byte("something else"))))
@@ -234,7 +234,7 @@ func TestTimes(t *testing.T) {
 		}
 	})
 	t.Run("a seal stamped before it was made", func(t *testing.T) {
-		parallel(t)
+		t.Parallel()
 		dir := f.copyTo(t, t.TempDir())
 		open(t, dir)
 		early := must[*timestamp.Authority](t)(timestamp.NewAuthority("Early", func() time.Time { return caseTime }))
@@ -251,7 +251,7 @@ func TestTimes(t *testing.T) {
 }
 
 func TestSealAgain(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	f := build(t, design{})
 	seal := func(dir string, report string) {
 		t.Helper()
@@ -287,7 +287,7 @@ func TestSealAgain(t *testing.T) {
 }
 
 func TestSealRefuses(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	f := build(t, design{})
 	for name, c := range map[string]struct {
 		damage func(dir string) error
@@ -303,7 +303,7 @@ func TestSealRefuses(t *testing.T) {
 		"no report": {func(dir string) error { return os.RemoveAll(filepath.Join(dir, "reports")) }, "report build first"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			parallel(t)
+			t.Parallel()
 			dir := f.copyTo(t, t.TempDir())
 			if err := c.damage(dir); err != nil {
 				t.Fatal(err)
@@ -341,7 +341,7 @@ func TestSealRefuses(t *testing.T) {
 // Two runs over the same replies give the same archive, byte for byte, where no
 // authority adds its own time and serial number.
 func TestDeterministic(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	a, b := build(t, design{noStamps: true}), build(t, design{noStamps: true})
 	if !bytes.Equal(must[[]byte](t)(os.ReadFile(a.zip)), must[[]byte](t)(os.ReadFile(b.zip))) {
 		t.Error("two archives of the same case differ")
@@ -354,7 +354,7 @@ func TestDeterministic(t *testing.T) {
 
 // The drawn secrets must be in no file of the case, however they are written.
 func TestNoSecrets(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	f := build(t, design{})
 	for i := range f.keys {
 		master := make([]byte, 32)

@@ -61,7 +61,7 @@ func entries(t testing.TB, dir, folder string, method uint16) []entry {
 }
 
 func TestZip(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	f := build(t, design{})
 	good := entries(t, f.dir, "case", zip.Store)
 	refused := map[string][]entry{
@@ -87,7 +87,7 @@ func TestZip(t *testing.T) {
 	}
 	for name, list := range refused {
 		t.Run(name, func(t *testing.T) {
-			parallel(t)
+			t.Parallel()
 			r := f.verify(t, pack(t, list), f.trust())
 			if r.State != Invalid || !slices.Contains([]int{integrity.ExitAltered, integrity.ExitIncomplete}, r.Exit) {
 				t.Errorf("%s, exit %d: %s", r.State, r.Exit, r.Verdict)
@@ -99,7 +99,7 @@ func TestZip(t *testing.T) {
 	}
 	for name, method := range map[string]uint16{"stored": zip.Store, "deflated": zip.Deflate} {
 		t.Run("packed again, "+name, func(t *testing.T) {
-			parallel(t)
+			t.Parallel()
 			r := f.verify(t, pack(t, entries(t, f.dir, "another-name", method)), f.trust())
 			if r.State != Trusted || !has(r, LevelNote, CodeArchive) {
 				t.Errorf("%s\n%s", r.State, text(t, r))
@@ -119,7 +119,7 @@ func TestZip(t *testing.T) {
 		"empty":                    {nil, Invalid},
 	} {
 		t.Run(name, func(t *testing.T) {
-			parallel(t)
+			t.Parallel()
 			path := filepath.Join(t.TempDir(), "case.zip")
 			if err := os.WriteFile(path, c.data, 0o600); err != nil {
 				t.Fatal(err)
@@ -136,7 +136,7 @@ func TestZip(t *testing.T) {
 }
 
 func TestFolder(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	f := build(t, design{})
 	for name, damage := range map[string]func(dir string) error{
 		"symbolic link": func(dir string) error { return os.Symlink("/etc/passwd", filepath.Join(dir, "link")) },
@@ -151,7 +151,7 @@ func TestFolder(t *testing.T) {
 		"odd name":    func(dir string) error { return os.WriteFile(filepath.Join(dir, "a\x1b[31m"), nil, 0o600) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			parallel(t)
+			t.Parallel()
 			dir := f.copyTo(t, t.TempDir())
 			if err := damage(dir); err != nil {
 				t.Fatal(err)
