@@ -114,6 +114,30 @@ func (p Preset) ParamNames() []string {
 	return names
 }
 
+// Weights is how repeated units count by default: WeightsMin8 or WeightsNone.
+func (p Preset) Weights() string {
+	w, err := ResolveWeights(WeightsAuto, p.Name)
+	if err != nil {
+		panic("watermark: " + err.Error())
+	}
+	return w
+}
+
+// LawText is the null law of a unit in words.
+func (p Preset) LawText() string {
+	switch {
+	case p.DecoysOnly:
+		return "none: correlated layers"
+	case p.Name == VLLMGumbelDual:
+		return "(1-alpha)A + alpha B, both exponential"
+	case p.Name == MarkLLMUnigram:
+		return "hypergeometric: one list"
+	case slices.ContainsFunc(p.Params, func(x Param) bool { return x.Name == "gamma" || x.Name == "greenlist_ratio" }):
+		return "Bernoulli, at the list's true rate"
+	}
+	return "exponential, mean 1"
+}
+
 // complete checks given values and fills in what they leave open. Values come
 // out in one canonical spelling.
 func (p Preset) complete(given map[string]string) (map[string]string, error) {

@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -41,6 +44,11 @@ type detection struct {
 	Log10E  *float64 `json:"log10_e"`
 	Decoys  *decoys  `json:"decoys"` // null: validity not checked
 	Verdict string   `json:"verdict"`
+	// Dedup is there when it is the peer's rule; Public when the key is printed
+	// in public code; Warnings say what limits the result.
+	Dedup    string   `json:"dedup,omitempty"`
+	Public   bool     `json:"public_key,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 type decoys struct {
@@ -60,12 +68,18 @@ const (
 )
 
 type detectOptions struct {
-	keyPath   string
+	keyPaths  []string
 	ids, pool bool
 	format    string
 	weights   string
-	decoys    int
+	dedup     string
+	decoyFlag string
+	decoys    int // autoDecoys: as many as end within a minute
 	threshold float64
+
+	auto  bool
+	vocab int
+	try   []string
 
 	tokenizers tokenizerFiles
 }
@@ -73,7 +87,7 @@ type detectOptions struct {
 func (a *app) detectCommand() *cobra.Command {
 	var o detectOptions
 	c := &cobra.Command{
-		Use:   "detect --key FILE TEXT…|-",
+		Use:   "detect --key FILE|--auto TEXT…|-",
 		Short: "score texts or token ids under a key: one result per text, or one for all (--pool)",
 		Long: `Reads plain texts, or JSON lines with id, text and optionally prompt (with --ids:
 id, tokens and optionally prompt_tokens), and prints for each text, or with --pool
@@ -84,30 +98,79 @@ once per distinct (window, token); windows that occur in the item's prompt are
 dropped first. log10 p is the exact tail, or with weights a Chernoff bound; decoy
 keys, drawn as the key was but never served, check that law on this very text.
 Where they contradict it, p and e are withheld and only the rank stands. The
-verdict is per text at --threshold: nothing is corrected for the number of texts.`,
+verdict is per text at --threshold: nothing is corrected for the number of texts.
+
+Schemes of other stacks whose score has no known law (SynthID's) get a rank among
+decoys and no p. With --dedup peer repetitions count as that stack's own detector
+counts them, to compare numbers with it; no p-value holds then.
+
+--auto tries the presets of all known stacks at their usual settings, under their
+published keys, the keys of --try and the key files of --key, on all texts as one
+stream, and corrects for the whole grid (Holm). It needs --vocab or a key file, for
+the width of the logits.`,
 		Example: `  stillmark watermark detect --key key.json reply.txt
   stillmark watermark detect --key key.json --pool --json replies.jsonl
-  cat replies.jsonl | stillmark watermark detect --key key.json --ids -`,
+  cat replies.jsonl | stillmark watermark detect --key key.json --ids -
+  stillmark watermark detect --auto --vocab 128256 --ids replies.jsonl`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			var err error
+			if o.decoys, err = parseDecoys(o.decoyFlag); err != nil {
+				return usageError(err)
+			}
+			if o.auto {
+				return a.search(c.Context(), o, args)
+			}
 			return a.detect(c.Context(), o, args)
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.keyPath, "key", "", "key file (required)")
+	f.StringArrayVar(&o.keyPaths, "key", nil, "key file (required; with --auto optional and repeatable)")
 	f.BoolVar(&o.ids, "ids", false, "input is JSON lines of token ids")
 	f.BoolVar(&o.pool, "pool", false, "one result for all texts as one stream, each (window, token) counted once in the whole run")
 	f.StringVar(&o.format, "format", "", "text or jsonl (default: told apart by the first line)")
 	f.StringVar(&o.weights, "weights", "", "auto, none or min8: weight of a repeated pair (default auto when pooled, else none)")
-	f.IntVar(&o.decoys, "decoys", 999, "decoy keys, 0 for none")
+	f.StringVar(&o.dedup, "dedup", watermark.DedupUnit, "unit, or peer: that stack's own rule of repetition, to compare numbers with it")
+	f.StringVar(&o.decoyFlag, "decoys", "auto", "decoy keys, 0 for none; auto: 999, or for schemes of other stacks the most of 999, 199 and 99 that end within a minute")
+	f.BoolVar(&o.auto, "auto", false, "try the schemes of all known stacks, corrected for their number")
+	f.IntVar(&o.vocab, "vocab", 0, "with --auto: width of the model's logits (default: that of the first key file)")
+	f.StringArrayVar(&o.try, "try", nil, "with --auto: a key to try where it fits, an integer, or integers separated by commas (repeatable)")
 	f.Float64Var(&o.threshold, "threshold", -6, "log10 p at or below which the mark counts as present")
 	o.tokenizers.bind(f)
-	c.MarkFlagRequired("key")
 	return c
 }
 
+// autoDecoys stands for as many decoys as end within decoyTime.
+const (
+	autoDecoys = -1
+	decoyTime  = time.Minute
+)
+
+func parseDecoys(s string) (int, error) {
+	if s == "auto" {
+		return autoDecoys, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("--decoys %q is neither a number nor auto", s)
+	}
+	return n, nil
+}
+
 func (a *app) detect(ctx context.Context, o detectOptions, inputs []string) error {
-	k, err := loadKey(o.keyPath)
+	if len(o.keyPaths) != 1 {
+		if len(o.keyPaths) == 0 {
+			return usageError(errors.New(`required flag(s) "key" not set`))
+		}
+		return usageError(errors.New("--key is given more than once: that is for --auto"))
+	}
+	if o.vocab != 0 || len(o.try) > 0 {
+		return usageError(errors.New("--vocab and --try belong to --auto"))
+	}
+	if o.dedup != watermark.DedupUnit && o.dedup != watermark.DedupPeer {
+		return usageError(fmt.Errorf("--dedup %q is neither unit nor peer", o.dedup))
+	}
+	k, err := loadKey(o.keyPaths[0])
 	if err != nil {
 		return err
 	}
@@ -123,9 +186,6 @@ func (a *app) detect(ctx context.Context, o detectOptions, inputs []string) erro
 	}
 	if o.weights, err = watermark.ResolveWeights(o.weights, k.Scheme); err != nil {
 		return usageError(err)
-	}
-	if o.decoys < 0 {
-		return usageError(fmt.Errorf("--decoys %d is negative", o.decoys))
 	}
 	opt := replies.Options{IDs: o.ids, Format: o.format}
 	if !o.ids {
@@ -185,7 +245,7 @@ type scorer struct {
 }
 
 func (s *scorer) newDetector() *watermark.Detector {
-	return watermark.NewDetector(s.mark, watermark.Options{Weights: s.o.weights})
+	return watermark.NewDetector(s.mark, watermark.Options{Weights: s.o.weights, Dedup: s.o.dedup})
 }
 
 // decoySeed is fixed, so that the same input gives the same output.
@@ -206,10 +266,14 @@ func (s *scorer) print(ctx context.Context, id string, d *watermark.Detector) er
 	}
 	if r.N == 0 {
 		out.Verdict = verdictNothing
-	} else if s.o.decoys > 0 {
-		judged, _, err := d.Decoys(ctx, decoySeed, s.o.decoys, func(done int) {
+	} else if s.o.decoys != 0 {
+		n, err := s.decoys(ctx, d)
+		if err != nil {
+			return err
+		}
+		judged, _, err := d.Decoys(ctx, decoySeed, n, func(done int) {
 			if s.o.pool {
-				s.meter.count("decoys", done, s.o.decoys)
+				s.meter.count("decoys", done, n)
 			} else {
 				s.meter.set(fmt.Sprintf("%d texts scored", s.texts))
 			}
@@ -226,10 +290,39 @@ func (s *scorer) print(ctx context.Context, id string, d *watermark.Detector) er
 			out.Verdict = verdictWithheld
 		}
 	}
+	if r.Tail.Method == watermark.MethodDecoysOnly && r.N > 0 {
+		out.Log10P, out.Estimate, out.Log10E, out.Plain.Log10P, out.Method = nil, nil, nil, nil, watermark.MethodDecoysOnly
+		out.Verdict = verdictWithheld
+	}
+	if r.Dedup == watermark.DedupPeer {
+		out.Dedup = r.Dedup
+		out.Warnings = append(out.Warnings, "repetitions count as the other stack counts them: no p-value holds, only the rank among decoys")
+	}
+	if s.key.Published() {
+		out.Public = true
+		out.Warnings = append(out.Warnings, watermark.PublicKeyWarning)
+	}
 	if s.asJSON {
 		return s.printJSON(out)
 	}
 	return writeDetection(s.out, &out)
+}
+
+// decoys is how many decoys are scored, and says so before they are where that
+// was not asked for.
+func (s *scorer) decoys(ctx context.Context, d *watermark.Detector) (int, error) {
+	if s.o.decoys != autoDecoys {
+		return s.o.decoys, nil
+	}
+	if _, preset := watermark.PresetByName(s.key.Scheme); !preset {
+		return 999, nil
+	}
+	n, expected, err := d.AutoDecoys(ctx, decoySeed, decoyTime)
+	if err == nil && (n < 999 || expected > 10*time.Second) && s.o.pool {
+		s.meter.clear()
+		fmt.Fprintf(s.err, "stillmark: %d decoy keys, about %s\n", n, expected.Round(time.Second))
+	}
+	return n, err
 }
 
 func writeDetection(w io.Writer, d *detection) error {
@@ -252,9 +345,17 @@ func writeDetection(w io.Writer, d *detection) error {
 		if d.Weights != watermark.WeightsNone {
 			fmt.Fprintf(w, "; unweighted %.2f", *d.Plain.Log10P)
 		}
-		fmt.Fprintf(w, "; log10 e %.2f\n", *d.Log10E)
+		if *d.Log10E != 0 {
+			fmt.Fprintf(w, "; log10 e %.2f", *d.Log10E)
+		}
+		fmt.Fprintln(w)
+	}
+	for _, warning := range d.Warnings {
+		fmt.Fprintf(w, "  warning: %s\n", warning)
 	}
 	switch {
+	case d.Method == watermark.MethodDecoysOnly && d.Decoys != nil:
+		_, err = fmt.Fprintf(w, "  decoys: %d, rank p %.4g, sd ratio %.3f: this score has no known law, only the rank stands\n", d.Decoys.N, d.Decoys.RankP, d.Decoys.SDRatio)
 	case d.Decoys == nil:
 		_, err = fmt.Fprintln(w, "  decoys: none, validity not checked")
 	case d.Decoys.Pass:

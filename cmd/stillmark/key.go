@@ -25,7 +25,7 @@ func (a *app) keyNewCommand() *cobra.Command {
 	var (
 		output, servingFrom, pattern string
 		spec                         watermark.Spec
-		marks                        bool
+		marks, selfHash, withPrompt  bool
 	)
 	c := &cobra.Command{
 		Use:   "new -o FILE",
@@ -39,12 +39,25 @@ logits: give --vocab where the model's logits are wider.
 
 Schemes: gumbel (strongest per token, leaves the distribution unchanged over the
 key), kgw (a bias on a keyed green list, works at temperature 0), tournament
-(SynthID's tournament with independent layers).`,
+(SynthID's tournament with independent layers), gumbel-dual (gumbel under two keys, for
+speculative decoding).`,
 		Example: "  stillmark key new -o key.json --scheme kgw --tokenizer o200k --model nova --epoch 2026-11 --label cohort-a",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if !slices.Contains(watermark.Schemes(), spec.Scheme) {
-				return usageError(fmt.Errorf("scheme %q is not known%s", spec.Scheme, didYouMean(spec.Scheme, watermark.Schemes())))
+			if _, preset := watermark.PresetByName(spec.Scheme); preset {
+				return usageError(fmt.Errorf("%s is a scheme of another stack: take its key over with stillmark key import --scheme %s", spec.Scheme, spec.Scheme))
+			}
+			if !slices.Contains(watermark.NativeSchemes(), spec.Scheme) {
+				return usageError(fmt.Errorf("scheme %q is not known%s", spec.Scheme, didYouMean(spec.Scheme, watermark.NativeSchemes())))
+			}
+			if selfHash {
+				spec.Params.Seeding = watermark.SelfHash
+			}
+			if withPrompt {
+				spec.Params.Contexts = watermark.WithPrompt
+			}
+			if spec.Params.Leaves == 2 {
+				spec.Params.Leaves = 0 // the form in which two are written
 			}
 			enc, err := openTokenizer(spec.Tokenizer, pattern)
 			if err != nil {
@@ -74,7 +87,7 @@ key), kgw (a bias on a keyed green list, works at temperature 0), tournament
 	}
 	f := c.Flags()
 	f.StringVarP(&output, "output", "o", "key.json", "file to write")
-	f.StringVar(&spec.Scheme, "scheme", watermark.Gumbel, "scheme: "+strings.Join(watermark.Schemes(), ", "))
+	f.StringVar(&spec.Scheme, "scheme", watermark.Gumbel, "scheme: "+strings.Join(watermark.NativeSchemes(), ", "))
 	f.StringVar(&spec.PRF, "prf", watermark.AESCTR, "pseudo-random function: "+strings.Join(watermark.PRFs(), ", "))
 	f.StringVar(&spec.Tokenizer, "tokenizer", "cl100k", "tokenizer of the marked model: "+tokenizerUsage)
 	f.StringVar(&pattern, "pattern", "", patternUsage)
@@ -87,6 +100,10 @@ key), kgw (a bias on a keyed green list, works at temperature 0), tournament
 	f.IntVar(&spec.Params.Window, "window", 2, "tokens in a context window")
 	f.Float64Var(&spec.Params.Gamma, "gamma", 0, "kgw: share of green words (default 0.25)")
 	f.Float64Var(&spec.Params.Delta, "delta", 0, "kgw: what green logits gain, in nats (default 2)")
+	f.BoolVar(&selfHash, "self-hash", false, "kgw: let a token's colour depend on one anchor among the window's tokens (min-hash)")
+	f.IntVar(&spec.Params.Leaves, "leaves", 2, "tournament: draws that meet in a match")
+	f.Float64Var(&spec.Params.Alpha, "alpha", 0, "gumbel-dual: share of the second key (default 0.1)")
+	f.BoolVar(&withPrompt, "with-prompt", false, "let the first windows of a reply reach back into the prompt")
 	f.BoolVar(&marks, "mark-repeats", false, "mark positions whose window occurred before in the reply, too")
 	return c
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -21,21 +23,35 @@ func (a *app) watermarkCommand() *cobra.Command {
 
 func (a *app) schemesCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "schemes",
-		Short:   "list the schemes with their null laws and parameters",
-		Example: "  stillmark watermark schemes --json",
-		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		Use:   "schemes [NAME]",
+		Short: "list the schemes with their parameters, null laws and how they were checked",
+		Long: `Lists the native schemes and the presets of other stacks, or one of them in full: its
+parameters with defaults and limits, what must be as at the marking side, how it was
+checked, and from which set its decoy keys are drawn.`,
+		Example: "  stillmark watermark schemes\n  stillmark watermark schemes hf-synthid",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			rows := schemeRows()
+			if len(args) == 1 {
+				i := slices.IndexFunc(rows, func(r schemeRow) bool { return r.Scheme == args[0] })
+				if i < 0 {
+					return usageError(fmt.Errorf("scheme %q is not known%s", args[0], didYouMean(args[0], watermark.SchemeNames())))
+				}
+				if a.asJSON {
+					return a.printJSON(rows[i])
+				}
+				return writeScheme(a.out, &rows[i])
+			}
 			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "scheme\tprf\tparameters\tweights\tnull law of a unit\tstatistic")
-			for _, s := range schemeTable {
+			fmt.Fprintln(w, "scheme\tprf\tparameters\tweights\tnull law of a unit\tchecked")
+			for _, s := range rows {
 				if a.asJSON {
 					if err := a.printJSON(s); err != nil {
 						return err
 					}
 					continue
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Scheme, strings.Join(s.PRFs, ", "), s.Parameters, s.Weights, s.Law, s.Statistic)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Scheme, strings.Join(s.PRFs, ", "), s.Parameters, s.Weights, s.Law, s.Checked)
 			}
 			if a.asJSON {
 				return nil
@@ -46,19 +62,112 @@ func (a *app) schemesCommand() *cobra.Command {
 }
 
 type schemeRow struct {
-	Scheme     string   `json:"scheme"`
-	PRFs       []string `json:"prfs"`
-	Parameters string   `json:"parameters"`
-	Weights    string   `json:"weights"`
-	Law        string   `json:"law"`
-	Statistic  string   `json:"statistic"`
+	Scheme     string            `json:"scheme"`
+	PRFs       []string          `json:"prfs"`
+	Parameters string            `json:"parameters"`
+	Weights    string            `json:"weights"`
+	Law        string            `json:"law"`
+	Statistic  string            `json:"statistic"`
+	Checked    string            `json:"checked"`
+	Exact      string            `json:"exact"` // what the p-value rests on
+	Decoys     string            `json:"decoys"`
+	Match      []string          `json:"match,omitempty"`
+	Params     []watermark.Param `json:"params,omitempty"`
 }
 
-// schemeTable says in words what package watermark defines.
-var schemeTable = []schemeRow{
-	{watermark.Gumbel, watermark.PRFs(), "window 2", watermark.WeightsMin8, "exponential, mean 1", "sum of -ln(1-u)"},
-	{watermark.KGW, watermark.PRFs(), "window 2, gamma 0.25, delta 2", watermark.WeightsNone, "Bernoulli(gamma)", "number of green tokens"},
-	{watermark.Tournament, watermark.PRFs(), "window 2", watermark.WeightsMin8, "30 fair bits", "number of ones"},
+// The three ways in which a scheme was checked.
+const (
+	checkedPeer   = "against the peer's numbers"
+	checkedSecond = "not run against the peer"
+	checkedNative = "native"
+	// derivedCUDA is said of the device parameter of presets that have one.
+	derivedCUDA = "device=cuda:T: derived, not run on hardware"
+)
+
+// nativeRows say in words what package watermark defines.
+func nativeRows() []schemeRow {
+	const (
+		exact  = "exact under aes-ctr-v1; under philox-v1 exact if the generator behaves as random"
+		decoys = "drawn as the key was, from the master down"
+	)
+	rows := []schemeRow{
+		{Scheme: watermark.Gumbel, Parameters: "window=2", Weights: watermark.WeightsMin8, Law: "exponential, mean 1", Statistic: "sum of -ln(1-u); on philox-v1 vLLM's, byte for byte"},
+		{Scheme: watermark.GumbelDual, Parameters: "window=2, alpha=0.1", Weights: watermark.WeightsNone, Law: "(1-alpha)A + alpha B, both exponential", Statistic: "sum over two keys"},
+		{Scheme: watermark.KGW, Parameters: "window=2, gamma=0.25, delta=2, seeding left or self", Weights: watermark.WeightsNone, Law: "Bernoulli(gamma)", Statistic: "number of green tokens"},
+		{Scheme: watermark.Tournament, Parameters: "window=2, leaves=2", Weights: watermark.WeightsMin8, Law: "30 fair bits", Statistic: "number of ones"},
+	}
+	for i := range rows {
+		rows[i].PRFs, rows[i].Checked, rows[i].Exact, rows[i].Decoys = watermark.PRFs(), checkedNative, exact, decoys
+	}
+	return rows
+}
+
+// schemeRows are the native schemes and all presets.
+func schemeRows() []schemeRow {
+	rows := nativeRows()
+	for _, p := range watermark.Presets() {
+		r := schemeRow{
+			Scheme: p.Name, PRFs: []string{p.PRF}, Checked: checkedSecond, Exact: "exact if the generator behaves as random",
+			Decoys: p.Decoys, Match: p.Match, Params: p.Params, Statistic: "sum of the units' scores",
+		}
+		if p.RunAgainstPeer {
+			r.Checked = checkedPeer
+		}
+		var params []string
+		for _, x := range p.Params {
+			if !slices.Contains(p.ParamNames(), x.Name) {
+				continue
+			}
+			value := x.Default
+			switch {
+			case x.Secret && value != "":
+				value = "published default"
+			case value == "":
+				value = "…"
+			}
+			params = append(params, x.Name+"="+value)
+			if x.Name == "device" {
+				r.Checked += "; " + derivedCUDA
+			}
+		}
+		r.Parameters = strings.Join(params, ", ")
+		r.Weights, r.Law = p.Weights(), p.LawText()
+		if p.DecoysOnly {
+			r.Exact = "rank among decoys only"
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+func writeScheme(w io.Writer, r *schemeRow) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "scheme\t%s on %s\nchecked\t%s\nlaw\t%s, weights %s\np-value\t%s\ndecoys\t%s\n", r.Scheme, strings.Join(r.PRFs, " or "), r.Checked, r.Law, r.Weights, r.Exact, r.Decoys)
+	for _, m := range r.Match {
+		fmt.Fprintf(t, "must match\t%s\n", m)
+	}
+	for _, x := range r.Params {
+		fmt.Fprintf(t, "%s\t%s", x.Name, x.Doc)
+		switch {
+		case x.Secret && x.Default != "":
+			fmt.Fprint(t, " (secret; default published)")
+		case x.Secret:
+			fmt.Fprint(t, " (secret, required)")
+		case x.Default != "":
+			fmt.Fprintf(t, " (default %s)", x.Default)
+		}
+		if len(x.Choices) > 1 {
+			fmt.Fprintf(t, ": %s", strings.Join(x.Choices, ", "))
+		}
+		if x.Max != 0 && !x.Secret {
+			fmt.Fprintf(t, ", from %v to %v", x.Min, x.Max)
+		}
+		fmt.Fprintln(t)
+	}
+	if r.Params == nil {
+		fmt.Fprintf(t, "parameters\t%s\n", r.Parameters)
+	}
+	return t.Flush()
 }
 
 func (a *app) generateCommand() *cobra.Command {
