@@ -70,6 +70,7 @@ const (
 type detectOptions struct {
 	keyPaths  []string
 	ids, pool bool
+	tokens    bool
 	format    string
 	weights   string
 	dedup     string
@@ -118,6 +119,9 @@ the width of the logits.`,
 			if o.decoys, err = parseDecoys(o.decoyFlag); err != nil {
 				return usageError(err)
 			}
+			if o.auto && o.tokens {
+				return usageError(errors.New("--tokens needs one key: leave --auto out"))
+			}
 			if o.auto {
 				return a.search(c.Context(), o, args)
 			}
@@ -128,6 +132,7 @@ the width of the logits.`,
 	f.StringArrayVar(&o.keyPaths, "key", nil, "key file (required; with --auto optional and repeatable)")
 	f.BoolVar(&o.ids, "ids", false, "input is JSON lines of token ids")
 	f.BoolVar(&o.pool, "pool", false, "one result for all texts as one stream, each (window, token) counted once in the whole run")
+	f.BoolVar(&o.tokens, "tokens", false, "print every position too: JSON lines of token, fate and score before the result (implies --json)")
 	f.StringVar(&o.format, "format", "", "text or jsonl (default: told apart by the first line)")
 	f.StringVar(&o.weights, "weights", "", "auto, none or min8: weight of a repeated pair (default auto when pooled, else none)")
 	f.StringVar(&o.dedup, "dedup", watermark.DedupUnit, "unit, or peer: that stack's own rule of repetition, to compare numbers with it")
@@ -170,6 +175,7 @@ func (a *app) detect(ctx context.Context, o detectOptions, inputs []string) erro
 	if o.dedup != watermark.DedupUnit && o.dedup != watermark.DedupPeer {
 		return usageError(fmt.Errorf("--dedup %q is neither unit nor peer", o.dedup))
 	}
+	a.asJSON = a.asJSON || o.tokens
 	k, err := loadKey(o.keyPaths[0])
 	if err != nil {
 		return err
@@ -201,11 +207,12 @@ func (a *app) detect(ctx context.Context, o detectOptions, inputs []string) erro
 				return err
 			}
 			if o.pool {
-				pooled.Add(it)
-				return nil
+				return s.add(pooled, it)
 			}
 			d := s.newDetector()
-			d.Add(it)
+			if err := s.add(d, it); err != nil {
+				return err
+			}
 			return s.print(ctx, it.ID, d)
 		})
 		if err != nil {
