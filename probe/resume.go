@@ -150,9 +150,9 @@ func (r *runner) loadStopper() error {
 	if !r.plan.Stop.OnEvidence || len(r.opt.Keys) == 0 {
 		return nil
 	}
-	s, err := family.NewStopper(r.plan, r.opt.Keys)
+	s, err := family.NewStopper(r.plan, r.opt.Keys, r.opt.Tokenizer)
 	if err != nil {
-		return usage("Give the keys of the plan, or none to collect everything", "cannot watch the evidence: %s", err)
+		return usage("Give the keys of the plan with their tokenizers, or no key to collect everything", "cannot watch the evidence: %s", err)
 	}
 	r.stopper = s
 	if r.settled == 0 {

@@ -33,6 +33,8 @@ type RunOptions struct {
 	// Keys are looked at while the run goes on where the plan says that it may
 	// stop on evidence, and nowhere else.
 	Keys []*watermark.Key
+	// Tokenizer opens the tokenizers of Keys; nil means the built-in ones.
+	Tokenizer family.OpenTokenizer
 	// Progress is called a few times a second and once at the end, never
 	// concurrently. It must not call back into the run.
 	Progress func(Status)

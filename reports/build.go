@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/reports/model"
 	"github.com/stillmark/stillmark/watermark"
@@ -25,9 +26,10 @@ const (
 
 // BuildOptions says what to report.
 type BuildOptions struct {
-	Analysis string           // folder under analysis/; "" means the newest
-	Keys     []*watermark.Key // for the exhibits
-	Program  ledger.Build
+	Analysis  string               // folder under analysis/; "" means the newest
+	Keys      []*watermark.Key     // for the exhibits
+	Tokenizer family.OpenTokenizer // of Keys; nil means the built-in ones
+	Program   ledger.Build
 }
 
 // Built is a report as it was written.
@@ -58,7 +60,7 @@ func Build(ctx context.Context, dir string, opt BuildOptions) (*Built, error) {
 		return nil, usage(err)
 	}
 	r, err := model.Build(ctx, c, findings, model.Options{
-		Analysis: opt.Analysis, FindingsSHA256: sum, Keys: opt.Keys, Program: opt.Program,
+		Analysis: opt.Analysis, FindingsSHA256: sum, Keys: opt.Keys, Tokenizer: opt.Tokenizer, Program: opt.Program,
 	})
 	if err != nil {
 		return nil, err

@@ -26,8 +26,8 @@ type Options struct {
 	// Decoys overrides the planned number of decoy keys; the difference is
 	// listed as a deviation. Nil means as planned.
 	Decoys *int
-	// Tokenizer opens the tokenizer of a key; nil means the embedded ones.
-	Tokenizer func(name, sha256 string) (watermark.Tokenizer, error)
+	// Tokenizer opens the tokenizers of the keys; nil means the built-in ones.
+	Tokenizer OpenTokenizer
 }
 
 // Progress says which test is being computed, and how many of its decoys are done.

@@ -327,7 +327,7 @@ func TestAnytime(t *testing.T) {
 			if want := math.Min(0, -*rival.Log10E) + math.Log10(2); math.Abs(*rival.HolmLog10P-want) > 1e-9 {
 				t.Errorf("Holm of 1/e is %v, want %v", *rival.HolmLog10P, want)
 			}
-			stopper, err := NewStopper(c.Plan(), []*watermark.Key{k})
+			stopper, err := NewStopper(c.Plan(), []*watermark.Key{k}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -367,7 +367,7 @@ func TestAnytime(t *testing.T) {
 		k := newKey(t, watermark.KGW, 42)
 		s := newScenario(t, []string{"rival"}, neutral(1))
 		s.test(k, ledger.ModeAnytime)
-		if _, err := NewStopper(s.plan, nil); err == nil || !strings.Contains(err.Error(), k.ID) {
+		if _, err := NewStopper(s.plan, nil, nil); err == nil || !strings.Contains(err.Error(), k.ID) {
 			t.Errorf("got %v", err)
 		}
 	})

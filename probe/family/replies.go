@@ -38,8 +38,8 @@ type gathered struct {
 	reasoning  int64     // entering replies with separate reasoning text
 	redecoded  int64     // replies whose bytes say otherwise than the runner did
 	drift      int
-	overlong   int64                // replies beyond max_tokens, by the target's own count
-	tokens     map[string][][]int32 // tokenizer -> ids per answer, made on demand
+	overlong   int64                 // replies beyond max_tokens, by the target's own count
+	tokens     map[*reader][][]int32 // ids per answer, made on demand
 }
 
 // gather decodes all replies of a case. It returns the targets in the plan's
@@ -56,7 +56,7 @@ func gather(c *ledger.Case) ([]*gathered, error) {
 			accounting: ledger.Accounting{
 				Target: t.Name, Classes: map[ledger.Outcome]int64{}, Failed: map[ledger.Outcome]int64{}, Models: map[string]int64{},
 			},
-			tokens: map[string][][]int32{},
+			tokens: map[*reader][][]int32{},
 		}
 		byName[t.Name] = targets[i]
 	}
@@ -147,8 +147,7 @@ func (r *reader) prompt(p *ledger.Prompt) ([]int32, error) {
 
 // items yields the target's entering replies as ids, in the plan's order.
 func (g *gathered) items(r *reader, yield func(watermark.Item)) error {
-	name := r.tokenizer.Name()
-	ids, ok := g.tokens[name]
+	ids, ok := g.tokens[r]
 	if !ok {
 		ids = make([][]int32, len(g.answers))
 		for i, a := range g.answers {
@@ -160,7 +159,7 @@ func (g *gathered) items(r *reader, yield func(watermark.Item)) error {
 				return fmt.Errorf("tokenise a reply of %s to %s: %w", g.target.Name, a.prompt.ID, err)
 			}
 		}
-		g.tokens[name] = ids
+		g.tokens[r] = ids
 	}
 	for i, a := range g.answers {
 		if a == nil {

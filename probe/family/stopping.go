@@ -5,7 +5,6 @@ import (
 	"math"
 	"sync"
 
-	"github.com/stillmark/stillmark/corpora/tokens"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark"
 )
@@ -46,8 +45,9 @@ type running struct {
 const checkEvery = 25
 
 // NewStopper prepares the plan's primary anytime tests on rivals. A key that one
-// of them needs and that is not given is an error.
-func NewStopper(p *ledger.Plan, keys []*watermark.Key) (*Stopper, error) {
+// of them needs and that is not given is an error, as is a tokenizer that cannot
+// be opened.
+func NewStopper(p *ledger.Plan, keys []*watermark.Key, open OpenTokenizer) (*Stopper, error) {
 	s := &Stopper{every: p.Stop.CheckEvery}
 	if s.every == 0 {
 		s.every = checkEvery
@@ -56,7 +56,7 @@ func NewStopper(p *ledger.Plan, keys []*watermark.Key) (*Stopper, error) {
 	for i := range p.Targets {
 		roles[p.Targets[i].Name] = p.Targets[i].Role
 	}
-	readers := readers{open: nil}
+	readers := readers{open: open}
 	for i := range p.Tests {
 		t := &p.Tests[i]
 		if !t.Primary || t.Family != Radioactivity || t.Mode != ledger.ModeAnytime || roles[t.Target] != ledger.Rival {
@@ -141,43 +141,4 @@ func primaries(p *ledger.Plan) int {
 		}
 	}
 	return max(m, 1)
-}
-
-// readers holds one reader per tokenizer.
-type readers struct {
-	open   func(name, sha256 string) (watermark.Tokenizer, error) // nil: the embedded ones
-	byName map[string]*reader
-}
-
-// forKey is the reader of a key's tokenizer. One that is not the very tokenizer
-// of the key is an error.
-func (r *readers) forKey(k *watermark.Key) (*reader, error) {
-	if got := r.byName[k.Tokenizer+" "+k.TokenizerSHA256]; got != nil {
-		return got, nil
-	}
-	open := r.open
-	if open == nil {
-		open = embedded
-	}
-	t, err := open(k.Tokenizer, k.TokenizerSHA256)
-	if err != nil {
-		return nil, &InputError{fmt.Errorf("key %s: %w", k.ID, err)}
-	}
-	if r.byName == nil {
-		r.byName = map[string]*reader{}
-	}
-	made := &reader{tokenizer: t, prompts: map[*ledger.Prompt][]int32{}}
-	r.byName[k.Tokenizer+" "+k.TokenizerSHA256] = made
-	return made, nil
-}
-
-func embedded(name, sha256 string) (watermark.Tokenizer, error) {
-	e, err := tokens.Get(name)
-	if err != nil {
-		return nil, err
-	}
-	if sha256 != "" && e.SHA256() != sha256 {
-		return nil, fmt.Errorf("tokenizer %s has the SHA-256 %s, the key wants %s", name, e.SHA256(), sha256)
-	}
-	return e, nil
 }

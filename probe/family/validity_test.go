@@ -18,7 +18,7 @@ import (
 // collected is one target's replies without a case around them, so that many
 // keys can be tried on them through the test's own path.
 func collected(replies, prompts []string) *gathered {
-	g := &gathered{target: &ledger.Target{Name: "t", Role: ledger.Rival}, tokens: map[string][][]int32{}}
+	g := &gathered{target: &ledger.Target{Name: "t", Role: ledger.Rival}, tokens: map[*reader][][]int32{}}
 	for i, r := range replies {
 		g.answers = append(g.answers, &answer{prompt: &ledger.Prompt{ID: fmt.Sprint(i), Text: prompts[i]}, text: r})
 	}

@@ -17,11 +17,12 @@ import (
 
 // Options are what a report needs beside the case and the findings.
 type Options struct {
-	Report         string           // id: the folder under reports/
-	Analysis       string           // id: the folder under analysis/
-	FindingsSHA256 string           // of analysis/<id>/findings.json
-	Keys           []*watermark.Key // for the exhibits; a test whose key is missing has none
-	Program        ledger.Build     // that writes the report
+	Report         string               // id: the folder under reports/
+	Analysis       string               // id: the folder under analysis/
+	FindingsSHA256 string               // of analysis/<id>/findings.json
+	Keys           []*watermark.Key     // for the exhibits; a test whose key is missing has none
+	Tokenizer      family.OpenTokenizer // of Keys; nil means the built-in ones
+	Program        ledger.Build         // that writes the report
 }
 
 // Build makes the report of a case. It sees the case as the analysis saw it:
@@ -40,7 +41,7 @@ func Build(ctx context.Context, c *ledger.Case, f *ledger.Findings, opt Options)
 	if err != nil {
 		return nil, fmt.Errorf("build report: %w", err)
 	}
-	exhibits, replyIDs, err := chooseExhibits(ctx, c, f, opt.Keys)
+	exhibits, replyIDs, err := chooseExhibits(ctx, c, f, opt.Keys, opt.Tokenizer)
 	if err != nil {
 		return nil, fmt.Errorf("build report: %w", err)
 	}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"github.com/stillmark/stillmark/corpora/tokens"
 	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark"
@@ -45,8 +44,8 @@ type ranked struct {
 // chooseExhibits reads the replies twice: once to rank them, once to show the
 // chosen ones. It also counts the analysed replies that bear an id of the
 // provider's.
-func chooseExhibits(ctx context.Context, c *ledger.Case, f *ledger.Findings, keys []*watermark.Key) ([]Exhibits, int64, error) {
-	scorers, err := newScorers(f, keys)
+func chooseExhibits(ctx context.Context, c *ledger.Case, f *ledger.Findings, keys []*watermark.Key, open family.OpenTokenizer) ([]Exhibits, int64, error) {
+	scorers, err := newScorers(f, keys, open)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -107,7 +106,7 @@ func chooseExhibits(ctx context.Context, c *ledger.Case, f *ledger.Findings, key
 
 // newScorers makes one scorer for each primary test of a rival whose key is at
 // hand.
-func newScorers(f *ledger.Findings, keys []*watermark.Key) ([]*scorer, error) {
+func newScorers(f *ledger.Findings, keys []*watermark.Key, open family.OpenTokenizer) ([]*scorer, error) {
 	byID := map[string]*watermark.Key{}
 	for _, k := range keys {
 		byID[k.ID] = k
@@ -123,11 +122,11 @@ func newScorers(f *ledger.Findings, keys []*watermark.Key) ([]*scorer, error) {
 		if err != nil {
 			return nil, fmt.Errorf("key %s: %w", key.ID, err)
 		}
-		encoding, err := tokens.Get(key.Tokenizer)
+		tokenizer, err := open.ForKey(key)
 		if err != nil {
-			return nil, fmt.Errorf("key %s: %w", key.ID, err)
+			return nil, err
 		}
-		out = append(out, &scorer{finding: finding, mark: mark, tokens: encoding, law: mark.Law()})
+		out = append(out, &scorer{finding: finding, mark: mark, tokens: tokenizer, law: mark.Law()})
 	}
 	return out, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stillmark/stillmark/reports"
 	"github.com/stillmark/stillmark/reports/model"
 	"github.com/stillmark/stillmark/reports/verify/integrity"
+	"github.com/stillmark/stillmark/watermark"
 )
 
 const checkNumbers = "report matches data"
@@ -67,7 +68,8 @@ func (v *verifier) numbers(ctx context.Context) error {
 		return nil
 	}
 	rebuilt, err := model.Build(ctx, s.Case, basis, model.Options{
-		Report: s.Predicate.Report, Analysis: s.Predicate.Analysis, FindingsSHA256: sum, Keys: v.keys, Program: report.Build,
+		Report: s.Predicate.Report, Analysis: s.Predicate.Analysis, FindingsSHA256: sum,
+		Keys: v.usable(), Tokenizer: v.opt.Tokenizer, Program: report.Build,
 	})
 	if err != nil {
 		return v.notComputed(ctx, reportFile, err)
@@ -80,8 +82,8 @@ func (v *verifier) numbers(ctx context.Context) error {
 	}
 	n := v.r.Numbers
 	if n.Withheld > 0 {
-		v.line(LevelWarn, CodeNumbers, checkNumbers, "recomputed %s/%s numbers from raw replies; %s unverified (key withheld)",
-			group(int64(n.Recomputed)), group(int64(n.Total)), group(int64(n.Withheld)))
+		v.line(LevelWarn, CodeNumbers, checkNumbers, "recomputed %s/%s numbers from raw replies; %s unverified (%s)",
+			group(int64(n.Recomputed)), group(int64(n.Total)), group(int64(n.Withheld)), v.reason())
 	} else {
 		v.line(LevelOK, CodeNumbers, checkNumbers, "recomputed %s/%s numbers from raw replies", group(int64(n.Recomputed)), group(int64(n.Total)))
 	}
@@ -104,7 +106,7 @@ const maxDecoys = 1_000_000
 // analyze computes the findings as the sealed analysis did: over the events
 // that it saw, with the number of decoys that it used.
 func (v *verifier) analyze(ctx context.Context, sealed *ledger.Findings) (*ledger.Findings, error) {
-	opt := family.Options{Progress: func(p family.Progress) {
+	opt := family.Options{Tokenizer: v.opt.Tokenizer, Progress: func(p family.Progress) {
 		total := int64(p.Tests) * int64(max(1, p.Decoys))
 		v.opt.Progress("recomputing", int64(p.Index-1)*int64(max(1, p.Decoys))+int64(p.Done), total)
 	}}
@@ -125,7 +127,34 @@ func (v *verifier) analyze(ctx context.Context, sealed *ledger.Findings) (*ledge
 		}
 		break
 	}
-	return family.Analyze(ctx, c, v.keys, opt)
+	return family.Analyze(ctx, c, v.usable(), opt)
+}
+
+// usable are the keys at hand whose tokenizer is at hand, too.
+func (v *verifier) usable() []*watermark.Key {
+	var keys []*watermark.Key
+	for _, k := range v.keys {
+		if !slices.Contains(v.unread, k.ID) {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// The reasons why a number is not computed again.
+const (
+	keyWithheld      = "key withheld"
+	tokenizerMissing = "tokenizer not given"
+)
+
+func (v *verifier) reason() string {
+	switch len(v.unread) {
+	case 0:
+		return keyWithheld
+	case len(v.missing):
+		return tokenizerMissing
+	}
+	return keyWithheld + " or " + tokenizerMissing
 }
 
 // coverage demands that the analysis has seen every reply: leaving the last

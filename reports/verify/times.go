@@ -163,8 +163,15 @@ func (v *verifier) loadKeys() {
 		v.missing = append(v.missing, ref.ID)
 	}
 	if len(v.missing) > 0 {
-		v.line(LevelWarn, CodeKeys, "keys", "unverified (key withheld): %s", strings.Join(v.missing, ", "))
+		v.line(LevelWarn, CodeKeys, "keys", "unverified (%s): %s", keyWithheld, strings.Join(v.missing, ", "))
 	}
+	for _, k := range v.keys {
+		if _, err := v.opt.Tokenizer.ForKey(k); err != nil {
+			v.line(LevelWarn, CodeKeys, "keys", "unverified (%s): %v", tokenizerMissing, err)
+			v.unread = append(v.unread, k.ID)
+		}
+	}
+	v.missing = append(v.missing, v.unread...)
 }
 
 // commitments checks the stamps over the key commitments. What a commitment

@@ -5,8 +5,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/reports/verify/integrity"
 	"github.com/stillmark/stillmark/watermark"
@@ -14,11 +16,14 @@ import (
 
 // Options are the reader's own: what the case says of itself is not enough.
 type Options struct {
-	Trust    []ledger.PublicKey // signers that the reader trusts
-	Keys     []*watermark.Key   // keys given beside the case, where it withholds them
-	TSARoots *x509.CertPool     // nil: timestamps are checked, their authority is not
-	Program  ledger.Build       // this program: report.html is compared if it wrote it
-	Progress func(stage string, done, total int64)
+	Trust []ledger.PublicKey // signers that the reader trusts
+	Keys  []*watermark.Key   // keys given beside the case, where it withholds them
+	// Tokenizer opens the tokenizers of the keys; nil means the built-in ones.
+	// Numbers that need one that it does not open stay unverified.
+	Tokenizer family.OpenTokenizer
+	TSARoots  *x509.CertPool // nil: timestamps are checked, their authority is not
+	Program   ledger.Build   // this program: report.html is compared if it wrote it
+	Progress  func(stage string, done, total int64)
 }
 
 // State is what a case comes to.
@@ -150,9 +155,10 @@ type verifier struct {
 	r       *Result
 	pkg     *integrity.Package
 	sealed  *integrity.Sealed
-	keys    []*watermark.Key
-	missing []string // ids of keys that nobody gave
-	trusted bool     // the signer is on the reader's list
+	keys    []*watermark.Key // at hand
+	missing []string         // ids of keys that nothing can be computed with: withheld, unread
+	unread  []string         // ids of keys at hand whose tokenizer is not
+	trusted bool             // the signer is on the reader's list
 }
 
 func (v *verifier) line(level, code, check, format string, args ...any) {
@@ -247,8 +253,8 @@ func (v *verifier) conclude() {
 		}
 	case len(v.missing) > 0:
 		r.State, r.Exit = Valid, integrity.ExitUntrusted
-		r.Verdict = fmt.Sprintf("VALID, not TRUSTED: unaltered%s, but %s withheld, so %s of %s are unverified.",
-			since, verbal(len(v.missing), "key is", "keys are"), group(int64(r.Numbers.Withheld)), plural(int64(r.Numbers.Total), "number"))
+		r.Verdict = fmt.Sprintf("VALID, not TRUSTED: unaltered%s, but %s, so %s of %s are unverified.",
+			since, v.lacking(), group(int64(r.Numbers.Withheld)), plural(int64(r.Numbers.Total), "number"))
 	case !v.trusted:
 		r.State, r.Exit = Valid, integrity.ExitUntrusted
 		r.Verdict = "VALID (unknown signer): unaltered" + since + ", recomputed, signed by a key that you did not name as trusted."
@@ -256,4 +262,16 @@ func (v *verifier) conclude() {
 		r.State = Trusted
 		r.Verdict = "TRUSTED: unaltered" + since + "."
 	}
+}
+
+// lacking says what could not be computed with, in a half-sentence.
+func (v *verifier) lacking() string {
+	var parts []string
+	if n := len(v.missing) - len(v.unread); n > 0 {
+		parts = append(parts, verbal(n, "key is", "keys are")+" withheld")
+	}
+	if n := len(v.unread); n > 0 {
+		parts = append(parts, fmt.Sprintf("the tokenizer of %s was not given", plural(int64(n), "key")))
+	}
+	return strings.Join(parts, " and ")
 }
