@@ -280,6 +280,7 @@ func writeDraft(w io.Writer, d *probe.Draft) error {
 func (a *app) probeRunCommand() *cobra.Command {
 	var options probe.RunOptions
 	var keyPaths []string
+	var tokenizers tokenizerFiles
 	var concurrency string
 	c := &cobra.Command{
 		Use:   "run CASE",
@@ -300,6 +301,9 @@ The first Ctrl-C lets replies under way end (30 s at most), the second stops.`,
 			if options.Keys, err = loadKeys(keyPaths); err != nil {
 				return err
 			}
+			if options.Tokenizer, err = tokenizers.opener(); err != nil {
+				return err
+			}
 			m := a.newMeter()
 			options.Progress = func(s probe.Status) { m.set(s.Line()) }
 			options.Abort, options.Program = a.abort, build()
@@ -316,6 +320,7 @@ The first Ctrl-C lets replies under way end (30 s at most), the second stops.`,
 	f.StringVar(&options.OnDrift, "on-drift", probe.DriftStop, "when a target turns out to be another model: stop or split")
 	f.BoolVar(&options.AcceptChanges, "accept-changes", false, "go on although the options differ from the last run's; the change is listed as a deviation")
 	f.StringArrayVar(&keyPaths, "key", nil, "key file, where the plan may stop on evidence (repeatable)")
+	tokenizers.bind(f)
 	return c
 }
 

@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,6 +35,7 @@ func loadKeys(paths []string) ([]*watermark.Key, error) {
 
 func (a *app) reportBuildCommand() *cobra.Command {
 	var keyPaths []string
+	var tokenizers tokenizerFiles
 	var analysis string
 	c := &cobra.Command{
 		Use:   "build CASE",
@@ -51,7 +50,13 @@ Building twice gives the same bytes.`,
 			if err != nil {
 				return err
 			}
-			built, err := reports.Build(c.Context(), args[0], reports.BuildOptions{Analysis: analysis, Keys: keys, Program: build()})
+			open, err := tokenizers.opener()
+			if err != nil {
+				return err
+			}
+			built, err := reports.Build(c.Context(), args[0], reports.BuildOptions{
+				Analysis: analysis, Keys: keys, Tokenizer: open, Program: build(),
+			})
 			if err != nil {
 				return err
 			}
@@ -64,6 +69,7 @@ Building twice gives the same bytes.`,
 	}
 	c.Flags().StringArrayVar(&keyPaths, "key", nil, "key file (repeatable)")
 	c.Flags().StringVar(&analysis, "analysis", "", "analysis to report (default the newest)")
+	tokenizers.bind(c.Flags())
 	return c
 }
 
@@ -134,10 +140,11 @@ func (a *app) reportOpenCommand() *cobra.Command {
 		Example: "  stillmark report open case --print",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			path, err := newestReport(args[0])
+			folder, err := reports.Newest(args[0])
 			if err != nil {
 				return err
 			}
+			path := filepath.Join(folder, "report.html")
 			fmt.Fprintln(a.out, path)
 			if onlyPrint {
 				return nil
@@ -154,27 +161,4 @@ func (a *app) reportOpenCommand() *cobra.Command {
 	}
 	c.Flags().BoolVar(&onlyPrint, "print", false, "only print the path")
 	return c
-}
-
-// newestReport is the HTML report of a case that was written last.
-func newestReport(dir string) (string, error) {
-	found, err := filepath.Glob(filepath.Join(dir, "reports", "*", "report.html"))
-	if err != nil {
-		return "", err
-	}
-	var newest string
-	var written time.Time
-	for _, path := range found {
-		info, err := os.Stat(path)
-		if err != nil {
-			return "", err
-		}
-		if newest == "" || info.ModTime().After(written) {
-			newest, written = path, info.ModTime()
-		}
-	}
-	if newest == "" {
-		return "", usageError(fmt.Errorf("%s holds no report; write one with stillmark report build", dir))
-	}
-	return newest, nil
 }

@@ -13,6 +13,7 @@ import (
 
 func (a *app) verifyCommand() *cobra.Command {
 	var trust, roots, keyPaths []string
+	var tokenizers tokenizerFiles
 	c := &cobra.Command{
 		Use:   "verify CASE|ZIP",
 		Short: "check a sealed case offline: completeness, chain, signature, times, every number",
@@ -55,6 +56,9 @@ differs.`,
 			if options.Keys, err = loadKeys(keyPaths); err != nil {
 				return err
 			}
+			if options.Tokenizer, err = tokenizers.opener(); err != nil {
+				return err
+			}
 			options.Program = build()
 			m := a.newMeter()
 			options.Progress = func(stage string, done, total int64) { m.count(stage, int(done), int(total)) }
@@ -78,5 +82,6 @@ differs.`,
 	f.StringArrayVar(&trust, "trust", nil, "public key (PEM) of a signer that you trust (repeatable)")
 	f.StringArrayVar(&roots, "tsa-root", nil, "root certificate (PEM) of a timestamping authority that you trust (repeatable)")
 	f.StringArrayVar(&keyPaths, "key", nil, "key file given to you beside the case, where the case withholds it (repeatable)")
+	tokenizers.bind(f)
 	return c
 }

@@ -2,6 +2,7 @@ package family
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stillmark/stillmark/corpora/tokens"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark"
 )
@@ -371,6 +373,89 @@ func TestAnytime(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// named gives a tokenizer another name.
+type named struct {
+	watermark.Tokenizer
+	name string
+}
+
+func (n named) Name() string { return n.name }
+
+// A tokenizer is known by its hash: two files of one name are two tokenizers, and
+// each key is scored in its own.
+func TestTokenizersOfOneName(t *testing.T) {
+	t.Parallel()
+	files := map[string]watermark.Tokenizer{}
+	open := func(name, sha256 string) (watermark.Tokenizer, error) {
+		if files[sha256] == nil {
+			return nil, fmt.Errorf("tokenizer %s is not here", name)
+		}
+		return files[sha256], nil
+	}
+	s := newScenario(t, []string{"rival"}, neutral(2))
+	var keys []*watermark.Key
+	var want []int64
+	replies := []string{"Größenwahn überall, naïveté sometimes.", "Привет, 世界: двадцать три."}
+	for i, builtin := range []string{"cl100k", "o200k"} {
+		e, err := tokens.Get(builtin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[e.SHA256()] = named{e, "tokenizer"}
+		k := newKey(t, watermark.KGW, uint64(60+i), func(s *watermark.Spec) {
+			s.Tokenizer, s.TokenizerSHA256, s.Vocab = "tokenizer", e.SHA256(), e.VocabSize()
+		})
+		keys = append(keys, k)
+		s.test(k, ledger.ModeAnytime)
+		var n int64
+		for _, r := range replies {
+			ids, err := e.Encode(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += int64(len(ids))
+		}
+		want = append(want, n)
+	}
+	for i, r := range replies {
+		s.reply("rival", i, r)
+	}
+	if want[0] == want[1] {
+		t.Fatal("the two tokenizers were to cut the replies differently")
+	}
+	f, err := Analyze(t.Context(), s.build(), keys, Options{Tokenizer: open})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, x := range f.Findings {
+		if x.Tokens != want[i] {
+			t.Errorf("key %d: %d tokens, want %d", i, x.Tokens, want[i])
+		}
+	}
+	if _, err := NewStopper(s.plan, keys, open); err != nil {
+		t.Errorf("stopper: %v", err)
+	}
+	delete(files, keys[1].TokenizerSHA256)
+	for name, err := range map[string]error{
+		"stopper": func() error { _, err := NewStopper(s.plan, keys, open); return err }(),
+		"none":    func() error { _, err := NewStopper(s.plan, keys, nil); return err }(),
+		"analysis": func() error {
+			_, err := Analyze(t.Context(), s.build(), keys, Options{Tokenizer: open})
+			return err
+		}(),
+	} {
+		var input *InputError
+		if !errors.As(err, &input) {
+			t.Errorf("%s without a tokenizer: %v", name, err)
+		}
+	}
+	// A built-in tokenizer of the name, but with another hash, is another one.
+	other := newKey(t, watermark.KGW, 62, func(s *watermark.Spec) { s.TokenizerSHA256 = strings.Repeat("ab", 32) })
+	if _, err := OpenTokenizer(nil).ForKey(other); err == nil || !strings.Contains(err.Error(), "the built-in tokenizer cl100k has the SHA-256") {
+		t.Errorf("another hash: %v", err)
+	}
 }
 
 // When the gate fails nothing analytic is shown.
