@@ -27,13 +27,38 @@
 //   - [Tournament] reweights by thirty keyed coin flips per token. Unchanged
 //     over keys, keeps the sampler's freedom, and is learned best by students.
 //     Score Binomial(30, 1/2).
+//   - [GumbelDual] is gumbel under two keys, for servers that decode
+//     speculatively. Score (1-alpha)A + alpha·B of two such exponentials.
 //   - [KGW] adds a bias to a keyed quarter of the vocabulary. It shifts the
 //     distribution, and in return works at temperature 0 and is the most
 //     studied. Score Bernoulli(gamma).
 //
 // Take [AESCTR] under them, a PRF, unless a server that speaks vLLM's
 // philox4x32-10-v1 does the marking: then [Philox], with the key of that server
-// through [NewImportedKey].
+// through [NewImportedKey]. gumbel on philox-v1 is vLLM's scheme byte for byte:
+// its uniform has 24 bits, and its windows are padded with -1, so that the first
+// tokens are marked and scored as well.
+//
+// # Watermarks of other stacks
+//
+// A [Preset] is the watermark of another stack: Hugging Face's and
+// lm-watermarking's green lists, SynthID-Text, vLLM, SGLang, three_bricks,
+// textseal, MarkLLM. [Presets] lists them with their parameters, what must match
+// the marking side, and how each was checked: against numbers that the peer
+// itself made, or against a second implementation. [Import] makes a key of the
+// parameters that the stack is served with. Four things differ from native
+// schemes:
+//
+//   - The generator under a preset is no PRF: a p-value is exact if it behaves
+//     as random.
+//   - The unit is what the generator sees. Where that is a seed (a sum, a
+//     product, a min-hash), windows with equal seeds are one unit, and decoy keys
+//     find their own units.
+//   - Scores whose layers correlate (SynthID's, textseal's two keys) have no
+//     analytic law: Tail.Method is [MethodDecoysOnly] and the rank among decoys
+//     is the result.
+//   - Many of these stacks print a default key. [Key.Published] says so: such a
+//     key is forgeable, and not its holder's alone.
 //
 // # What a result means
 //

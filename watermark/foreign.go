@@ -123,21 +123,20 @@ func (g *green) ProcessCandidates(history, ids []int32, logits []float32) {
 // boost tests the top candidates, each against its own list. ids nil stands for 0, 1, 2, …
 func (g *green) boost(window, ids []int32, logits []float32) {
 	g.order = g.order[:0]
-	for i := range logits {
-		if !math.IsInf(float64(logits[i]), -1) {
-			g.order = append(g.order, int32(i))
+	for i, x := range logits {
+		if math.IsInf(float64(x), -1) || len(g.order) == g.top && x <= logits[g.order[g.top-1]] {
+			continue
 		}
+		at := len(g.order)
+		for at > 0 && x > logits[g.order[at-1]] { // equals stay in their order
+			at--
+		}
+		if len(g.order) == g.top {
+			g.order = g.order[:g.top-1]
+		}
+		g.order = slices.Insert(g.order, at, int32(i))
 	}
-	slices.SortStableFunc(g.order, func(a, b int32) int {
-		switch {
-		case logits[a] > logits[b]:
-			return -1
-		case logits[a] < logits[b]:
-			return 1
-		}
-		return 0
-	})
-	for _, i := range g.order[:min(g.top, len(g.order))] {
+	for _, i := range g.order {
 		id := i
 		if ids != nil {
 			id = ids[i]

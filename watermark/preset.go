@@ -403,7 +403,14 @@ func Import(spec Spec, params map[string]string, random io.Reader) (*Key, error)
 	if _, err := io.ReadFull(random, salt); err != nil {
 		return nil, fmt.Errorf("drawing the salt: %w", err)
 	}
-	return makeKey(KindImported, spec, []byte(hidden.list), salt)
+	k, err := makeKey(KindImported, spec, []byte(hidden.list), salt)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := k.Mark(); err != nil { // what only the scheme itself can refuse
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	return k, nil
 }
 
 // Published reports whether a part of the key is printed in public code or in a

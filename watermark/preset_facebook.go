@@ -83,7 +83,9 @@ func textsealPresets(ngram func(string, float64) Param) []Preset {
 	}
 	greenlist, gumbel, synthid := base, base, base
 	n := ngram("1", prf.MaxTextSealWindow)
-	greenlist.Name, greenlist.Params = "textseal-greenlist", []Param{key, n, gammaParam("gamma", "0.5"), biasParam("delta", "2")}
+	share := gammaParam("gamma", "0.5")
+	share.Max = .999 // of 8,191 levels, one at least is red
+	greenlist.Name, greenlist.Params = "textseal-greenlist", []Param{key, n, share, biasParam("delta", "2")}
 	greenlist.build = func(spec Spec, a args) (Scheme, error) {
 		c, err := frame(a)
 		return &sealGreen{
@@ -103,7 +105,7 @@ func textsealPresets(ngram func(string, float64) Param) []Preset {
 		return g, err
 	}
 	synthid.Name, synthid.min8, synthid.DecoysOnly = "textseal-synthid", true, true
-	synthid.Params = []Param{key, n, {Name: "depth", Kind: kindInt, Default: "30", Min: 1, Max: 64, Doc: "layers of the tournament"}, gammaParam("gamma", "0.5")}
+	synthid.Params = []Param{key, n, {Name: "depth", Kind: kindInt, Default: "30", Min: 1, Max: 64, Doc: "layers of the tournament"}, share}
 	synthid.build = func(spec Spec, a args) (Scheme, error) {
 		c, err := frame(a)
 		s := newSealed(spec, c, a)

@@ -473,3 +473,37 @@ func TestNaiveVLLMDual(t *testing.T) {
 		}
 	}
 }
+
+// FuzzImport: no parameters crash, and what is taken survives its file.
+func FuzzImport(f *testing.F) {
+	for _, p := range Presets() {
+		f.Add(p.Name, "key", "42", 1000)
+		for _, x := range p.Params {
+			f.Add(p.Name, x.Name, x.Default, 1000)
+		}
+	}
+	f.Add("lm-watermarking", "seeding", "ff-noncomm_prf-3-True-9", 50)
+	f.Fuzz(func(t *testing.T, scheme, name, value string, vocab int) {
+		p, ok := PresetByName(scheme)
+		if !ok {
+			return
+		}
+		params := private(p, 1)
+		params[name] = value
+		k, err := Import(Spec{Scheme: scheme, Vocab: vocab}, params, new(counting))
+		if err != nil {
+			return
+		}
+		data, err := k.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := parseKey(data)
+		if err != nil {
+			t.Fatalf("a key that Import made is refused: %v", err)
+		}
+		if again.ID != k.ID {
+			t.Errorf("key %s came back as %s", k.ID, again.ID)
+		}
+	})
+}

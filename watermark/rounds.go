@@ -68,21 +68,21 @@ func (r *rounds) play(history, ids []int32, logits []float32) {
 		r.ids, r.g, r.p = append(r.ids, int32(i)), append(r.g, r.bits(idAt(ids, i))), append(r.p, p)
 		sum += p
 	}
+	// One pass for each layer: it applies the factors of the layer before and adds
+	// up this layer's probability of g = 0, by the bit and without a branch.
+	factor := [2]float64{1, 1}
 	for l := range r.depth {
-		var red float64
+		var mass [2]float64
+		before := max(l-1, 0)
 		for i, g := range r.g {
-			if g>>l&1 == 0 {
-				red += r.p[i]
-			}
+			p := r.p[i] * factor[g>>before&1]
+			r.p[i] = p
+			mass[g>>l&1] += p
 		}
-		lose, win := outcome(red/sum, r.leaves)
-		for i, g := range r.g {
-			if g>>l&1 == 0 {
-				r.p[i] *= lose
-			} else {
-				r.p[i] *= win
-			}
-		}
+		factor[0], factor[1] = outcome(mass[0]/sum, r.leaves)
+	}
+	for i, g := range r.g {
+		r.p[i] *= factor[g>>(r.depth-1)&1]
 	}
 	for i, at := range r.ids {
 		logits[at] = float32(math.Log(r.p[i] / sum))
