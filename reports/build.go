@@ -44,7 +44,8 @@ type Built struct {
 
 // Build writes the report of an analysis into the case folder, under
 // reports/<id>. The id is a function of the report, so that building twice
-// gives the same folder with the same bytes, and nothing is ever replaced.
+// gives the same folder with the same bytes, and nothing is ever replaced. An
+// analysis that was made without one of the keys is refused.
 func Build(ctx context.Context, dir string, opt BuildOptions) (*Built, error) {
 	c, err := ledger.Open(dir)
 	if err != nil {
@@ -58,6 +59,9 @@ func Build(ctx context.Context, dir string, opt BuildOptions) (*Built, error) {
 	findings, sum, err := LoadFindings(os.DirFS(dir), opt.Analysis)
 	if err != nil {
 		return nil, usage(err)
+	}
+	if err := checkAnalysis(dir, opt.Analysis, findings, keyIDs(opt.Keys)); err != nil {
+		return nil, err
 	}
 	r, err := model.Build(ctx, c, findings, model.Options{
 		Analysis: opt.Analysis, FindingsSHA256: sum, Keys: opt.Keys, Tokenizer: opt.Tokenizer, Program: opt.Program,

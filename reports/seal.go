@@ -192,6 +192,13 @@ func prepare(dir string, signer Signer, opt SealOptions) (*sealing, error) {
 	if err := s.checkLater(findings.Events); err != nil {
 		return nil, err
 	}
+	disclosed := s.toDisclose(opt.Disclose)
+	if err := checkAnalysis(dir, s.report.Seal.AnalysisID, findings, disclosed); err != nil {
+		return nil, fmt.Errorf("%w, and seal the one that it names (--report)", err)
+	}
+	if err := checkExhibits(dir, findings, s.report, disclosed); err != nil {
+		return nil, err
+	}
 	if err := checkStray(dir); err != nil {
 		return nil, err
 	}
@@ -306,8 +313,7 @@ func (s *sealing) disclose(keys []*watermark.Key) error {
 		}
 	}
 	for _, ref := range s.c.Plan().Keys {
-		// What an earlier seal disclosed stays disclosed.
-		if _, err := os.Stat(filepath.Join(s.dir, disclosedDir, ref.ID+".json")); err == nil {
+		if s.isDisclosed(ref.ID) { // by this seal or an earlier one
 			s.state.Disclosed = append(s.state.Disclosed, ref.ID)
 		} else {
 			s.state.Withheld = append(s.state.Withheld, ref.ID)

@@ -74,7 +74,7 @@ Building twice gives the same bytes.`,
 }
 
 func (a *app) reportSealCommand() *cobra.Command {
-	var signerPath, output, tsa string
+	var signerPath, report, output, tsa string
 	var disclose []string
 	c := &cobra.Command{
 		Use:   "seal CASE --signer FILE",
@@ -97,7 +97,7 @@ a verifier cannot reach TRUSTED.`,
 			if err != nil {
 				return err
 			}
-			options := reports.SealOptions{Disclose: keys, Out: output}
+			options := reports.SealOptions{Report: report, Disclose: keys, Out: output}
 			if tsa != "" {
 				options.Stamp = func(ctx context.Context, digest [32]byte) ([]byte, error) {
 					return requestStamp(ctx, tsa, digest)
@@ -125,6 +125,7 @@ a verifier cannot reach TRUSTED.`,
 	}
 	f := c.Flags()
 	f.StringVar(&signerPath, "signer", "", "private signing key (required)")
+	f.StringVar(&report, "report", "", "report to seal (default the newest)")
 	f.StringVarP(&output, "output", "o", "", "zip to write")
 	f.StringVar(&tsa, "tsa", "", "URL of an RFC 3161 timestamping authority")
 	f.StringArrayVar(&disclose, "disclose", nil, "key file whose subkey goes into the case (repeatable)")

@@ -4,7 +4,7 @@
 // of the report, computed again and compared leaf by leaf.
 //
 // A case ends in one of three states: INVALID, VALID (the signer is unknown, or
-// a key is withheld) and TRUSTED.
+// a key is withheld, or a key's tokenizer is not at hand) and TRUSTED.
 //
 // Besides the standard library it uses the analysis itself: gonum, tiktoken-go,
 // the timestamp library and our own packages, by a list that a test guards.

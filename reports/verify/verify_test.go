@@ -6,16 +6,19 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/probe/timestamp"
 	"github.com/stillmark/stillmark/reports"
 	"github.com/stillmark/stillmark/reports/verify/integrity"
+	"github.com/stillmark/stillmark/watermark"
 )
 
 // has reports whether the checklist holds a line of a level with a code.
@@ -336,6 +339,92 @@ func TestSealRefuses(t *testing.T) {
 	if _, err := reports.Seal(t.Context(), dir, f.signer, reports.SealOptions{}); err == nil || !strings.Contains(err.Error(), "after the analysis") {
 		t.Errorf("replies came after the analysis: %v", err)
 	}
+}
+
+// Nothing is built or sealed that a verifier with the disclosed keys would compute
+// otherwise.
+func TestMadeWithoutTheKey(t *testing.T) {
+	t.Parallel()
+	f := build(t, design{withhold: true})
+	build := func(dir string, opt reports.BuildOptions) (*reports.Built, error) {
+		opt.Program = testBuild
+		return reports.Build(t.Context(), dir, opt)
+	}
+	seal := func(dir string, opt reports.SealOptions) error {
+		_, err := reports.Seal(t.Context(), dir, f.signer, opt)
+		return err
+	}
+	refused := func(err error, want ...string) {
+		t.Helper()
+		var coded interface{ ExitCode() int }
+		if !errors.As(err, &coded) || coded.ExitCode() != 2 {
+			t.Fatalf("%v has no exit code 2", err)
+		}
+		for _, w := range want {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%q does not say %q", err, w)
+			}
+		}
+	}
+	dir := f.copyTo(t, t.TempDir())
+	open(t, dir)
+	c := must[*ledger.Case](t)(ledger.Open(dir))
+	analyze := func(keys ...*watermark.Key) string {
+		findings := must[*ledger.Findings](t)(family.Analyze(t.Context(), c, keys, family.Options{}))
+		return must[string](t)(ledger.SaveAnalysis(dir, must[[]byte](t)(family.Encode(findings))))
+	}
+	// The newest analysis has one key of two; an older one has both.
+	partial := analyze(f.keys[0])
+	_, err := build(dir, reports.BuildOptions{Keys: f.keys})
+	refused(err, "analysis "+partial+" was made without key "+f.keys[1].ID, "--analysis "+f.analysis)
+	one := must[*reports.Built](t)(build(dir, reports.BuildOptions{Keys: f.keys[:1]}))
+	refused(seal(dir, reports.SealOptions{Disclose: f.keys}), "without key "+f.keys[1].ID, "--analysis "+f.analysis)
+	if _, err := os.Stat(filepath.Join(dir, "disclosed")); err == nil {
+		t.Error("a key was disclosed before the seal was refused")
+	}
+	// With the key that the analysis had, it is sound.
+	if err := seal(dir, reports.SealOptions{Disclose: f.keys[:1]}); err != nil {
+		t.Fatal(err)
+	}
+	if r := f.verify(t, dir, f.trust()); r.State != Valid || r.Numbers.Recomputed == 0 {
+		t.Errorf("one key of two: %s", text(t, r))
+	}
+	// What was disclosed stays so: a report without its exhibits is refused, though
+	// no key is given now, and so is an analysis without any key.
+	open(t, dir)
+	bare := must[*reports.Built](t)(build(dir, reports.BuildOptions{}))
+	refused(seal(dir, reports.SealOptions{}), "report "+bare.ID+" was built without key "+f.keys[0].ID, "--analysis "+partial)
+	none := analyze()
+	must[*reports.Built](t)(build(dir, reports.BuildOptions{}))
+	refused(seal(dir, reports.SealOptions{}), "analysis "+none+" was made without key "+f.keys[0].ID, "--analysis "+partial)
+	// The advice leads out: the report that is there already is named.
+	again := must[*reports.Built](t)(build(dir, reports.BuildOptions{Analysis: partial, Keys: f.keys[:1]}))
+	if again.ID != one.ID {
+		t.Errorf("built %s, want %s again", again.ID, one.ID)
+	}
+	if err := seal(dir, reports.SealOptions{Report: again.ID}); err != nil {
+		t.Fatal(err)
+	}
+	if r := f.verify(t, dir, f.trust()); r.State != Valid {
+		t.Errorf("sealed again: %s", text(t, r))
+	}
+	both := must[*reports.Built](t)(build(dir, reports.BuildOptions{Analysis: f.analysis, Keys: f.keys}))
+	if err := seal(dir, reports.SealOptions{Report: both.ID, Disclose: f.keys}); err != nil {
+		t.Fatal(err)
+	}
+	if r := f.verify(t, dir, f.trust()); r.State != Trusted {
+		t.Errorf("with both keys: %s", text(t, r))
+	}
+	// Without an analysis that has them, the advice is to make one.
+	lone := f.copyTo(t, t.TempDir())
+	open(t, lone)
+	if err := os.RemoveAll(filepath.Join(lone, "analysis", f.analysis)); err != nil {
+		t.Fatal(err)
+	}
+	findings := must[*ledger.Findings](t)(family.Analyze(t.Context(), c, nil, family.Options{}))
+	must[string](t)(ledger.SaveAnalysis(lone, must[[]byte](t)(family.Encode(findings))))
+	_, err = build(lone, reports.BuildOptions{Keys: f.keys})
+	refused(err, "was made without keys "+f.keys[0].ID+", "+f.keys[1].ID, "run stillmark analyze "+lone)
 }
 
 // Two runs over the same replies give the same archive, byte for byte, where no
