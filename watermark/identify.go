@@ -1,0 +1,202 @@
+package watermark
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/stillmark/stillmark/watermark/evidence"
+)
+
+// MaxLabels bounds the keys of one identification: a million accounts are 24
+// bytes each beside their labels.
+const MaxLabels = 1 << 20
+
+// Suspect is one key of an identification.
+type Suspect struct {
+	Label string  `json:"label"`
+	Score float64 `json:"score"`
+	// Log10P is of this key alone, under the run's weights. Log10Holm is adjusted
+	// for all keys.
+	Log10P    float64 `json:"log10_p"`
+	Log10Holm float64 `json:"log10_p_holm"`
+}
+
+// Identification is which of many keys a run depends on.
+type Identification struct {
+	Keys    int             `json:"keys"`
+	N       int64           `json:"n"` // distinct units
+	Weights string          `json:"weights"`
+	Counts  evidence.Counts `json:"-"`
+	Method  string          `json:"log10_p_method"` // of the first suspect's tail
+	Mean    float64         `json:"null_mean"`
+	// Identified is the number of keys whose Holm-adjusted p is at most the level:
+	// none is a normal result, several mean that texts of several accounts are mixed.
+	Identified int `json:"identified"`
+	// Gap is by how many decades the second key's p is above the first's.
+	Gap float64 `json:"gap"`
+	// Suspects are the identified keys and then the next ones, the strongest first.
+	Suspects []Suspect `json:"suspects"`
+}
+
+const (
+	// shownSuspects are listed whether they are identified or not: they show what
+	// chance gives.
+	shownSuspects = 5
+	// maxIdentified bounds the list.
+	maxIdentified = 1000
+)
+
+// Identify scores the run's units under the subkey of every label, under the
+// run's weights. The detector must be under a key of the master's spec; the
+// master is asked for the labels' subkeys in an epoch (its own if empty).
+//
+// Under the null, that the texts are independent of all the keys, each key's p is
+// that of [Detector.Result], and Holm's adjustment over the labels keeps the
+// family-wise level 10^log10Alpha whatever the dependence. Texts of an account
+// are evidence against its own key only: subkeys are independent.
+//
+// Keys are scored on GOMAXPROCS goroutines that share the units; each holds one
+// key at a time. progress is called as by [Detector.Decoys].
+func (d *Detector) Identify(ctx context.Context, master *Key, epoch string, labels []string, log10Alpha float64, progress func(done int)) (Identification, error) {
+	if err := d.checkIdentify(master, labels, log10Alpha); err != nil {
+		return Identification{}, err
+	}
+	if epoch == "" {
+		epoch = master.Epoch
+	}
+	// Keys with one law of the score are ordered by the score, and the tails of the
+	// first few suffice. Where a key decides which pairs are one unit, each has a law.
+	scores, tails := make([]float64, len(labels)), make([]float64, 0)
+	if d.seeded != nil {
+		tails = make([]float64, len(labels))
+	}
+	units := d.grouped()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var (
+		next    atomic.Int64
+		mu      sync.Mutex
+		done    int
+		workers sync.WaitGroup
+	)
+	for range min(runtime.GOMAXPROCS(0), len(labels)) {
+		workers.Go(func() {
+			for ctx.Err() == nil {
+				i := int(next.Add(1) - 1)
+				if i >= len(labels) {
+					return
+				}
+				s, err := master.markOf(labels[i], epoch)
+				if err != nil {
+					cancel(fmt.Errorf("label %q: %w", labels[i], err))
+					return
+				}
+				x := units.score(ctx, s)
+				scores[i] = x.score
+				if len(tails) > 0 {
+					tails[i] = d.null.tail(x.score, x.counts).Log10P
+				}
+				if progress != nil {
+					mu.Lock()
+					done++
+					progress(done)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	workers.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return Identification{}, fmt.Errorf("scoring the keys: %w", err)
+	}
+	return d.rankSuspects(labels, scores, tails, log10Alpha), nil
+}
+
+func (d *Detector) checkIdentify(master *Key, labels []string, log10Alpha float64) error {
+	own := d.scheme.Spec()
+	own.Label, own.Epoch, own.ServingFrom = master.Label, master.Epoch, master.ServingFrom
+	switch {
+	case master.Kind != KindMaster:
+		return fmt.Errorf("key %s holds one subkey and derives no others; identification needs the master key", master.ID)
+	case own != master.Spec:
+		return errors.New("the texts were scored under another specification than the master key's")
+	case d.peer != "" || !d.null.analytic():
+		return errors.New("identification needs the null law of the score, which decoys alone do not give")
+	case len(labels) == 0 || len(labels) > MaxLabels:
+		return fmt.Errorf("%d labels; identification takes 1 to %d", len(labels), MaxLabels)
+	case !(log10Alpha < 0) || math.IsInf(log10Alpha, 0):
+		return fmt.Errorf("%v is no log10 of a significance level", log10Alpha)
+	}
+	seen := make(map[string]bool, len(labels))
+	for _, label := range labels {
+		if label == "" {
+			return errors.New("a label is empty: that would be the key of no account")
+		}
+		if seen[label] {
+			return fmt.Errorf("label %q is listed twice", label)
+		}
+		seen[label] = true
+	}
+	return nil
+}
+
+// markOf is the scheme under a label's subkey, without the commitment that a key
+// of its own would carry.
+func (k *Key) markOf(label, epoch string) (Scheme, error) {
+	m := *k
+	m.Spec.Label, m.Spec.Epoch = label, epoch
+	return m.Mark()
+}
+
+// rankSuspects orders the keys and adjusts their p-values. tails are empty where
+// the score orders them.
+func (d *Detector) rankSuspects(labels []string, scores, tails []float64, log10Alpha float64) Identification {
+	mean, _ := d.null.moments(d.weight)
+	id := Identification{Keys: len(labels), N: d.weight.N(), Weights: d.weights, Counts: d.weight, Mean: mean, Suspects: []Suspect{}}
+	if id.N == 0 {
+		return id
+	}
+	order := make([]int32, len(labels))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int {
+		if len(tails) > 0 {
+			return cmp.Or(cmp.Compare(tails[a], tails[b]), cmp.Compare(labels[a], labels[b]))
+		}
+		return cmp.Or(cmp.Compare(scores[b], scores[a]), cmp.Compare(labels[a], labels[b]))
+	})
+	running := math.Inf(-1)
+	rejecting := true
+	for rank, i := range order {
+		if rank >= shownSuspects && !rejecting || rank >= maxIdentified {
+			break
+		}
+		tail := d.null.tail(scores[i], d.weight)
+		s := Suspect{Label: labels[i], Score: scores[i], Log10P: tail.Log10P}
+		if len(tails) > 0 {
+			s.Log10P = tails[i]
+		}
+		// Holm: the p of rank r times the keys that are not yet rejected.
+		running = max(running, min(0, math.Log10(float64(len(labels)-rank))+s.Log10P))
+		s.Log10Holm = running
+		if rejecting = rejecting && s.Log10Holm <= log10Alpha; rejecting {
+			id.Identified++
+		}
+		if rank == 0 {
+			id.Method = tail.Method
+		}
+		id.Suspects = append(id.Suspects, s)
+	}
+	if len(id.Suspects) > 1 {
+		id.Gap = id.Suspects[1].Log10P - id.Suspects[0].Log10P
+	}
+	return id
+}
