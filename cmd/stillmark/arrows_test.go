@@ -20,6 +20,7 @@ var rooms = map[string][]string{
 	"watermark/evidence":       {},
 	"watermark":                {"watermark/prf", "watermark/evidence"},
 	"watermark/replies":        {"watermark"},
+	"watermark/strength":       {"watermark", "watermark/evidence"},
 	"corpora/tokens":           {},
 	"corpora":                  {"corpora/tokens"},
 	"corpora/refmodel":         {},
