@@ -467,6 +467,9 @@ func (k *Key) Warnings() []string {
 	if p.weak != nil {
 		w = append(w, p.weak(a)...)
 	}
+	if device := a.text("device"); device != "" && device != "cpu" {
+		w = append(w, "device "+device+": derived from pytorch's source, not run on hardware")
+	}
 	if k.Tokenizer == "" {
 		w = append(w, "no tokenizer is named: only token ids can be scored (--ids)")
 	}

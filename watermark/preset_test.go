@@ -294,6 +294,7 @@ func TestWeakKeys(t *testing.T) {
 		{"vllm-gumbel", "small integer", map[string]string{"key": "12345"}},
 		{"textseal-gumbel", "linear in its key", map[string]string{"secret_key": "1234567"}},
 		{"tgi", "--ids", nil},
+		{"tgi", "not run on hardware", map[string]string{"device": "cuda:270336"}},
 	} {
 		k, err := Import(Spec{Scheme: c.scheme, Vocab: 100}, c.params, new(counting))
 		if err != nil {
