@@ -69,7 +69,7 @@ func (v *verifier) numbers(ctx context.Context) error {
 	}
 	rebuilt, err := model.Build(ctx, s.Case, basis, model.Options{
 		Report: s.Predicate.Report, Analysis: s.Predicate.Analysis, FindingsSHA256: sum,
-		Keys: v.usable(), Tokenizer: v.opt.Tokenizer, Program: report.Build,
+		Keys: v.shown(findings, report), Tokenizer: v.opt.Tokenizer, Program: report.Build,
 	})
 	if err != nil {
 		return v.notComputed(ctx, reportFile, err)
@@ -139,6 +139,16 @@ func (v *verifier) usable() []*watermark.Key {
 		}
 	}
 	return keys
+}
+
+// shown are the usable keys that the sealed report must show exhibits for: all of
+// them, but for those that the case withholds, of which a report may show none.
+func (v *verifier) shown(f *ledger.Findings, r *model.Report) []*watermark.Key {
+	return slices.DeleteFunc(v.usable(), func(k *watermark.Key) bool {
+		return slices.Contains(v.beside, k.ID) && !slices.ContainsFunc(f.Findings, func(x ledger.Finding) bool {
+			return x.Key == k.ID && slices.ContainsFunc(r.Exhibits, func(e model.Exhibits) bool { return e.Test == x.Test })
+		})
+	})
 }
 
 // The reasons why a number is not computed again.

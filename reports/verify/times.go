@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -156,8 +157,10 @@ func (v *verifier) loadKeys() {
 			v.keys = append(v.keys, k)
 			continue
 		}
-		if k := given[ref.ID]; k != nil {
-			v.keys = append(v.keys, k)
+		if k := given[ref.ID]; k != nil && v.madeWithout(ref.ID) {
+			v.line(LevelWarn, CodeKeys, "keys", "%s is given, but the sealed analysis was made without it: its tests cannot be compared", ref.ID)
+		} else if k != nil {
+			v.keys, v.beside = append(v.keys, k), append(v.beside, ref.ID)
 			continue
 		}
 		v.missing = append(v.missing, ref.ID)
@@ -172,6 +175,18 @@ func (v *verifier) loadKeys() {
 		}
 	}
 	v.missing = append(v.missing, v.unread...)
+}
+
+// madeWithout reports whether the sealed findings withhold every test of a key.
+// Findings that cannot be read are reported where they are compared.
+func (v *verifier) madeWithout(id string) bool {
+	f, _, err := reports.LoadFindings(v.pkg.FS, v.sealed.Predicate.Analysis)
+	if err != nil {
+		return false
+	}
+	return !slices.ContainsFunc(f.Findings, func(x ledger.Finding) bool {
+		return x.Key == id && x.Verdict != ledger.VerdictUnverified
+	})
 }
 
 // commitments checks the stamps over the key commitments. What a commitment

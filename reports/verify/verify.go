@@ -156,6 +156,7 @@ type verifier struct {
 	pkg     *integrity.Package
 	sealed  *integrity.Sealed
 	keys    []*watermark.Key // at hand
+	beside  []string         // ids of keys at hand that the case withholds
 	missing []string         // ids of keys that nothing can be computed with: withheld, unread
 	unread  []string         // ids of keys at hand whose tokenizer is not
 	trusted bool             // the signer is on the reader's list

@@ -427,6 +427,32 @@ func TestMadeWithoutTheKey(t *testing.T) {
 	refused(err, "was made without keys "+f.keys[0].ID+", "+f.keys[1].ID, "run stillmark analyze "+lone)
 }
 
+// A reader may have a key that the case withholds, and that its analysis or its
+// report was made without. That is no fault of the case.
+func TestReadersKeyThatTheCaseLacks(t *testing.T) {
+	t.Parallel()
+	f := build(t, design{withhold: true})
+	opt := f.trust()
+	opt.Keys = f.keys
+	seal := func(dir, analysis string) *Result {
+		t.Helper()
+		built := must[*reports.Built](t)(reports.Build(t.Context(), dir, reports.BuildOptions{Analysis: analysis, Program: testBuild}))
+		must[*reports.SealResult](t)(reports.Seal(t.Context(), dir, f.signer, reports.SealOptions{Report: built.ID, Clock: still(2 * time.Hour)}))
+		return f.verify(t, dir, opt)
+	}
+	dir := f.copyTo(t, t.TempDir())
+	if r := seal(dir, f.analysis); r.State != Trusted || r.Numbers.Recomputed != r.Numbers.Total {
+		t.Errorf("a report without exhibits: %s", text(t, r))
+	}
+	c := must[*ledger.Case](t)(ledger.Open(dir))
+	findings := must[*ledger.Findings](t)(family.Analyze(t.Context(), c, f.keys[1:], family.Options{}))
+	partial := must[string](t)(ledger.SaveAnalysis(dir, must[[]byte](t)(family.Encode(findings))))
+	r := seal(dir, partial)
+	if said := text(t, r); r.State != Valid || !strings.Contains(said, f.keys[0].ID+" is given, but the sealed analysis was made without it") || r.Numbers.Withheld == 0 {
+		t.Errorf("an analysis without one of the keys: %s", said)
+	}
+}
+
 // Two runs over the same replies give the same archive, byte for byte, where no
 // authority adds its own time and serial number.
 func TestDeterministic(t *testing.T) {
