@@ -508,3 +508,24 @@ func FuzzImport(f *testing.F) {
 		}
 	})
 }
+
+func TestPayloadsRefuse(t *testing.T) {
+	t.Parallel()
+	k, err := Import(Spec{Scheme: "tgi", Vocab: 50}, nil, new(counting))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := k.Mark()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewDetector(s, Options{}).Payloads(t.Context(), k, 4); err == nil || !strings.Contains(err.Error(), "carries no payload") {
+		t.Errorf("tgi: %v", err)
+	}
+	if got, want := bestOf(-2, 16), math.Log10(1-math.Pow(.99, 16)); math.Abs(got-want) > 1e-12 {
+		t.Errorf("best of 16 at p .01: %v, want %v", got, want)
+	}
+	if got, want := bestOf(-300, 16), -300+math.Log10(16); got != want {
+		t.Errorf("best of 16 at p 1e-300: %v, want %v", got, want)
+	}
+}

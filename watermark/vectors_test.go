@@ -557,6 +557,7 @@ func TestVectorThreeBricks(t *testing.T) {
 					Sums     []float64 `json:"score_sum_by_payload"`
 					P        []num     `json:"pvalue_by_payload"`
 					Decoded  int       `json:"decoded_payload"`
+					Adjusted num       `json:"pvalue_adjusted_for_16"`
 				} `json:"results"`
 			} `json:"sequences"`
 		} `json:"configs"`
@@ -653,6 +654,26 @@ func TestVectorThreeBricks(t *testing.T) {
 							if r := peer(s, q.Tokens); r.N != n || !within(r.Score, score, 1e-12) {
 								t.Errorf("sequence %d, payload %d: the peer's rule gives %v of %d", j, payload, r.Score, r.N)
 							}
+						}
+					}
+					if rule == peerPair && whole && !strings.HasSuffix(r.Detector, "z") && (r.Detector != "maryland" || float64(int(c.Gamma*float64(c.Vocab))) == c.Gamma*float64(c.Vocab)) {
+						params, name := base(0), "three-bricks-gumbel"
+						if r.Detector == "maryland" {
+							params["gamma"], name = text(c.Gamma), "three-bricks-kgw"
+						}
+						k, err := Import(Spec{Scheme: name, Vocab: c.Vocab}, params, new(counting))
+						if err != nil {
+							t.Fatal(err)
+						}
+						s, err := k.Mark()
+						if err != nil {
+							t.Fatal(err)
+						}
+						d := NewDetector(s, Options{Dedup: DedupPeer})
+						d.Add(Item{Tokens: q.Tokens})
+						got, err := d.Payloads(t.Context(), k, len(r.Sums))
+						if p := math.Pow(10, got.Log10P); err != nil || got.Payload != r.Decoded || !within(p, float64(r.Adjusted), 1e-5) && p > 1e-190 {
+							t.Errorf("sequence %d, %s: payload %d at p %v, want %d at %v (%v)", j, r.Detector, got.Payload, p, r.Decoded, float64(r.Adjusted), err)
 						}
 					}
 					if !strings.HasSuffix(r.Detector, "z") && whole && at != r.Decoded {

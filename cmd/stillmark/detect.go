@@ -46,9 +46,11 @@ type detection struct {
 	Verdict string   `json:"verdict"`
 	// Dedup is there when it is the peer's rule; Public when the key is printed
 	// in public code; Warnings say what limits the result.
-	Dedup    string   `json:"dedup,omitempty"`
-	Public   bool     `json:"public_key,omitempty"`
-	Warnings []string `json:"warnings,omitempty"`
+	Dedup string `json:"dedup,omitempty"`
+	// Payload is the message read, with --payloads.
+	Payload  *watermark.PayloadResult `json:"payload,omitempty"`
+	Public   bool                     `json:"public_key,omitempty"`
+	Warnings []string                 `json:"warnings,omitempty"`
 }
 
 type decoys struct {
@@ -74,6 +76,7 @@ type detectOptions struct {
 	format    string
 	weights   string
 	dedup     string
+	payloads  int
 	decoyFlag string
 	decoys    int // autoDecoys: as many as end within a minute
 	threshold float64
@@ -137,6 +140,7 @@ the width of the logits.`,
 	f.StringVar(&o.weights, "weights", "", "auto, none or min8: weight of a repeated pair (default auto when pooled, else none)")
 	f.StringVar(&o.dedup, "dedup", watermark.DedupUnit, "unit, or peer: that stack's own rule of repetition, to compare numbers with it")
 	f.StringVar(&o.decoyFlag, "decoys", "auto", "decoy keys, 0 for none; auto: 999, or for schemes of other stacks the most of 999, 199 and 99 that end within a minute")
+	f.IntVar(&o.payloads, "payloads", 0, "read the message of a multi-bit scheme: the most likely of so many payloads, p corrected for them")
 	f.BoolVar(&o.auto, "auto", false, "try the schemes of all known stacks, corrected for their number")
 	f.IntVar(&o.vocab, "vocab", 0, "with --auto: width of the model's logits (default: that of the first key file)")
 	f.StringArrayVar(&o.try, "try", nil, "with --auto: a key to try where it fits, an integer, or integers separated by commas (repeatable)")
@@ -305,6 +309,13 @@ func (s *scorer) print(ctx context.Context, id string, d *watermark.Detector) er
 		out.Dedup = r.Dedup
 		out.Warnings = append(out.Warnings, "repetitions count as the other stack counts them: no p-value holds, only the rank among decoys")
 	}
+	if s.o.payloads > 0 && r.N > 0 {
+		read, err := d.Payloads(ctx, s.key, s.o.payloads)
+		if err != nil {
+			return usageError(err)
+		}
+		out.Payload = &read
+	}
 	if s.key.Published() {
 		out.Public = true
 		out.Warnings = append(out.Warnings, watermark.PublicKeyWarning)
@@ -356,6 +367,9 @@ func writeDetection(w io.Writer, d *detection) error {
 			fmt.Fprintf(w, "; log10 e %.2f", *d.Log10E)
 		}
 		fmt.Fprintln(w)
+	}
+	if d.Payload != nil {
+		fmt.Fprintf(w, "  payload %d of %d, log10 p %.2f after correction for all of them\n", d.Payload.Payload, len(d.Payload.Each), d.Payload.Log10P)
 	}
 	for _, warning := range d.Warnings {
 		fmt.Fprintf(w, "  warning: %s\n", warning)
