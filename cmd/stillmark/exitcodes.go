@@ -12,6 +12,8 @@ func exitCodesHelp() *cobra.Command {
   0   done; a positive finding is still 0
   1   a bug in this program
   2   usage or configuration; nothing was sent
+  10  the gate failed                             11  inconclusive, more texts decide
+  12  baseline missing, or of other settings
   20  incomplete, the same command goes on        21  the API key was refused
   22  quota or money is gone                      23  the target answers as another model
   24  storage failed                              25  target or authority unavailable

@@ -57,6 +57,7 @@ func run(args []string, in io.Reader, out, errw io.Writer) int {
 	}()
 
 	root := a.rootCommand()
+	usageOfArguments(root)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	return a.exit(err)
@@ -70,6 +71,9 @@ func (a *app) exit(err error) int {
 	code := exitCode(err)
 	if s := a.signal.Load(); s != 0 && (errors.Is(err, context.Canceled) || code == codeIncomplete) {
 		code = 128 + int(s)
+		if err == context.Canceled { // nobody said more
+			err = errors.New("interrupted; what was written before is kept, nothing is half-written")
+		}
 	}
 	if errors.Is(err, errSilent) {
 		return code
@@ -120,6 +124,9 @@ report build -> report seal -> verify. See it all at once with "stillmark quicks
 		if err := flagsFromEnvironment(c); err != nil {
 			return err
 		}
+		if err := c.ValidateRequiredFlags(); err != nil {
+			return usageError(fmt.Errorf("%w (see %s --help)", err, c.CommandPath()))
+		}
 		switch a.progress {
 		case "auto", "plain", "json", "none":
 			return nil
@@ -138,6 +145,7 @@ report build -> report seal -> verify. See it all at once with "stillmark quicks
 		a.reportCommand(),
 		a.caseCommand(),
 		a.verifyCommand(),
+		a.gateCommand(),
 		a.mockCommand(),
 		a.configCommand(),
 		a.versionCommand(),
@@ -164,6 +172,22 @@ func holder(use, short, example string, children ...*cobra.Command) *cobra.Comma
 	c := &cobra.Command{Use: use, Short: short, Example: example, Args: cobra.ArbitraryArgs, RunE: group}
 	c.AddCommand(children...)
 	return c
+}
+
+// usageOfArguments makes a wrong number of arguments a usage error that points to
+// the help, for a command and all below it.
+func usageOfArguments(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usageError(fmt.Errorf("%w (see %s --help)", err, c.CommandPath()))
+			}
+			return nil
+		}
+	}
+	for _, child := range c.Commands() {
+		usageOfArguments(child)
+	}
 }
 
 // flagHint names the nearest flag when one is unknown.

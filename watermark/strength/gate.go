@@ -300,3 +300,17 @@ func (r *Run) Compare(baseline *Run, margin float64) ([]Verdict, error) {
 	}
 	return out, nil
 }
+
+// Fits says whether a baseline was measured under the settings of c, before
+// anything is measured again; see Recorded.Fits.
+func (c *Config) Fits(baseline *Run) error { return c.record().Fits(baseline.Recorded) }
+
+// JudgeNull fails every null calibration of the run that failed: a gate may not
+// pass on detection rates whose p-values are wrong.
+func (r *Run) JudgeNull() []Verdict {
+	var out []Verdict
+	for _, m := range r.Uncalibrated() {
+		out = append(out, Verdict{Outcome: Fail, Condition: "p-values are uniform on unmarked text", Metric: m.Metric, Labels: m.Labels, Value: m.Value, Lo: m.Lo, Hi: m.Hi, N: m.N})
+	}
+	return out
+}
