@@ -12,10 +12,12 @@ import (
 
 	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/watermark"
 )
 
 func (a *app) analyzeCommand() *cobra.Command {
 	var keyPaths []string
+	var withheld bool
 	var tokenizers tokenizerFiles
 	c := &cobra.Command{
 		Use:   "analyze CASE --key FILE",
@@ -23,7 +25,8 @@ func (a *app) analyzeCommand() *cobra.Command {
 		Long: `Runs the tests that the sealed plan declares, on the raw replies in the ledger, and
 writes analysis/<id>/findings.json into the case. It is a pure function of ledger,
 keys and plan: the same input gives the same bytes under the same id. Tests whose
-key is not given are reported as withheld.`,
+key is not given are reported as withheld; giving none at all takes --withheld. A
+sealed case is analysed without writing anything.`,
 		Example: "  stillmark analyze case --key key.json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -39,6 +42,13 @@ key is not given are reported as withheld.`,
 			if err != nil {
 				return usageError(err)
 			}
+			if err := planned(kase.Plan(), keys, withheld); err != nil {
+				return err
+			}
+			state, err := kase.State()
+			if err != nil {
+				return err
+			}
 			m := a.newMeter()
 			findings, err := family.Analyze(c.Context(), kase, keys, family.Options{Tokenizer: open, Progress: func(p family.Progress) {
 				m.count(fmt.Sprintf("test %d of %d, %s: decoys", p.Index, p.Tests, p.Test), p.Done, p.Decoys)
@@ -47,13 +57,15 @@ key is not given are reported as withheld.`,
 			if err != nil {
 				return err
 			}
-			encoded, err := family.Encode(findings)
-			if err != nil {
-				return err
-			}
-			id, err := ledger.SaveAnalysis(args[0], encoded)
-			if err != nil {
-				return err
+			id := "(the case is sealed: nothing was written)"
+			if !state.Sealed {
+				encoded, err := family.Encode(findings)
+				if err != nil {
+					return err
+				}
+				if id, err = ledger.SaveAnalysis(args[0], encoded); err != nil {
+					return err
+				}
 			}
 			if a.asJSON {
 				return a.printJSON(findings)
@@ -63,8 +75,27 @@ key is not given are reported as withheld.`,
 		},
 	}
 	c.Flags().StringArrayVar(&keyPaths, "key", nil, "key file (repeatable)")
+	c.Flags().BoolVar(&withheld, "withheld", false, "analyse without any key: counts only")
 	tokenizers.bind(c.Flags())
 	return c
+}
+
+// planned refuses keys that the plan does not name, and no key at all unless
+// that is wanted: an analysis under the wrong key would hide the result.
+func planned(plan *ledger.Plan, keys []*watermark.Key, withheld bool) error {
+	var ids []string
+	for _, k := range plan.Keys {
+		ids = append(ids, k.ID)
+	}
+	for _, k := range keys {
+		if !slices.Contains(ids, k.ID) {
+			return usageError(fmt.Errorf("key %s is none of the plan's (%s)", k.ID, strings.Join(ids, ", ")))
+		}
+	}
+	if len(keys) == 0 && !withheld {
+		return usageError(fmt.Errorf("name the plan's keys (%s) with --key, or give --withheld to count only", strings.Join(ids, ", ")))
+	}
+	return nil
 }
 
 // writeVerdicts prints one line per finding.

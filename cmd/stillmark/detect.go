@@ -122,6 +122,9 @@ the width of the logits.`,
 			if o.decoys, err = parseDecoys(o.decoyFlag); err != nil {
 				return usageError(err)
 			}
+			if o.threshold > 0 {
+				return usageError(fmt.Errorf("--threshold %v: log10 p is never above 0", o.threshold))
+			}
 			if o.auto && o.tokens {
 				return usageError(errors.New("--tokens needs one key: leave --auto out"))
 			}
@@ -152,7 +155,9 @@ the width of the logits.`,
 // autoDecoys stands for as many decoys as end within decoyTime.
 const (
 	autoDecoys = -1
-	decoyTime  = time.Minute
+	// fewestDecoys resolve a rank to one in a hundred and the null's spread to 30 %.
+	fewestDecoys = 99
+	decoyTime    = time.Minute
 )
 
 func parseDecoys(s string) (int, error) {
@@ -162,6 +167,9 @@ func parseDecoys(s string) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 0 {
 		return 0, fmt.Errorf("--decoys %q is neither a number nor auto", s)
+	}
+	if n > 0 && n < fewestDecoys {
+		return 0, fmt.Errorf("--decoys %d says too little: a check of the null law takes at least %d, or 0 for none", n, fewestDecoys)
 	}
 	return n, nil
 }
@@ -277,6 +285,7 @@ func (s *scorer) print(ctx context.Context, id string, d *watermark.Detector) er
 	}
 	if r.N == 0 {
 		out.Verdict = verdictNothing
+		out.Log10P, out.Log10E, out.Plain.Log10P, out.Method = nil, nil, nil, ""
 	} else if s.o.decoys != 0 {
 		n, err := s.decoys(ctx, d)
 		if err != nil {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -50,6 +52,9 @@ strengths predict nothing about large models.`,
 			q.Program = build()
 			outcome, err := q.Run(c.Context())
 			m.clear()
+			if errors.Is(err, context.Canceled) {
+				return fmt.Errorf("interrupted; what was made so far is kept in %s: %w", q.Dir, err)
+			}
 			if err != nil {
 				return err
 			}

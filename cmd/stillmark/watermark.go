@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -222,7 +223,27 @@ func (a *app) writeTo(path string, write func(*bufio.Writer) error) error {
 		}
 		return w.Flush()
 	}
-	temporary, err := os.CreateTemp(dirOf(path), ".stillmark-*")
+	switch info, err := os.Stat(path); {
+	case err != nil: // not there yet
+	case info.IsDir():
+		return usageError(fmt.Errorf("%s is a folder; name a file in it", path))
+	case !info.Mode().IsRegular(): // a device or a pipe is written to, not replaced
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		w := bufio.NewWriter(f)
+		if err := write(w); err != nil {
+			return err
+		}
+		return w.Flush()
+	default:
+		if path, err = filepath.EvalSymlinks(path); err != nil { // the link stays
+			return err
+		}
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(path), ".stillmark-*")
 	if err != nil {
 		return fmt.Errorf("%s cannot be written: %w", path, err)
 	}
@@ -239,11 +260,4 @@ func (a *app) writeTo(path string, write func(*bufio.Writer) error) error {
 		return &codedError{codeStorage, fmt.Errorf("%s was not written: %w", path, err)}
 	}
 	return os.Rename(temporary.Name(), path)
-}
-
-func dirOf(path string) string {
-	if i := strings.LastIndexByte(path, os.PathSeparator); i > 0 {
-		return path[:i]
-	}
-	return "."
 }
