@@ -107,11 +107,11 @@ func TestPresetConformance(t *testing.T) {
 		if d.N < 20 {
 			t.Errorf("only %d units, dropped %+v", d.N, d.Dropped)
 		}
-		j, _, err := own.Decoys(t.Context(), [32]byte{3}, 60, nil)
+		j, _, err := own.Decoys(t.Context(), [32]byte{3}, 40, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if j.RankP != 1./61 {
+		if j.RankP != 1./41 {
 			t.Errorf("rank p %v among %d decoys", j.RankP, j.N)
 		}
 		if p.DecoysOnly || params["keys"] == "two" {
@@ -351,7 +351,7 @@ func TestSeedIsTheUnit(t *testing.T) {
 func TestPresetNull(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
-	text := newToy(500, 2).generate(nil, 400, r, nil)
+	text := newToy(500, 2).generate(nil, 250, r, nil)
 	for i := range text {
 		text[i] = max(text[i], 1) // products with id 0 hold no key
 	}
