@@ -17,9 +17,9 @@ import (
 )
 
 func (a *app) watermarkCommand() *cobra.Command {
-	return holder("watermark", "embed and detect the mark: generate, detect, scan, identify, schemes, strength",
+	return holder("watermark", "embed and detect the mark: generate, detect, scan, identify, power, schemes, strength",
 		"  stillmark watermark detect --key key.json reply.txt",
-		a.generateCommand(), a.detectCommand(), a.scanCommand(), a.identifyCommand(), a.schemesCommand(), a.strengthCommand())
+		a.generateCommand(), a.detectCommand(), a.scanCommand(), a.identifyCommand(), a.powerCommand(), a.schemesCommand(), a.strengthCommand())
 }
 
 func (a *app) schemesCommand() *cobra.Command {
