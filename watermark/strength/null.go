@@ -34,17 +34,46 @@ func uniforms(ctx context.Context, spec watermark.Spec, texts []watermark.Item, 
 	out := make([]float64, 0, n)
 	for i := 0; len(out) < n; i++ {
 		binary.LittleEndian.PutUint32(seed[:], uint32(i)) // other keys on every text
+		keys, it := min(perText, n-len(out)), texts[i%len(texts)]
+		if spec.Params.Seeding == watermark.SelfHash {
+			u, err := apart(ctx, spec, it, keys, seed)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, u...)
+			continue
+		}
 		s, err := watermark.DecoyKey(seed, 0, spec)
 		if err != nil {
 			return nil, err
 		}
 		d := watermark.NewDetector(s, watermark.Options{Weights: watermark.WeightsNone})
-		d.Add(texts[i%len(texts)])
-		_, scores, err := d.Decoys(ctx, seed, min(perText, n-len(out)), nil)
+		d.Add(it)
+		_, scores, err := d.Decoys(ctx, seed, keys, nil)
 		if err != nil {
 			return nil, fmt.Errorf("scoring random keys: %w", err)
 		}
 		out = append(out, randomised(s, d.Result().N, scores, binary.LittleEndian.Uint64(seed[:]))...)
+	}
+	return out, nil
+}
+
+// apart scores each key on its own, for schemes whose key decides which positions
+// are one unit: every key has a number of units and a null law of its own.
+func apart(ctx context.Context, spec watermark.Spec, it watermark.Item, keys int, seed [32]byte) ([]float64, error) {
+	out := make([]float64, 0, keys)
+	for k := range keys {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		s, err := watermark.DecoyKey(seed, k, spec)
+		if err != nil {
+			return nil, err
+		}
+		d := watermark.NewDetector(s, watermark.Options{Weights: watermark.WeightsNone})
+		d.Add(it)
+		r := d.Result()
+		out = append(out, randomised(s, r.N, []float64{r.Score}, binary.LittleEndian.Uint64(seed[:])+uint64(k))...)
 	}
 	return out, nil
 }

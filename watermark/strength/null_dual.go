@@ -9,8 +9,8 @@ import (
 
 // dualNodes are the points at which the tail of a dual key is computed, at about
 // a millisecond each. Between them its logarithm, which is concave, is taken as
-// linear: over eight standard deviations that is right to 1e-4 of p.
-const dualNodes = 256
+// linear: over eight standard deviations that is right to 1e-3 of p.
+const dualNodes = 128
 
 // dualPs are the p-values of sums under two keys: their law is continuous, so
 // that nothing is randomised.
