@@ -86,22 +86,36 @@ func (d *Detector) Identify(ctx context.Context, master *Key, epoch string, labe
 		done    int
 		workers sync.WaitGroup
 	)
+	batch, batched := newBatchScorer(d.scheme, units)
 	for range min(runtime.GOMAXPROCS(0), len(labels)) {
 		workers.Go(func() {
+			var own *batchScorer
+			if batched {
+				own = batch.clone(d.scheme)
+			}
 			for ctx.Err() == nil {
 				i := int(next.Add(1) - 1)
 				if i >= len(labels) {
 					return
 				}
-				s, err := master.markOf(labels[i], epoch)
+				k, err := master.subkeyOf(labels[i], epoch)
 				if err != nil {
 					cancel(fmt.Errorf("label %q: %w", labels[i], err))
 					return
 				}
-				x := units.score(ctx, s)
-				scores[i] = x.score
-				if len(tails) > 0 {
-					tails[i] = d.null.tail(x.score, x.counts).Log10P
+				if own != nil {
+					scores[i] = own.under(k.subkey())
+				} else {
+					s, err := k.Mark()
+					if err != nil {
+						cancel(fmt.Errorf("label %q: %w", labels[i], err))
+						return
+					}
+					x := units.score(ctx, s)
+					scores[i] = x.score
+					if len(tails) > 0 {
+						tails[i] = d.null.tail(x.score, x.counts).Log10P
+					}
 				}
 				if progress != nil {
 					mu.Lock()
@@ -147,12 +161,12 @@ func (d *Detector) checkIdentify(master *Key, labels []string, log10Alpha float6
 	return nil
 }
 
-// markOf is the scheme under a label's subkey, without the commitment that a key
-// of its own would carry.
-func (k *Key) markOf(label, epoch string) (Scheme, error) {
+// subkeyOf is the master asked for a label, without the commitment that a key of
+// its own would carry.
+func (k *Key) subkeyOf(label, epoch string) (*Key, error) {
 	m := *k
 	m.Spec.Label, m.Spec.Epoch = label, epoch
-	return m.Mark()
+	return &m, m.check()
 }
 
 // rankSuspects orders the keys and adjusts their p-values. tails are empty where
