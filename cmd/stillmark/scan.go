@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	_ "embed"
+	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
@@ -136,7 +138,7 @@ func (a *app) scan(ctx context.Context, o scanOptions, inputs []string) error {
 	s.page = template.Must(template.New("scan").Parse(scanPage))
 	return a.writeTo(o.output, func(w *bufio.Writer) error {
 		s.html = w
-		head := struct{ Key, Scheme, Warning string }{Key: k.ID, Scheme: k.Scheme}
+		head := struct{ Key, Scheme, StyleHash, Warning string }{Key: k.ID, Scheme: k.Scheme, StyleHash: styleHash(scanPage)}
 		if k.Published() {
 			head.Warning = watermark.PublicKeyWarning
 		}
@@ -148,6 +150,14 @@ func (a *app) scan(ctx context.Context, o scanOptions, inputs []string) error {
 		}
 		return s.page.ExecuteTemplate(w, "foot", nil)
 	})
+}
+
+// styleHash is the page's style sheet as its content security policy names it.
+func styleHash(page string) string {
+	_, style, _ := strings.Cut(page, "<style>")
+	style, _, _ = strings.Cut(style, "</style>")
+	sum := sha256.Sum256([]byte(style))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
 // scanner scans documents one after another.
