@@ -48,6 +48,7 @@ func Attacks(few bool) []Attack {
 		{"case", []float64{.1, .5}, changeCase},
 		{"whitespace", []float64{.1, .5}, doubleSpaces},
 		{"homoglyph", []float64{.05, .2}, replaceLetters},
+		{"synonym", []float64{.5, 1}, replaceWords},
 		{"sentence-shuffle", []float64{0}, shuffleSentences},
 		{"copy-paste", []float64{.5, .25, .1}, mixIn},
 		{"retokenise", []float64{0}, retokenise},

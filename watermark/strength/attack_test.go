@@ -133,3 +133,38 @@ func TestTruncationAndRetokenisation(t *testing.T) {
 		t.Errorf("a lossless tokenizer changed the text: %v", err)
 	}
 }
+
+func TestSynonyms(t *testing.T) {
+	t.Parallel()
+	for a, b := range synonyms {
+		if a == b || synonyms[b] == "" {
+			t.Errorf("%s -> %s -> %q", a, b, synonyms[b])
+		}
+	}
+	const text = "An old house near the river, and nobody says more: it began slow. An old house! Old men? a small one; large ones."
+	for _, rate := range []float64{.5, 1} {
+		ids, err := replaceWords(rate, prey(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, after := wordsAndGaps(text), wordsAndGaps(string(bytesEncoding{}.Decode(ids)))
+		if strings.Join(before, "") != text || len(before) != len(after) {
+			t.Fatalf("%q became %q", text, after)
+		}
+		able, changed := 0, 0
+		for i, w := range before {
+			if synonyms[w] != "" {
+				able++
+			}
+			if after[i] != w {
+				changed++
+				if after[i] != synonyms[w] {
+					t.Errorf("%q became %q", w, after[i])
+				}
+			}
+		}
+		if able < 10 || changed != share(rate, able) {
+			t.Errorf("at %v, %d of %d words that have a synonym changed", rate, changed, able)
+		}
+	}
+}

@@ -23,15 +23,18 @@ const (
 	// about once in a thousand.
 	nullConfidence = .999
 	nullKSP        = 1e-3
-	// perText is the number of keys put to one unmarked text: the null is over
-	// keys, and several texts show that it does not hang on one.
-	perText = 500
+	// nullTexts is the number of unmarked texts that the keys are shared out to, and
+	// leastKeys what one gets at least: the null is over keys, and several texts
+	// show that it does not hang on one.
+	nullTexts = 20
+	leastKeys = 500
 )
 
 // uniforms are the randomised p-values of n random keys on unmarked texts, which
 // are uniform if the null law holds.
 func uniforms(ctx context.Context, spec watermark.Spec, texts []watermark.Item, n int, seed [32]byte) ([]float64, error) {
 	out := make([]float64, 0, n)
+	perText := max(leastKeys, (n+nullTexts-1)/nullTexts)
 	for i := 0; len(out) < n; i++ {
 		binary.LittleEndian.PutUint32(seed[:], uint32(i)) // other keys on every text
 		keys, it := min(perText, n-len(out)), texts[i%len(texts)]
