@@ -213,9 +213,6 @@ func (w *work) keys(s Setting, i int) (Mark, watermark.Scheme, error) {
 	embedded := s.Spec
 	if w.Weakening == HalfBias {
 		embedded.Params.Delta /= 2
-		if embedded.Params.Delta == 0 {
-			embedded.Params.Delta = 1 // half of the default
-		}
 	}
 	var embed, detect watermark.Scheme
 	var err error

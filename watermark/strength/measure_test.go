@@ -128,6 +128,9 @@ func TestNullIsUniform(t *testing.T) {
 	c := small()
 	c.NullKeys, c.Attacks = 1500, nil
 	c.Settings = Settings(watermark.Spec{Tokenizer: "bytes", Vocab: 256}, true)
+	if s := c.Settings[0].Spec; s.PRF != watermark.AESCTR || s.Params.Window != 2 {
+		t.Errorf("the record does not say the defaults: %+v", s)
+	}
 	c.Settings = slices.DeleteFunc(c.Settings, func(s Setting) bool { // the same law and no code of their own
 		return strings.Contains(s.Labels, "window=") || strings.Contains(s.Labels, "prf=") || strings.Contains(s.Labels, "delta=") || strings.Contains(s.Labels, "gamma=")
 	})

@@ -31,6 +31,11 @@ func Settings(base watermark.Spec, variants bool) []Setting {
 		if change != nil {
 			change(&s)
 		}
+		// Defaults are written out, so that records say what was measured. What is
+		// wrong with a spec, Measure says.
+		if key, err := watermark.DecoyKey([32]byte{}, 0, s); err == nil {
+			s = key.Spec()
+		}
 		out = append(out, Setting{labels, s})
 	}
 	for _, scheme := range watermark.NativeSchemes() {
