@@ -3,6 +3,7 @@ package probe
 import (
 	"fmt"
 
+	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 )
 
@@ -68,15 +69,16 @@ func money(p *ledger.Price, in, out int64) float64 {
 	return (float64(in)*p.Input + float64(out)*p.Output) / 1e6
 }
 
-// exceeds says which cap of the plan spending s would break, or "".
-func exceeds(c *ledger.Caps, s spend, currency string) string {
+// exceeds says which cap of the plan spending s would break, by its name and in
+// words, or "".
+func exceeds(c *ledger.Caps, s spend, currency string) (name, limit string) {
 	switch {
 	case c.MaxRequests > 0 && s.requests > c.MaxRequests:
-		return group(c.MaxRequests) + " requests"
+		return family.CapRequests, group(c.MaxRequests) + " requests"
 	case c.MaxTokens > 0 && s.tokens > c.MaxTokens:
-		return group(c.MaxTokens) + " tokens"
+		return family.CapTokens, group(c.MaxTokens) + " tokens"
 	case c.MaxCost > 0 && s.cost > c.MaxCost:
-		return fmt.Sprintf("%s%.2f", currencySign(currency), c.MaxCost)
+		return family.CapCost, fmt.Sprintf("%s%.2f", currencySign(currency), c.MaxCost)
 	}
-	return ""
+	return "", ""
 }

@@ -462,7 +462,7 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 		fmt.Sprintf("The cost supposes that every reply uses its whole budget of %d tokens, and no retries.", p.Params.MaxTokens),
 		fmt.Sprintf("The power supposes replies of %.0f tokens, %.0f %% of which are distinct scored units, each counted once.", in.TokensPerReply, 100*in.Distinct),
 	}
-	if limit := exceeds(&p.Caps, spend{e.Requests, e.PromptTokens + e.CompletionTokens, e.Cost}, e.Currency); limit != "" {
+	if _, limit := exceeds(&p.Caps, spend{e.Requests, e.PromptTokens + e.CompletionTokens, e.Cost}, e.Currency); limit != "" {
 		d.Warnings = append(d.Warnings, "The cap of "+limit+" is below the estimate: the run may end before the plan is done.")
 	}
 	return nil

@@ -174,6 +174,7 @@ type runner struct {
 	cond     *sync.Cond
 	stopped  bool
 	reason   string // of the stop event
+	cap      string // the cap that was reached, where it is not the time
 	stopErr  *Error
 	spent    spend
 	reserved spend
@@ -350,12 +351,20 @@ func (r *runner) storage(err error) *Error {
 	}
 }
 
-func (r *runner) timeUp() *Error { return r.capError(brief(r.plan.Caps.MaxTime) + " of run time") }
+// timeUp is the end of the time cap. How many replies came in by then is not
+// what the plan fixed, so nothing is said of analysing them.
+func (r *runner) timeUp() *Error {
+	return &Error{
+		Code: CodeIncomplete, Happened: "the plan's cap of " + brief(r.plan.Caps.MaxTime) + " of run time is reached",
+		Do: "Plan a new case with more time: with replies missing, fixed-n results of this one are exploratory",
+	}
+}
 
+// capError is the end of a cap on requests, tokens or cost.
 func (r *runner) capError(limit string) *Error {
 	return &Error{
 		Code: CodeIncomplete, Happened: "the plan's cap of " + limit + " is reached",
-		Do: "Analyse what is there, or plan a new case with a higher cap",
+		Do: "The plan fixed this end: the replies can be analysed as they are. Running on needs a new case with a higher cap",
 	}
 }
 
@@ -373,11 +382,16 @@ func (r *runner) finish() error {
 		stopErr = &Error{
 			Code:     CodeIncomplete,
 			Happened: fmt.Sprintf("%s of %s items got no reply after %d tries each", group(r.givenUp), group(r.planned), endpoint.MaxTries),
-			Do:       "Run the same command again to try them once more, or analyse what is there",
+			Do:       "Run the same command again before any analysis: while replies are missing, fixed-n results are exploratory",
 		}
 	}
 	r.reason, r.stopErr = reason, stopErr
 	data := family.StopEvent{Reason: reason, Settled: r.settled, Missing: missing}
+	if reason == family.StopCap {
+		if data.Cap = r.cap; data.Cap == "" {
+			data.Cap = family.CapTime
+		}
+	}
 	r.mu.Unlock()
 	if stopErr != nil {
 		data.Detail = stopErr.Happened

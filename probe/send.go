@@ -159,7 +159,7 @@ func (r *runner) claim(l *lane, t *task, probing bool) bool {
 		total := r.spent
 		total.add(r.reserved)
 		total.add(cost)
-		limit := exceeds(&r.plan.Caps, total, currencyOf(r.plan))
+		name, limit := exceeds(&r.plan.Caps, total, currencyOf(r.plan))
 		switch {
 		case l.paused && !probing:
 		case limit == "":
@@ -167,6 +167,9 @@ func (r *runner) claim(l *lane, t *task, probing bool) bool {
 			return true
 		case r.inFlight == 0:
 			// Nothing under way can turn out cheaper than feared.
+			if !r.stopped {
+				r.cap = name
+			}
 			r.haltLocked(family.StopCap, r.capError(limit))
 			return false
 		}

@@ -251,19 +251,38 @@ func (a *analysis) judge() {
 	}
 }
 
-// open reports whether somebody could have stopped a fixed-n test's collection
-// after a look at its result: replies are missing, and neither a cap nor the
-// exhaustion of all tries, which the plan fixes, is the reason.
+// open reports whether somebody could have looked at a fixed-n test's result and
+// then decided whether to go on: replies are missing, and anything but one single
+// session up to a cap that the plan fixed is on record. A second session means
+// that the first was ended or gone on with by choice; when time is up, or which
+// items are given up, can be steered from outside, and either invites one more
+// try after a look.
 func (a *analysis) open(f *ledger.Finding) bool {
-	g := a.targets[f.Target]
-	if f.Mode != ledger.ModeFixedN || g.accounting.Missing == 0 {
+	if f.Mode != ledger.ModeFixedN || a.targets[f.Target].accounting.Missing == 0 {
 		return false
 	}
-	switch a.history.stop.Reason {
-	case StopComplete, StopCap, StopGivenUp:
-		return !a.history.collected
+	return !a.history.fixedEnd(a.plan)
+}
+
+// fixedEnd reports whether collection was one session that a cap on requests,
+// tokens or cost ended, as the plan says. A session that sent nothing, such as one
+// that met the same cap again, changes nothing. A record without the name of its cap is
+// of an earlier version of the program: it counts unless time may have been it.
+func (h *history) fixedEnd(p *ledger.Plan) bool {
+	if !h.collected || h.asking > 1 || h.stop.Reason != StopCap {
+		return false
 	}
-	return true
+	switch h.stop.Cap {
+	case CapRequests:
+		return p.Caps.MaxRequests > 0
+	case CapTokens:
+		return p.Caps.MaxTokens > 0
+	case CapCost:
+		return p.Caps.MaxCost > 0
+	case "":
+		return p.Caps.MaxTime == 0
+	}
+	return false
 }
 
 func gateOf(f *ledger.Finding) Gate {

@@ -481,35 +481,52 @@ func TestGateFailed(t *testing.T) {
 	}
 }
 
-// A fixed-n test cannot be stopped after a look at it.
+// A fixed-n test cannot be stopped, or gone on with, after a look at it.
 func TestStoppedByHand(t *testing.T) {
 	t.Parallel()
+	none, caps := ledger.Caps{}, ledger.Caps{MaxRequests: 9, MaxTokens: 1e6, MaxCost: 5, MaxTime: time.Hour}
 	for _, tc := range []struct {
 		mode, stop string
 		replies    int // of 8
+		caps       ledger.Caps
+		again      bool
 		open       bool
 	}{
-		{ledger.ModeFixedN, "", 8, false},
-		{ledger.ModeFixedN, "none", 8, false},
-		{ledger.ModeFixedN, "none", 7, true},
-		{ledger.ModeFixedN, StopOperator, 7, true},
-		{ledger.ModeFixedN, StopAuth, 7, true},
-		{ledger.ModeFixedN, StopCap, 7, false},
-		{ledger.ModeFixedN, StopGivenUp, 7, false},
-		{ledger.ModeAnytime, StopOperator, 7, false},
+		{ledger.ModeFixedN, "", 8, none, false, false},
+		{ledger.ModeFixedN, "", 8, none, true, false},
+		{ledger.ModeFixedN, "none", 8, none, false, false},
+		{ledger.ModeFixedN, "none", 7, none, false, true},
+		{ledger.ModeFixedN, StopOperator, 7, none, false, true},
+		{ledger.ModeFixedN, StopAuth, 7, none, false, true},
+		{ledger.ModeFixedN, StopGivenUp, 7, none, false, true},
+		{ledger.ModeFixedN, "cap:requests", 7, caps, false, false},
+		{ledger.ModeFixedN, "cap:tokens", 7, caps, false, false},
+		{ledger.ModeFixedN, "cap:cost", 7, caps, false, false},
+		{ledger.ModeFixedN, "cap:time", 7, caps, false, true},
+		{ledger.ModeFixedN, "cap:requests", 7, caps, true, true},
+		{ledger.ModeFixedN, "cap:requests", 7, none, false, true}, // the plan has no such cap
+		{ledger.ModeFixedN, "cap:patience", 7, caps, false, true},
+		{ledger.ModeFixedN, StopCap, 7, ledger.Caps{MaxRequests: 9}, false, false}, // records without the cap's name
+		{ledger.ModeFixedN, StopCap, 7, caps, false, true},
+		{ledger.ModeAnytime, StopOperator, 7, none, true, false},
 	} {
 		k := newKey(t, watermark.Gumbel, 95)
 		s := newScenario(t, []string{"rival"}, neutral(8))
 		s.test(k, tc.mode)
 		s.commit(k, testTime.Add(-48*time.Hour))
-		s.stop = tc.stop
+		s.stop, s.again, s.plan.Caps = tc.stop, tc.again, tc.caps
+		s.idle = true
 		rng := rand.New(rand.NewPCG(1, 2))
 		for i := range tc.replies {
 			s.reply("rival", i, text(speak(rng, 150, mark(t, k), 1)))
 		}
-		f := analyze(t, s.build(), k).Findings[0]
+		all := analyze(t, s.build(), k)
+		f := all.Findings[0]
 		if open := slices.Contains(f.Warnings, warningText[WarnOpen]); open != tc.open || (f.Verdict == ledger.VerdictSingleRun) == tc.open {
 			t.Errorf("%+v: %s, %q", tc, f.Verdict, f.Warnings)
+		}
+		if said := strings.Contains(strings.Join(all.Deviations, " "), "was not fixed by the plan"); said != tc.open {
+			t.Errorf("%+v: deviations %q", tc, all.Deviations)
 		}
 	}
 }

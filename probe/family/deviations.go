@@ -13,7 +13,9 @@ import (
 // history is what the ledger says about the course of collection.
 type history struct {
 	sessions  int
-	open      int // intents without an outcome
+	asking    int  // sessions in which anything was sent
+	asked     bool // by the session under way
+	open      int  // intents without an outcome
 	changed   []string
 	drifts    []drift
 	pauses    map[string]int
@@ -54,6 +56,10 @@ func (h *history) take(e *ledger.Event, owner, targets map[string]*gathered) err
 		h.open--
 	case ledger.EventIntent:
 		h.open++
+		if !h.asked {
+			h.asked = true
+			h.asking++
+		}
 		if g := owner[e.Item]; g != nil {
 			g.accounting.Sent++
 		}
@@ -76,6 +82,7 @@ func (h *history) take(e *ledger.Event, owner, targets map[string]*gathered) err
 			return nil
 		}
 		h.sessions++
+		h.asked = false
 		h.changed = append(h.changed, s.Changed...)
 		if v := s.Program.Version; v != "" && !slices.Contains(h.versions, v) {
 			h.versions = append(h.versions, v)
@@ -183,12 +190,37 @@ func (a *analysis) deviations() []string {
 	case h.stop.Reason == StopEvidence && h.stop.Missing > 0:
 		add("Collection stopped early on the evidence, as the plan allows, with %d replies not asked for.", h.stop.Missing)
 	case h.stop.Missing > 0:
-		add("Collection ended before the plan was done (%s).", h.stop.Reason)
+		add("Collection ended before the plan was done (%s).", h.stop.why())
+	}
+	for i := range a.results {
+		if a.open(&a.results[i]) {
+			add("Replies are missing and the end of collection was not fixed by the plan (%s): fixed-n results on the targets concerned are exploratory.", h.ending())
+			break
+		}
 	}
 	if a.opt.Decoys != nil && *a.opt.Decoys != a.plan.Decoys.N {
 		add("%d decoy keys were scored instead of the planned %d.", *a.opt.Decoys, a.plan.Decoys.N)
 	}
 	return d
+}
+
+// why is the reason to stop, with the cap that was reached.
+func (s *StopEvent) why() string {
+	if s.Cap == "" {
+		return s.Reason
+	}
+	return s.Reason + " on " + s.Cap
+}
+
+// ending is how collection ended, in a few words.
+func (h *history) ending() string {
+	if !h.collected {
+		return "no end on record"
+	}
+	if h.asking > 1 {
+		return fmt.Sprintf("%d sessions, the last one: %s", h.asking, h.stop.why())
+	}
+	return h.stop.why()
 }
 
 func sortedClasses(m map[ledger.Outcome]int64) []ledger.Outcome {

@@ -42,7 +42,8 @@ type PauseEvent struct {
 
 // StopEvent is the data of a stop event.
 type StopEvent struct {
-	Reason  string `json:"reason"` // one of the reasons below
+	Reason  string `json:"reason"`        // one of the reasons below
+	Cap     string `json:"cap,omitempty"` // with StopCap: which of the plan's caps
 	Detail  string `json:"detail,omitempty"`
 	Settled int64  `json:"settled"`
 	Missing int64  `json:"missing"`
@@ -61,4 +62,14 @@ const (
 	StopStorage     = "storage"
 	StopUnavailable = "unavailable"
 	StopOperator    = "operator"
+)
+
+// The caps of a plan. The first three are reached after a number of replies that
+// the plan and the replies' lengths fix; how many come in before time is up is in
+// the hands of whoever runs the program.
+const (
+	CapRequests = "requests"
+	CapTokens   = "tokens"
+	CapCost     = "cost"
+	CapTime     = "time"
 )

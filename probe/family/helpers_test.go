@@ -117,7 +117,9 @@ type scenario struct {
 	files []ledger.File
 	body  map[string]string // item -> raw response body; items without one stay unasked
 	order []string          // ledger order; nil means the plan's
-	stop  string            // reason of the stop event; "" means complete, "none" no event
+	stop  string            // reason of the stop event; "" means complete, "none" no event; "cap:…" names the cap
+	again bool              // a second session ran
+	idle  bool              // another one came after and sent nothing
 }
 
 var testSeed = [32]byte{1, 2, 3}
@@ -255,7 +257,12 @@ func (s *scenario) build() *ledger.Case {
 		}
 	}
 	appendEvent(ledger.EventConfigChange, "", SessionEvent{Kind: KindSession, Number: 1, OnDrift: "stop"})
-	for _, id := range order {
+	for i, id := range order {
+		if s.again && i == len(order)/2 {
+			wg.Wait()
+			appendEvent(ledger.EventStop, "", StopEvent{Reason: StopOperator, Missing: 1})
+			appendEvent(ledger.EventResume, "", SessionEvent{Kind: KindSession, Number: 2, OnDrift: "stop"})
+		}
 		body, ok := s.body[id]
 		if !ok {
 			continue
@@ -273,12 +280,16 @@ func (s *scenario) build() *ledger.Case {
 		}
 	}
 	wg.Wait()
+	if s.idle {
+		appendEvent(ledger.EventResume, "", SessionEvent{Kind: KindSession, Number: 3, OnDrift: "stop"})
+	}
 	switch s.stop {
 	case "":
 		appendEvent(ledger.EventStop, "", StopEvent{Reason: StopComplete})
 	case "none":
 	default:
-		appendEvent(ledger.EventStop, "", StopEvent{Reason: s.stop, Missing: 1})
+		reason, limit, _ := strings.Cut(s.stop, ":")
+		appendEvent(ledger.EventStop, "", StopEvent{Reason: reason, Cap: limit, Missing: 1})
 	}
 	if err := w.Close(); err != nil {
 		s.t.Fatal(err)

@@ -33,7 +33,7 @@ type Claim struct {
 	KeyGiven   bool    // false: the key was withheld from the analysis
 	Powered    bool    // some effect would have been found with power .9
 	Gate       Gate    // of the decoys
-	Open       bool    // a fixed-n test whose collection was ended by hand: the look at its p may have come first
+	Open       bool    // a fixed-n test with missing replies whose end the plan did not fix: a look at its p may have come first
 	Log10P     float64 // after Holm; of min(1, 1/e) where the plan says e-process
 	Log10Alpha float64 // family-wise level of the plan
 	Runs       int     // that met the threshold, each at least seven days after the one before

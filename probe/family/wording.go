@@ -148,7 +148,7 @@ var warningText = map[Warning]string{
 	WarnGate:           "The decoy gate failed: the spread or the distribution of the decoys' scores differs from the theory, so the analytic p-value and the e-value are withheld.",
 	WarnRankStopped:    "Collection could stop on the evidence, so the rank among the decoys is a description here and no p-value.",
 	WarnSecondary:      "A secondary result outside the corrected family of tests: its filter was built from text generated under the same key, so it is never at the exact tier.",
-	WarnOpen:           "Collection is not finished, or was ended by hand before the plan was done: a fixed-n p-value holds for the planned number of replies, so this result is exploratory.",
+	WarnOpen:           "Replies are missing, and collection is not finished, was resumed, or was ended by hand, by a time limit, by a failure or by giving items up: a fixed-n p-value holds for a number of replies that nobody chose after a look at the result, so this result is exploratory.",
 	WarnNoControl:      "No control was scored under the same key.",
 	WarnControlHit:     "A control under the same key also reaches log10 p <= -2 by itself: shared data, the public web, or a leaked key must be considered.",
 	WarnReasoning:      "Some replies carried separate reasoning text, which this test does not score.",
