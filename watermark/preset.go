@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Preset describes the watermark of another stack: what its key file must say
@@ -86,12 +87,22 @@ func Presets() []Preset {
 
 // PresetByName returns a preset.
 func PresetByName(name string) (Preset, bool) {
-	for _, p := range Presets() {
-		if p.Name == name {
-			return p, true
+	presetTable.once.Do(func() {
+		presetTable.byName = map[string]Preset{}
+		for _, p := range Presets() {
+			presetTable.byName[p.Name] = p
 		}
-	}
-	return Preset{}, false
+	})
+	p, known := presetTable.byName[name]
+	return p, known
+}
+
+// presetTable is the table by name, made at first use: every key and every decoy
+// asks it. (Some presets look others up when they are used, so it cannot be an
+// initialised variable.)
+var presetTable struct {
+	once   sync.Once
+	byName map[string]Preset
 }
 
 // PresetNames lists the names of all presets.
