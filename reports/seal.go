@@ -80,6 +80,7 @@ type sealEvent struct {
 	KeyID          string `json:"key_id"`
 	FindingsSHA256 string `json:"findings_sha256"`
 	ReportSHA256   string `json:"report_sha256"`
+	FilesSHA256    string `json:"files_sha256"` // of the manifest without the ledger's line
 }
 
 // Signer signs with Ed25519. *ledger.Signer is one; a key in hardware can be
@@ -186,6 +187,9 @@ func prepare(dir string, signer Signer, opt SealOptions) (*sealing, error) {
 	if sum != s.report.Seal.FindingsSHA256 || s.report.Seal.ReportID != opt.Report {
 		return nil, usage(errors.New("the report is not about the findings beside it; build it again"))
 	}
+	if err := s.checkLayout(); err != nil {
+		return nil, err
+	}
 	if err := s.checkPlan(); err != nil {
 		return nil, err
 	}
@@ -200,6 +204,9 @@ func prepare(dir string, signer Signer, opt SealOptions) (*sealing, error) {
 		return nil, err
 	}
 	if err := checkStray(dir); err != nil {
+		return nil, err
+	}
+	if err := s.checkPlaces(); err != nil {
 		return nil, err
 	}
 	if opt.Out != "" {
@@ -221,6 +228,28 @@ func prepare(dir string, signer Signer, opt SealOptions) (*sealing, error) {
 
 func (s *sealing) at(name string) string {
 	return filepath.Join(s.dir, filepath.FromSlash(s.folder), name)
+}
+
+// checkLayout refuses a page or a table that says something else than
+// report.json: people read these.
+func (s *sealing) checkLayout() error {
+	for _, f := range []struct {
+		name   string
+		render func(*model.Report) ([]byte, error)
+	}{{reportHTML, HTML}, {reportCSV, CSV}} {
+		have, err := os.ReadFile(s.at(f.name))
+		if err != nil {
+			return usage(err)
+		}
+		want, err := f.render(s.report)
+		if err != nil {
+			return usage(err)
+		}
+		if !bytes.Equal(have, want) {
+			return usage(fmt.Errorf("%s/%s is not what this version lays out from report.json beside it; move %s away and build the report again", s.folder, f.name, s.folder))
+		}
+	}
+	return nil
 }
 
 // checkPlan demands that the key that signed the plan seals the case: otherwise
@@ -337,40 +366,58 @@ func (s *sealing) disclosure(k *watermark.Key, ref *ledger.KeyRef) (watermark.Di
 	return c.Disclose(k)
 }
 
-var verifyTemplate = template.Must(template.ParseFS(layout, "layout/VERIFY.md.tmpl"))
-
 // describe writes the signer's public key and VERIFY.md.
 func (s *sealing) describe(stamped bool) error {
 	if err := ledger.WriteFile(s.at(signerName), s.public.PEM(), 0o600); err != nil {
 		return fmt.Errorf("write the public key: %w", err)
 	}
+	text, err := Instructions(os.DirFS(s.dir), s.report, s.public, stamped)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", verifyName, err)
+	}
+	return ledger.WriteFile(filepath.Join(s.dir, verifyName), text, 0o600)
+}
+
+var verifyTemplate = template.Must(template.ParseFS(layout, "layout/VERIFY.md.tmpl"))
+
+// Instructions is VERIFY.md for a case that is sealed with a report by a signer,
+// with or without a timestamp of the seal.
+func Instructions(fsys fs.FS, r *model.Report, signer ledger.PublicKey, stamped bool) ([]byte, error) {
 	indent := func(commands string) string { return "    " + strings.ReplaceAll(commands, "\n", "\n    ") }
-	inFolder := func(name string) string { return path.Join(s.folder, name) }
-	_, err := os.Stat(filepath.Join(s.dir, planToken))
+	folder := path.Join("reports", r.Seal.ReportID)
+	inFolder := func(name string) string { return path.Join(folder, name) }
+	_, err := fs.Stat(fsys, planToken)
 	first := "a time that the ledger does not hold"
-	if t := s.report.Prereg.FirstIntent; !t.IsZero() {
+	if t := r.Prereg.FirstIntent; !t.IsZero() {
 		first = t.UTC().Format(time.RFC3339)
+	}
+	command := r.Seal.Command
+	if stamped {
+		command = model.VerifyCommand(true)
 	}
 	var b bytes.Buffer
 	err = verifyTemplate.Execute(&b, map[string]any{
-		"CaseID": s.state.CaseID, "Command": s.report.Seal.Command, "Folder": s.folder,
-		"KeyID": s.public.KeyID, "Signer": model.Inert(s.public.Name),
+		"CaseID": r.Seal.CaseID, "Command": command, "Folder": folder,
+		"KeyID": signer.KeyID, "Signer": model.Inert(signer.Name),
 		"Signature":     indent(model.SignatureCommands(inFolder(envelopeName), inFolder(statementName), inFolder(signerName), ledger.PayloadInToto)),
 		"PlanSignature": indent(model.SignatureCommands(planEnvelope, "plan.json", inFolder(signerName), planPayload)),
 		"PlanStamp":     err == nil, "Stamp": stamped, "FirstIntent": first,
 	})
-	if err != nil {
-		return fmt.Errorf("write %s: %w", verifyName, err)
-	}
-	return ledger.WriteFile(filepath.Join(s.dir, verifyName), b.Bytes(), 0o600)
+	return b.Bytes(), err
 }
 
-// closeLedger appends the seal event, unless it is there already from a seal
-// that did not come to its end, and reads the ledger's head.
+// closeLedger appends the seal event, unless it is there already, over the same
+// files, from a seal that did not come to its end; and reads the ledger's head.
 func (s *sealing) closeLedger(clock ledger.WriterOptions) error {
-	want := sealEvent{s.state.Report, s.state.Analysis, s.state.KeyID, s.state.FindingsSHA256, s.state.ReportSHA256}
+	want := sealEvent{
+		Report: s.state.Report, Analysis: s.state.Analysis, KeyID: s.state.KeyID,
+		FindingsSHA256: s.state.FindingsSHA256, ReportSHA256: s.state.ReportSHA256,
+	}
 	last, err := s.lastEvent()
 	if err != nil {
+		return err
+	}
+	if want.FilesSHA256, err = s.files(); err != nil {
 		return err
 	}
 	var have sealEvent
@@ -379,7 +426,10 @@ func (s *sealing) closeLedger(clock ledger.WriterOptions) error {
 		if err != nil {
 			return err
 		}
-		last, err = w.Append(ledger.EventSeal, "", 0, want)
+		// The writer may have moved a torn line aside, to a file of its own.
+		if want.FilesSHA256, err = s.files(); err == nil {
+			last, err = w.Append(ledger.EventSeal, "", 0, want)
+		}
 		if err = errors.Join(err, w.Close()); err != nil {
 			return err
 		}
@@ -387,6 +437,21 @@ func (s *sealing) closeLedger(clock ledger.WriterOptions) error {
 	s.state.Sealed = last.Time.UTC()
 	s.state.Ledger, err = s.c.LedgerHead()
 	return err
+}
+
+// exempt are the files that the manifest cannot list.
+func (s *sealing) exempt(name string) bool {
+	dir, base := path.Split(name)
+	return name == manifestName || dir == s.folder+"/" && (base == envelopeName || base == tokenName || base == statementName)
+}
+
+// files is the hash of the manifest without the ledger's line: what the seal
+// event, which is in the ledger, can say of all other files.
+func (s *sealing) files() (string, error) {
+	manifest, err := ledger.BuildManifest(os.DirFS(s.dir), func(name string) bool {
+		return s.exempt(name) || name == "ledger.jsonl" || strings.HasPrefix(name, ".") // the writer's reserve
+	})
+	return hexSum(manifest), err
 }
 
 func (s *sealing) lastEvent() (ledger.Event, error) {
@@ -402,14 +467,12 @@ func (s *sealing) lastEvent() (ledger.Event, error) {
 
 // sign writes manifest, statement, envelope and token, in this order.
 func (s *sealing) sign(ctx context.Context, signer Signer, stamp func(context.Context, [32]byte) ([]byte, error)) (*SealResult, error) {
-	made := map[string]bool{manifestName: true}
 	for _, name := range []string{envelopeName, tokenName, statementName} {
-		made[path.Join(s.folder, name)] = true
 		if err := os.Remove(s.at(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 	}
-	manifest, err := ledger.BuildManifest(os.DirFS(s.dir), func(p string) bool { return made[p] })
+	manifest, err := ledger.BuildManifest(os.DirFS(s.dir), s.exempt)
 	if err != nil {
 		return nil, err
 	}

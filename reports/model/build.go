@@ -141,7 +141,7 @@ func (b *builder) report() *Report {
 			CaseID: b.f.CaseID, AnalysisID: b.opt.Analysis,
 			PlanSHA256: b.f.PlanSHA256, LedgerHead: b.f.LedgerHead, Events: b.f.Events,
 			FindingsSHA256: b.opt.FindingsSHA256,
-			Command:        t.say("how.with.command", "case", b.f.CaseID),
+			Command:        VerifyCommand(b.stamps()),
 		},
 		Exploratory: []TestRow{},
 		Tests:       []TestRow{},

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/stillmark/stillmark/probe/ledger"
 )
@@ -61,14 +62,28 @@ func (b *builder) keyStep(k ledger.KeyRef) Step {
 // the commands that a reader runs.
 func (r *Report) Name(id string) {
 	r.Seal.ReportID = id
-	r.HowTo = howTo(english(), r.Seal.CaseID, "reports/"+id)
+	r.HowTo = howTo(english(), r.Seal.Command, "reports/"+id)
+}
+
+// VerifyCommand is the command that checks a case. The names in it stand for the
+// reader's own files; a root is asked for where there are timestamps to check.
+func VerifyCommand(stamps bool) string {
+	if stamps {
+		return english().say("how.with.stamps")
+	}
+	return english().say("how.with.command")
+}
+
+// stamps reports whether the plan or a key bears a timestamp.
+func (b *builder) stamps() bool {
+	return b.planStamp() != "" || slices.ContainsFunc(b.plan.Keys, func(k ledger.KeyRef) bool { return k.Stamp != "" })
 }
 
 // howTo gives the commands with this case's names. VERIFY.md has them too, and
 // more of them.
-func howTo(t text, caseID, folder string) HowTo {
+func howTo(t text, command, folder string) HowTo {
 	return HowTo{
-		With:  []string{t.say("how.with.command", "case", caseID), t.say("how.with")},
+		With:  []string{command, t.say("how.with")},
 		Intro: t.say("how.without"),
 		Without: []Command{
 			{Shows: t.say("how.sha"), Command: "sha256sum --check --quiet manifest-sha256.txt && echo OK"},

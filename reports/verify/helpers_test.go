@@ -91,16 +91,19 @@ type fixture struct {
 // design varies a fixture. The zero value is a small case with two keys, a
 // rival that learned from one of them and a control.
 type design struct {
-	prompts  int
-	tokens   int // of a reply
-	decoys   int
-	hostile  string // put into replies
-	withhold bool   // disclose no key
-	late     bool   // commitments stamped after serving
-	noStamps bool
-	mode     string
-	broken   bool // some replies fail
-	latePlan bool // the plan is stamped after the first request
+	prompts   int
+	tokens    int // of a reply
+	decoys    int
+	hostile   string // put into replies
+	withhold  bool   // disclose no key
+	late      bool   // commitments stamped after serving
+	noStamps  bool
+	mode      string
+	broken    bool // some replies fail
+	latePlan  bool // the plan is stamped after the first request
+	earlyPlan bool // the plan is stamped before it was made
+	future    bool // commitments stamped after the plan was made
+	noServing bool // nobody says when serving began
 }
 
 func (d design) defaults() design {
@@ -169,6 +172,9 @@ func build(t testing.TB, d design) *fixture {
 	f.roots = x509.NewCertPool()
 	f.roots.AppendCertsFromPEM(f.authority.CertPEM())
 
+	if d.future {
+		stampTime = caseTime.Add(time.Hour)
+	}
 	plan, files := f.plan(t, d)
 	f.dir = filepath.Join(t.TempDir(), plan.CaseID)
 	planBytes := must[[]byte](t)(ledger.EncodePlan(plan))
@@ -176,6 +182,9 @@ func build(t testing.TB, d design) *fixture {
 	files = append(files, ledger.File{Name: "plan.dsse.json", Data: envelope})
 	if !d.noStamps {
 		stampTime = caseTime.Add(-time.Minute)
+		if d.earlyPlan {
+			stampTime = caseTime.Add(-time.Hour)
+		}
 		if d.latePlan {
 			stampTime = caseTime.Add(time.Minute)
 		}
@@ -238,6 +247,9 @@ func (f *fixture) plan(t testing.TB, d design) (*ledger.Plan, []ledger.File) {
 	decoys := must[[]byte](t)(json.Marshal(family.DecoySeed{Format: 1, Seed: hex.EncodeToString(seed[:])}))
 	files := []ledger.File{{Name: family.DecoySeedFile, Data: decoys}}
 	serving := caseTime.Add(-24 * time.Hour)
+	if d.noServing {
+		serving = time.Time{}
+	}
 	for i, scheme := range []string{watermark.Gumbel, watermark.KGW} {
 		k := must[*watermark.Key](t)(watermark.NewKey(watermark.Spec{
 			Scheme: scheme, Model: "teacher", Tokenizer: "cl100k", TokenizerSHA256: e.SHA256(), Vocab: e.VocabSize(), ServingFrom: serving,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -67,6 +68,8 @@ func (v *verifier) numbers(ctx context.Context) error {
 	if !v.compare(findingsFile, sealedFindings, encoded, v.findingsRule(findings)) {
 		return nil
 	}
+	v.committed(again)
+	v.exact(findings)
 	rebuilt, err := model.Build(ctx, s.Case, basis, model.Options{
 		Report: s.Predicate.Report, Analysis: s.Predicate.Analysis, FindingsSHA256: sum,
 		Keys: v.shown(findings, report), Tokenizer: v.opt.Tokenizer, Program: report.Build,
@@ -266,32 +269,66 @@ func under(pointer, prefix string) bool {
 	return pointer == prefix || strings.HasPrefix(pointer, prefix+"/")
 }
 
-// layout renders HTML and CSV from the sealed report and compares the bytes.
-// Another version of the program may lay the same numbers out differently.
+// exact keeps evidence of the exact tier from being TRUSTED on the word of an
+// authority that nobody has looked at: whoever seals a case can be one.
+func (v *verifier) exact(f *ledger.Findings) {
+	if v.opt.TSARoots == nil && slices.ContainsFunc(f.Findings, func(x ledger.Finding) bool { return x.Tier == ledger.Exact }) {
+		v.caps = append(v.caps, "timestamps not checked: no --tsa-root")
+	}
+}
+
+// layout renders HTML, CSV and VERIFY.md from the sealed report and compares the bytes.
+// Another version of the program may lay the same numbers out differently, and
+// anybody can write another version into a report: what was not compared keeps
+// the case from being TRUSTED.
 func (v *verifier) layout(r *model.Report) {
+	by := "version " + r.Build.Version
+	if r.Build.Version == v.opt.Program.Version {
+		by += " on " + r.Build.Arch
+	}
+	var differ []string
+	instructions := func(stamped bool) func(*model.Report) ([]byte, error) {
+		return func(r *model.Report) ([]byte, error) {
+			return reports.Instructions(v.pkg.FS, r, v.sealed.Signer, stamped)
+		}
+	}
 	for _, f := range []struct {
-		name   string
-		render func(*model.Report) ([]byte, error)
-	}{{"report.html", reports.HTML}, {"findings.csv", reports.CSV}} {
-		file := v.sealed.Folder + "/" + f.name
+		file   string
+		shows  string
+		render []func(*model.Report) ([]byte, error) // one of them
+	}{
+		{v.sealed.Folder + "/report.html", "shows report.json and nothing else", []func(*model.Report) ([]byte, error){reports.HTML}},
+		{v.sealed.Folder + "/findings.csv", "shows report.json and nothing else", []func(*model.Report) ([]byte, error){reports.CSV}},
+		{"VERIFY.md", "holds the commands for this case and nothing else", []func(*model.Report) ([]byte, error){instructions(true), instructions(false)}},
+	} {
+		file, name := f.file, path.Base(f.file)
 		sealed, err := integrity.ReadFile(v.pkg.FS, file)
 		if err != nil {
 			v.fail(integrity.ExitIncomplete, string(integrity.CodeMissing), "layout", file, -1, "%v", err)
 			continue
 		}
-		want, err := f.render(r)
-		switch {
-		case err == nil && bytes.Equal(sealed, want):
-			v.line(LevelOK, CodeLayout, "layout", "%s shows report.json and nothing else", f.name)
-		case r.Build.Version == v.opt.Program.Version && r.Build.Arch == v.opt.Program.Arch:
-			at := 0
-			for at < min(len(sealed), len(want)) && sealed[at] == want[at] {
-				at++
+		at := 0 // the first byte that no rendering has
+		same := slices.ContainsFunc(f.render, func(render func(*model.Report) ([]byte, error)) bool {
+			want, err := render(r)
+			n := 0
+			for n < min(len(sealed), len(want)) && sealed[n] == want[n] {
+				n++
 			}
+			at = max(at, n)
+			return err == nil && bytes.Equal(sealed, want)
+		})
+		switch {
+		case same:
+			v.line(LevelOK, CodeLayout, "layout", "%s %s", name, f.shows)
+		case r.Build.Version == v.opt.Program.Version && r.Build.Arch == v.opt.Program.Arch:
 			v.fail(integrity.ExitDiffers, CodeLayout, "layout", file, int64(at), "not what this version lays out from report.json")
 		default:
-			v.line(LevelWarn, CodeLayout, "layout", "%s was laid out by version %s; this is %s, so only report.json was checked", f.name, r.Build.Version, v.opt.Program.Version)
+			v.line(LevelWarn, CodeLayout, "layout", "%s was written by %s and was not compared; rely on report.json", name, by)
+			differ = append(differ, name)
 		}
+	}
+	if len(differ) > 0 {
+		v.caps = append(v.caps, fmt.Sprintf("%s not compared: written by %s", strings.Join(differ, ", "), by))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -34,7 +35,7 @@ func (v *verifier) archive() {
 	case err != nil:
 		v.line(LevelWarn, CodeArchive, "archive", "could not be compared: %v", err)
 	case !same:
-		v.line(LevelNote, CodeArchive, "archive", "packed again since it was sealed; only its files were checked")
+		v.line(LevelWarn, CodeArchive, "archive", "packed again since it was sealed, or holds bytes beside its files; only its files were checked")
 	default:
 		v.line(LevelOK, CodeArchive, "archive", "byte for byte as sealing writes it")
 	}
@@ -43,35 +44,28 @@ func (v *verifier) archive() {
 // times checks every timestamp, and that the plan and the commitments come
 // first. Errors are about reading the case.
 func (v *verifier) times() error {
-	first, firstReply, err := v.firstEvents()
+	first, err := v.firstIntent()
 	if err != nil {
 		return err
 	}
 	v.planTime(first)
 	v.loadKeys()
-	v.commitments(firstReply)
+	v.commitments()
 	v.sealTime()
 	return nil
 }
 
-// firstEvents returns the times of the first request and of the first reply.
-func (v *verifier) firstEvents() (intent, reply time.Time, err error) {
+// firstIntent returns the time of the first request, zero if there is none.
+func (v *verifier) firstIntent() (time.Time, error) {
 	for e, err := range v.sealed.Case.Events() {
 		if err != nil {
-			return intent, reply, fmt.Errorf("verify: %w", err)
+			return time.Time{}, fmt.Errorf("verify: %w", err)
 		}
-		switch e.Type {
-		case ledger.EventIntent:
-			if intent.IsZero() {
-				intent = e.Time
-			}
-		case ledger.EventReply:
-			if reply.IsZero() {
-				reply = e.Time
-			}
+		if e.Type == ledger.EventIntent {
+			return e.Time, nil
 		}
 	}
-	return intent, reply, nil
+	return time.Time{}, nil
 }
 
 // authority words whether a stamp's authority was checked.
@@ -110,7 +104,7 @@ func (v *verifier) planTime(first time.Time) {
 	const check = "plan sealed before data"
 	token, err := integrity.ReadFile(v.pkg.FS, "plan.tsr")
 	if isMissing(err) {
-		v.line(LevelNote, CodePlanTime, check, "the plan is the ledger's first event; its time is the signer's own claim (no timestamp)")
+		v.line(LevelWarn, CodePlanTime, check, "by the signer's own record: the plan is the ledger's first event, and bears no third-party timestamp")
 		return
 	}
 	if err != nil {
@@ -118,8 +112,12 @@ func (v *verifier) planTime(first time.Time) {
 		return
 	}
 	s, ok := v.stamp(check, "plan.tsr", token, v.sealed.Case.PlanBytes())
+	created := v.sealed.Case.Plan().Created
 	switch {
 	case !ok:
+	case s.Time.Before(created.Add(-clockSkew)):
+		v.fail(integrity.ExitTime, CodePlanTime, check, "plan.tsr", -1, "stamped at %s, before the plan was made at %s",
+			s.Time.UTC().Format(stampLayout), created.UTC().Format(stampLayout))
 	case first.IsZero():
 		v.line(v.level(), CodePlanTime, check, "RFC 3161 %s, nothing was sent; %s", s.Time.UTC().Format(stampLayout), v.authority(s))
 	case s.Time.After(first):
@@ -189,17 +187,18 @@ func (v *verifier) madeWithout(id string) bool {
 	})
 }
 
-// commitments checks the stamps over the key commitments. What a commitment
-// means for a finding is computed with the findings; here the authority is
-// checked, and that the key opens the committed leaf.
-func (v *verifier) commitments(firstReply time.Time) {
-	const check = "keys committed before"
-	inTime, total := 0, 0
-	authorities := map[string]bool{}
-	failed := false
+const checkCommitted = "keys committed before"
+
+// commitments checks the stamps over the key commitments: their authority, that
+// they are older than the plan that refers to them, and that the key opens the
+// committed leaf. What a commitment means for a finding is computed with the
+// findings; see committed.
+func (v *verifier) commitments() {
+	const check = checkCommitted
+	created := v.sealed.Case.Plan().Created
+	v.stamped = map[string]bool{}
 	for i := range v.sealed.Case.Plan().Keys {
 		ref := &v.sealed.Case.Plan().Keys[i]
-		total++
 		if ref.Commitment == "" || ref.Stamp == "" {
 			continue
 		}
@@ -207,44 +206,70 @@ func (v *verifier) commitments(firstReply time.Time) {
 		data, err := integrity.ReadFile(v.pkg.FS, file)
 		if err != nil {
 			v.fail(integrity.ExitTime, CodeCommitment, check, file, -1, "%v", err)
-			failed = true
 			continue
 		}
 		stampFile := path.Join(family.CommitmentsDir, ref.Stamp)
 		token, err := integrity.ReadFile(v.pkg.FS, stampFile)
 		if err != nil {
 			v.fail(integrity.ExitTime, CodeCommitment, check, stampFile, -1, "%v", err)
-			failed = true
 			continue
 		}
 		s, ok := v.stamp(check, stampFile, token, data)
 		if !ok {
-			failed = true
+			continue
+		}
+		if s.Time.After(created.Add(clockSkew)) {
+			v.fail(integrity.ExitTime, CodeCommitment, check, stampFile, -1, "stamped at %s, after the plan that refers to it was made at %s",
+				s.Time.UTC().Format(stampLayout), created.UTC().Format(stampLayout))
 			continue
 		}
 		if err := v.opens(ref.ID, data); err != nil {
 			v.fail(integrity.ExitTime, CodeCommitment, check, file, -1, "%v", err)
-			failed = true
 			continue
 		}
-		authorities[v.authority(s)] = true
-		if !ref.ServingFrom.IsZero() && s.Time.Before(ref.ServingFrom) && (firstReply.IsZero() || s.Time.Before(firstReply)) {
-			inTime++
+		v.stamped[v.authority(s)] = true
+	}
+}
+
+// committed says what the recomputed findings say of the keys' commitments. A
+// key counts as committed before if it is so for every target.
+func (v *verifier) committed(f *ledger.Findings) {
+	states := map[string]int{}
+	refs := v.sealed.Case.Plan().Keys
+	for _, ref := range refs {
+		state := ""
+		for _, x := range f.Findings {
+			if x.Key == ref.ID && x.Committed != nil && (state == "" || state == family.CommitBeforeServing) {
+				state = x.Committed.State
+			}
+		}
+		states[state]++
+	}
+	inTime := states[family.CommitBeforeServing]
+	var others []string
+	for state, n := range states {
+		switch state {
+		case family.CommitBeforeServing:
+		case "":
+			others = append(others, fmt.Sprintf("%d not determined", n))
+		default:
+			others = append(others, fmt.Sprintf("%d %s", n, state))
 		}
 	}
-	if failed || total == 0 {
-		return
+	rest := strings.Join(sorted(others), ", ")
+	switch {
+	case len(refs) == 0:
+	case states[""] == len(refs):
+		v.line(LevelWarn, CodeCommitment, checkCommitted, "not determined: no key at hand has been computed with")
+	case inTime == 0:
+		v.line(LevelNote, CodeCommitment, checkCommitted, "none (%s): every result is exploratory", rest)
+	default:
+		if rest != "" {
+			rest = " (" + rest + ")"
+		}
+		v.line(v.level(), CodeCommitment, checkCommitted, "%d of %s stamped before the declared start of serving and the first reply%s; %s",
+			inTime, plural(int64(len(refs)), "key"), rest, strings.Join(sorted(slices.Collect(maps.Keys(v.stamped))), "; "))
 	}
-	if inTime == 0 {
-		v.line(LevelNote, CodeCommitment, check, "no key was stamped before serving: every result is exploratory")
-		return
-	}
-	names := make([]string, 0, len(authorities))
-	for a := range authorities {
-		names = append(names, a)
-	}
-	v.line(v.level(), CodeCommitment, check, "%d of %s stamped before the declared start of serving and the first reply; %s",
-		inTime, plural(int64(total), "key"), strings.Join(sorted(names), "; "))
 }
 
 // opens checks that a key at hand opens its commitment, and that the proof in

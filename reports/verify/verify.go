@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ type Options struct {
 	// Numbers that need one that it does not open stay unverified.
 	Tokenizer family.OpenTokenizer
 	TSARoots  *x509.CertPool // nil: timestamps are checked, their authority is not
-	Program   ledger.Build   // this program: report.html is compared if it wrote it
+	Program   ledger.Build   // this program: a page that it wrote must be what it writes again
 	Progress  func(stage string, done, total int64)
 }
 
@@ -62,6 +63,7 @@ const (
 	CodeCoverage   = "coverage"
 	CodeLog        = "transparency_log"
 	CodeDemo       = "demo"
+	CodeOthers     = "other_reports"
 )
 
 // Line is one line of the checklist.
@@ -136,6 +138,9 @@ func (v *verifier) run(ctx context.Context, p *integrity.Package) (*Result, erro
 	if err := v.times(); err != nil {
 		return nil, err
 	}
+	if err := v.others(); err != nil {
+		return nil, err
+	}
 	if v.r.Exit != 0 {
 		v.line(LevelNote, CodeNumbers, checkNumbers, "not computed: the case has failed before")
 	} else if err := v.numbers(ctx); err != nil {
@@ -151,15 +156,18 @@ func (v *verifier) run(ctx context.Context, p *integrity.Package) (*Result, erro
 
 // verifier is a verification under way.
 type verifier struct {
-	opt     Options
-	r       *Result
-	pkg     *integrity.Package
-	sealed  *integrity.Sealed
-	keys    []*watermark.Key // at hand
-	beside  []string         // ids of keys at hand that the case withholds
-	missing []string         // ids of keys that nothing can be computed with: withheld, unread
-	unread  []string         // ids of keys at hand whose tokenizer is not
-	trusted bool             // the signer is on the reader's list
+	opt       Options
+	r         *Result
+	pkg       *integrity.Package
+	sealed    *integrity.Sealed
+	keys      []*watermark.Key // at hand
+	beside    []string         // ids of keys at hand that the case withholds
+	missing   []string         // ids of keys that nothing can be computed with: withheld, unread
+	unread    []string         // ids of keys at hand whose tokenizer is not
+	trusted   bool             // the signer is on the reader's list
+	unchecked []string         // folders and files of the case that nothing is computed from
+	stamped   map[string]bool  // who stamped the commitments, in words
+	caps      []string         // why the state is VALID at most
 }
 
 func (v *verifier) line(level, code, check, format string, args ...any) {
@@ -233,6 +241,30 @@ func (v *verifier) signer() {
 	v.line(LevelWarn, CodeSigner, "signer unknown", "%s; it calls itself %q", why, s.Signer.Name)
 }
 
+// others names the report that is checked, and what lies beside it unchecked: it
+// is signed, but nobody has computed it again.
+func (v *verifier) others() error {
+	for _, pattern := range []string{"analysis/*", "reports/*", "ledger.torn-*"} {
+		found, err := fs.Glob(v.pkg.FS, pattern)
+		if err != nil {
+			return fmt.Errorf("verify: %w", err)
+		}
+		for _, name := range found {
+			if name != v.sealed.Folder && name != "analysis/"+v.sealed.Predicate.Analysis {
+				v.unchecked = append(v.unchecked, name)
+			}
+		}
+	}
+	const check = "report checked"
+	checked := fmt.Sprintf("%s, of analysis/%s", v.sealed.Folder, v.sealed.Predicate.Analysis)
+	if len(v.unchecked) == 0 {
+		v.line(LevelOK, CodeOthers, check, "%s; the case holds no other", checked)
+	} else {
+		v.line(LevelWarn, CodeOthers, check, "%s; NOT CHECKED: %s", checked, strings.Join(v.unchecked, ", "))
+	}
+	return nil
+}
+
 // conclude gives the state, the exit code and the verdict.
 func (v *verifier) conclude() {
 	r := v.r
@@ -242,6 +274,10 @@ func (v *verifier) conclude() {
 		if !r.Stamped {
 			since += " (the signer's own claim)"
 		}
+	}
+	also := ""
+	if len(v.caps) > 0 {
+		also = " Also: " + strings.Join(v.caps, "; ") + "."
 	}
 	switch {
 	case r.Exit != 0:
@@ -254,14 +290,20 @@ func (v *verifier) conclude() {
 		}
 	case len(v.missing) > 0:
 		r.State, r.Exit = Valid, integrity.ExitUntrusted
-		r.Verdict = fmt.Sprintf("VALID, not TRUSTED: unaltered%s, but %s, so %s of %s are unverified.",
-			since, v.lacking(), group(int64(r.Numbers.Withheld)), plural(int64(r.Numbers.Total), "number"))
+		r.Verdict = fmt.Sprintf("VALID, not TRUSTED: unaltered%s, but %s, so %s of %s are unverified.%s",
+			since, v.lacking(), group(int64(r.Numbers.Withheld)), plural(int64(r.Numbers.Total), "number"), also)
 	case !v.trusted:
 		r.State, r.Exit = Valid, integrity.ExitUntrusted
-		r.Verdict = "VALID (unknown signer): unaltered" + since + ", recomputed, signed by a key that you did not name as trusted."
+		r.Verdict = "VALID (unknown signer): unaltered" + since + ", recomputed, signed by a key that you did not name as trusted." + also
+	case len(v.caps) > 0:
+		r.State, r.Exit = Valid, integrity.ExitUntrusted
+		r.Verdict = "VALID (" + strings.Join(v.caps, "; ") + "): unaltered" + since + ", recomputed, signed by a key that you trust."
 	default:
 		r.State = Trusted
 		r.Verdict = "TRUSTED: unaltered" + since + "."
+	}
+	if r.State != Invalid && len(v.unchecked) > 0 {
+		r.Verdict += " Checked is " + v.sealed.Folder + ", and no other report."
 	}
 }
 

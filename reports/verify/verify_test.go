@@ -123,20 +123,6 @@ func open(t testing.TB, dir string) {
 	}
 }
 
-// reseal signs whatever lies in a folder: plan and report, with any key.
-func reseal(t testing.TB, f *fixture, dir string, signer *ledger.Signer) {
-	t.Helper()
-	open(t, dir)
-	plan := must[[]byte](t)(os.ReadFile(filepath.Join(dir, "plan.json")))
-	envelope := must[[]byte](t)(signer.SignDSSE("application/vnd.stillmark.plan+json", plan))
-	if err := os.WriteFile(filepath.Join(dir, "plan.dsse.json"), envelope, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	must[*reports.SealResult](t)(reports.Seal(t.Context(), dir, signer, reports.SealOptions{
-		Report: f.report, Clock: still(2 * time.Hour),
-	}))
-}
-
 func TestKeyWithheld(t *testing.T) {
 	t.Parallel()
 	f := build(t, design{withhold: true})
@@ -178,7 +164,7 @@ func TestTimes(t *testing.T) {
 		t.Parallel()
 		f := build(t, design{noStamps: true})
 		r := f.verify(t, f.zip, f.trust())
-		if r.State != Trusted || r.Stamped || !has(r, LevelNote, CodePlanTime) || !has(r, LevelNote, CodeSealTime) ||
+		if r.State != Trusted || r.Stamped || !has(r, LevelWarn, CodePlanTime) || !has(r, LevelNote, CodeSealTime) ||
 			!strings.Contains(r.Verdict, "the signer's own claim") {
 			t.Errorf("%s", text(t, r))
 		}
@@ -189,6 +175,42 @@ func TestTimes(t *testing.T) {
 		r := f.verify(t, f.dir, f.trust())
 		if r.State != Trusted || !has(r, LevelNote, CodeCommitment) {
 			t.Errorf("%s", text(t, r))
+		}
+	})
+	t.Run("plan stamped before it was made", func(t *testing.T) {
+		t.Parallel()
+		f := build(t, design{earlyPlan: true})
+		r := f.verify(t, f.dir, f.trust())
+		if r.Exit != integrity.ExitTime || blamed(r) != "plan.tsr" || !strings.Contains(r.Verdict, "before the plan was made") {
+			t.Errorf("exit %d\n%s", r.Exit, text(t, r))
+		}
+	})
+	t.Run("commitment stamped after the plan", func(t *testing.T) {
+		t.Parallel()
+		f := build(t, design{future: true})
+		r := f.verify(t, f.dir, f.trust())
+		if r.Exit != integrity.ExitTime || !strings.HasPrefix(blamed(r), "commitments/") || !strings.Contains(r.Verdict, "after the plan that refers to it") {
+			t.Errorf("exit %d\n%s", r.Exit, text(t, r))
+		}
+	})
+	t.Run("commitments as the findings have them", func(t *testing.T) {
+		t.Parallel()
+		for name, c := range map[string]struct {
+			d     design
+			level string
+			want  string
+		}{
+			"in time":    {design{}, LevelOK, "2 of 2 keys stamped before"},
+			"late":       {design{late: true}, LevelNote, "none (2 late): every result is exploratory"},
+			"unstamped":  {design{noStamps: true}, LevelNote, "none (2 unstamped)"},
+			"withheld":   {design{withhold: true}, LevelWarn, "not determined"},
+			"no serving": {design{noServing: true}, LevelNote, "none (2 serving-unknown)"},
+		} {
+			f := build(t, c.d)
+			r := f.verify(t, f.dir, f.trust())
+			if !has(r, c.level, CodeCommitment) || !strings.Contains(text(t, r), c.want) {
+				t.Errorf("%s: %s", name, text(t, r))
+			}
 		}
 	})
 	t.Run("plan stamped after the first request", func(t *testing.T) {
@@ -206,8 +228,15 @@ func TestTimes(t *testing.T) {
 		opt := f.trust()
 		opt.TSARoots = nil
 		r := f.verify(t, f.dir, opt)
-		if r.State != Trusted || r.Stamped || !has(r, LevelWarn, CodeSealTime) || !has(r, LevelWarn, CodeCommitment) {
+		if r.State != Valid || r.Exit != integrity.ExitUntrusted || r.Stamped || !has(r, LevelWarn, CodeSealTime) || !has(r, LevelWarn, CodeCommitment) ||
+			!strings.HasPrefix(r.Verdict, "VALID (timestamps not checked: no --tsa-root)") {
 			t.Errorf("%s", text(t, r))
+		}
+		// Where nothing rests on a timestamp, none has to be checked.
+		late := build(t, design{late: true})
+		opt.Trust = []ledger.PublicKey{late.signer.PublicKey()}
+		if r := late.verify(t, late.dir, opt); r.State != Trusted || r.Exit != 0 {
+			t.Errorf("exploratory results only: %s", text(t, r))
 		}
 	})
 	t.Run("another authority", func(t *testing.T) {
@@ -256,9 +285,10 @@ func TestTimes(t *testing.T) {
 func TestSealAgain(t *testing.T) {
 	t.Parallel()
 	f := build(t, design{})
-	seal := func(dir string, report string) {
+	stamp := func(_ context.Context, d [32]byte) ([]byte, error) { return f.authority.Stamp(d) }
+	seal := func(dir string, opt reports.SealOptions) {
 		t.Helper()
-		must[*reports.SealResult](t)(reports.Seal(t.Context(), dir, f.signer, reports.SealOptions{Report: report}))
+		must[*reports.SealResult](t)(reports.Seal(t.Context(), dir, f.signer, opt))
 		if r := f.verify(t, dir, f.trust()); r.State != Trusted {
 			t.Fatalf("%s", text(t, r))
 		}
@@ -274,7 +304,7 @@ func TestSealAgain(t *testing.T) {
 	if r := f.verify(t, dir, f.trust()); r.Exit != integrity.ExitIncomplete {
 		t.Errorf("half a seal: exit %d", r.Exit)
 	}
-	seal(dir, "")
+	seal(dir, reports.SealOptions{Stamp: stamp})
 	if after := must[[]byte](t)(os.ReadFile(filepath.Join(dir, "ledger.jsonl"))); !bytes.Equal(before, after) {
 		t.Error("repeating an interrupted seal wrote a second seal event")
 	}
@@ -283,7 +313,7 @@ func TestSealAgain(t *testing.T) {
 	if built.ID == f.report {
 		t.Fatal("another program has built the same report")
 	}
-	seal(dir, built.ID)
+	seal(dir, reports.SealOptions{Report: built.ID})
 	if n := bytes.Count(must[[]byte](t)(os.ReadFile(filepath.Join(dir, "ledger.jsonl"))), []byte(`"type":"seal"`)); n != 2 {
 		t.Errorf("%d seal events, want 2", n)
 	}

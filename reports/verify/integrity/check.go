@@ -36,6 +36,7 @@ type Sealed struct {
 // What is not listed, not canonical or not in order is a problem; so is what
 // is missing. The checks, in order: the envelope and its signature; the signed
 // statement against the manifest; every file against the manifest; the plan;
+// that every file is one that a case is made of;
 // the ledger's chain and Merkle root; the raw bytes.
 //
 // The error is a *Problem, or about reading the package.
@@ -67,7 +68,10 @@ func Check(p *Package) (*Sealed, error) {
 	if err := s.checkPlan(p.FS); err != nil {
 		return nil, err
 	}
-	if err := s.checkLedger(); err != nil {
+	if err := s.checkPlaces(p.FS); err != nil {
+		return nil, err
+	}
+	if err := s.checkLedger(manifest); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -274,8 +278,9 @@ func (s *Sealed) checkPlan(fsys fs.FS) error {
 }
 
 // checkLedger walks the ledger: chain, order of events and the Merkle tree,
-// which is built here line by line; then every block of raw bytes.
-func (s *Sealed) checkLedger() error {
+// which is built here line by line; the seal event, which holds the hash of the
+// manifest without the ledger's line; then every block of raw bytes.
+func (s *Sealed) checkLedger(manifest []byte) error {
 	const file = "ledger.jsonl"
 	var (
 		tree ledger.Tree
@@ -306,7 +311,10 @@ func (s *Sealed) checkLedger() error {
 	p := s.Predicate
 	want := SealEvent{
 		Report: p.Report, Analysis: p.Analysis, KeyID: p.KeyID,
-		FindingsSHA256: p.FindingsSHA256, ReportSHA256: p.ReportSHA256,
+		FindingsSHA256: p.FindingsSHA256, ReportSHA256: p.ReportSHA256, FilesSHA256: besideLedger(manifest),
+	}
+	if sealed.FilesSHA256 != want.FilesSHA256 {
+		return problem(CodeStatement, ExitAltered, file, "the seal event was written over other files than the manifest lists")
 	}
 	if sealed != want || !last.Time.Equal(p.Sealed) {
 		return problem(CodeStatement, ExitAltered, file, "the seal event and the signed statement disagree")
@@ -316,6 +324,18 @@ func (s *Sealed) checkLedger() error {
 		return classify(err, CodeBlob, "blobs")
 	}
 	return nil
+}
+
+// besideLedger is the hash of the manifest without the line of the ledger, which
+// the ledger's last event cannot hold.
+func besideLedger(manifest []byte) string {
+	var rest []byte
+	for line := range bytes.Lines(manifest) {
+		if !bytes.HasSuffix(line, []byte("  ledger.jsonl\n")) {
+			rest = append(rest, line...)
+		}
+	}
+	return sum(rest)
 }
 
 // maxFile bounds files that are read whole: the manifest of a million files is

@@ -46,6 +46,7 @@ type SealEvent struct {
 	KeyID          string `json:"key_id"`
 	FindingsSHA256 string `json:"findings_sha256"`
 	ReportSHA256   string `json:"report_sha256"`
+	FilesSHA256    string `json:"files_sha256"` // of the manifest without the ledger's line
 }
 
 // The names of files in a sealed case.

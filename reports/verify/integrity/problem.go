@@ -27,6 +27,7 @@ const (
 	CodeIrregular  Code = "file_irregular" // symbolic link, device, unsafe name
 	CodeMissing    Code = "file_missing"   // listed, but not there
 	CodeUnlisted   Code = "file_unlisted"  // there, but not listed
+	CodeForeign    Code = "file_foreign"   // signed for, but no part of a case
 	CodeAltered    Code = "file_altered"   // not the listed hash
 	CodeManifest   Code = "manifest"       // the manifest itself is not canonical or not the signed one
 	CodeUnsealed   Code = "not_sealed"     // no envelope, no signer, no seal event

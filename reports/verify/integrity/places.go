@@ -1,0 +1,58 @@
+package integrity
+
+import (
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+)
+
+// fixed, numbered and the names that a plan refers to are all that a sealed case
+// is made of. Anything else would be vouched for by the signature and checked by
+// nobody.
+var (
+	fixed    = []string{"case.json", "plan.json", "plan.dsse.json", "plan.tsr", "ledger.jsonl", ManifestName, "VERIFY.md"}
+	numbered = []*regexp.Regexp{
+		regexp.MustCompile(`^blobs/segment-[0-9]{6}\.bin$`),
+		regexp.MustCompile(`^ledger\.torn-[1-9][0-9]*$`),
+		regexp.MustCompile(`^analysis/[0-9]{3,}-[0-9a-f]{8}/findings\.json$`),
+		regexp.MustCompile(`^reports/[0-9]{3,}-[0-9a-f]{8}/(report\.json|report\.html|findings\.csv|` +
+			`signer\.pem|report\.dsse\.json|report\.dsse\.tsr|statement\.intoto\.json)$`),
+	}
+)
+
+// checkPlaces demands that every file has a place in a case of this plan.
+func (s *Sealed) checkPlaces(fsys fs.FS) error {
+	plan := s.Case.Plan()
+	known := slices.Clone(fixed)
+	if plan.Decoys.SeedCommitment != "" {
+		known = append(known, "decoys.json")
+	}
+	for _, k := range plan.Keys {
+		known = append(known, "disclosed/"+k.ID+".json")
+		if k.Commitment != "" {
+			known = append(known, path.Join("commitments", k.Commitment))
+		}
+		if k.Stamp != "" {
+			known = append(known, path.Join("commitments", k.Stamp))
+		}
+	}
+	for _, t := range plan.Tests {
+		if t.Filter != "" {
+			known = append(known, t.Filter)
+		}
+	}
+	slices.Sort(known)
+	return fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if _, ok := slices.BinarySearch(known, name); ok {
+			return nil
+		}
+		if slices.ContainsFunc(numbered, func(r *regexp.Regexp) bool { return r.MatchString(name) }) {
+			return nil
+		}
+		return problem(CodeForeign, ExitAltered, name, "has no place in a sealed case: no part of it is checked")
+	})
+}
