@@ -33,8 +33,6 @@ const (
 	// .5 to .8, falling with the size of the run; the low side is assumed, so
 	// that the promised effect errs on the modest side.
 	DefaultDistinct = .5
-	// minDecoys bounds the gate's tolerance on the spread of the null to 29 %.
-	minDecoys = 99
 	// defaultFill is the assumed length of a reply as a share of max_tokens.
 	defaultFill = .75
 )
@@ -204,8 +202,8 @@ func (in *PlanInput) complete() error {
 		return usage("Set max_tokens, 400 for example", "max_tokens is %d: the length of a reply must be bounded", in.Params.MaxTokens)
 	case !(in.Alpha > 0) || in.Alpha > DefaultAlpha:
 		return usage("Leave it out, or ask for less", "alpha is %g, which is laxer than the %g of exact evidence", in.Alpha, DefaultAlpha)
-	case in.Decoys > 0 && in.Decoys < minDecoys:
-		return usage("Use 999, or none", "%d decoys say too little: the gate needs at least %d", in.Decoys, minDecoys)
+	case in.Decoys > 0 && in.Decoys < ledger.MinDecoys:
+		return usage("Use 999, or none", "%d decoys say too little: the gate needs at least %d", in.Decoys, ledger.MinDecoys)
 	case in.Mode != ledger.ModeFixedN && in.Mode != ledger.ModeAnytime:
 		return usage("Use fixed-n or e-process", "mode %q is not known", in.Mode)
 	case in.StopOnEvidence && in.Mode != ledger.ModeAnytime:
@@ -247,7 +245,10 @@ func (d *Draft) draw(in *PlanInput) error {
 		return nil
 	}
 	sum := sha256.Sum256(seed[:])
-	d.Plan.Decoys = ledger.DecoyPlan{N: in.Decoys, SeedCommitment: hex.EncodeToString(sum[:])}
+	d.Plan.Decoys = ledger.DecoyPlan{
+		N: in.Decoys, SeedCommitment: hex.EncodeToString(sum[:]),
+		SDTolerance: family.GateTolerance(in.Decoys), KSLevel: family.GateKSLevel,
+	}
 	file, err := json.Marshal(family.DecoySeed{Format: 1, Seed: hex.EncodeToString(seed[:])})
 	if err != nil {
 		return fmt.Errorf("plan: %w", err)
@@ -339,13 +340,15 @@ func exploratory(k *PlanKey, now time.Time) string {
 		return "its commitment has no third-party timestamp"
 	case serving.IsZero():
 		return "it is not said when serving under it began"
+	case serving.After(now):
+		return "serving under it is to begin only after the plan was made, so nothing can have been learned from it"
 	}
 	stamp, err := timestamp.Verify(k.Stamp, sha256.Sum256(k.Commitment), nil)
 	switch {
 	case err != nil:
 		return "its timestamp does not fit"
-	case !stamp.Time.Before(serving):
-		return "its commitment was timestamped after serving began"
+	case !stamp.Latest().Before(serving):
+		return "its commitment was timestamped after serving began, or too close to it for the timestamp's accuracy"
 	case stamp.Time.After(now):
 		return "its timestamp lies in the future"
 	}

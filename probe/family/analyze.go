@@ -238,7 +238,7 @@ func (a *analysis) judge() {
 		f := &a.results[i]
 		claim := Claim{
 			Tier: f.Tier, Primary: f.Primary, KeyGiven: a.given[i], Powered: f.Power.Effect > 0,
-			Log10Alpha: a.log10Alpha(), Runs: 1, Gate: gateOf(f), Open: a.open(f),
+			Log10Alpha: a.log10Alpha(), Runs: 1, Gate: a.gateOf(f), Open: a.open(f),
 		}
 		if f.HolmLog10P != nil {
 			claim.Log10P = *f.HolmLog10P
@@ -285,14 +285,27 @@ func (h *history) fixedEnd(p *ledger.Plan) bool {
 	return false
 }
 
-func gateOf(f *ledger.Finding) Gate {
+// gateOf is the outcome of the gate that the plan sealed. Passing another one,
+// with a number of decoys or a tolerance chosen later, is no pass.
+func (a *analysis) gateOf(f *ledger.Finding) Gate {
 	switch {
 	case f.Decoys == nil:
 		return GateUnchecked
-	case f.Decoys.Pass:
-		return GatePassed
+	case !f.Decoys.Pass:
+		return GateFailed
+	case !a.asPlanned(f.Decoys):
+		return GateUnchecked
 	}
-	return GateFailed
+	return GatePassed
+}
+
+// asPlanned reports whether decoys were judged by the plan's own gate.
+func (a *analysis) asPlanned(d *ledger.DecoyFinding) bool {
+	sealed := a.plan.Decoys
+	if sealed.SDTolerance == 0 { // a plan of an earlier version
+		sealed.SDTolerance, sealed.KSLevel = GateTolerance(sealed.N), GateKSLevel
+	}
+	return d.N == sealed.N && d.N >= ledger.MinDecoys && d.Tolerance == sealed.SDTolerance && sealed.KSLevel == GateKSLevel
 }
 
 // warnings lists what limits a finding.
@@ -310,16 +323,18 @@ func (a *analysis) warnings(i int) []Warning {
 	}
 	g := a.targets[f.Target]
 	control, hit := a.controls(f)
-	gate := gateOf(f)
+	gate := a.gateOf(f)
 	if f.Primary {
 		w = append(w, commitmentWarning(f.Committed.State))
+		add(f.Committed.ServingSource == ledger.ServingDeclared, WarnServingDeclared)
 	}
 	add(a.published(f.Key), WarnPublished)
 	add(!f.Primary, WarnSecondary)
 	add(f.PRF != watermark.AESCTR, WarnPRF)
-	add(gate == GateUnchecked && f.N > 0, WarnNoDecoys)
+	add(f.Decoys == nil && f.N > 0, WarnNoDecoys)
+	add(f.Decoys != nil && f.Decoys.Pass && gate == GateUnchecked, WarnDecoysPlan)
 	add(gate == GateFailed, WarnGate)
-	add(gate != GateUnchecked && a.plan.Stop.OnEvidence, WarnRankStopped)
+	add(f.Decoys != nil && a.plan.Stop.OnEvidence, WarnRankStopped)
 	add(a.open(f), WarnOpen)
 	add(f.Role == ledger.Rival && !control, WarnNoControl)
 	add(f.Role == ledger.Rival && hit, WarnControlHit)

@@ -153,30 +153,39 @@ func TestCommitmentTiers(t *testing.T) {
 		noTime  bool // the key does not say when serving began
 		state   string
 	}{
-		"before":          {func(s *scenario, k *watermark.Key) { s.commit(k, serving.Add(-time.Second)) }, false, CommitBeforeServing},
-		"at serving":      {func(s *scenario, k *watermark.Key) { s.commit(k, serving) }, false, CommitLate},
+		"before":     {func(s *scenario, k *watermark.Key) { s.commit(k, serving.Add(-2*time.Second)) }, false, CommitBeforeServing},
+		"at serving": {func(s *scenario, k *watermark.Key) { s.commit(k, serving) }, false, CommitLate},
+		"too close":  {func(s *scenario, k *watermark.Key) { s.commit(k, serving.Add(-time.Second)) }, false, CommitLate},
+		"close to reply": {func(s *scenario, k *watermark.Key) {
+			s.commit(k, testTime.Add(-time.Second))
+			s.plan.Keys[0].ServingFrom = testTime.Add(-time.Millisecond)
+		}, true, CommitLate},
+		"served later": {func(s *scenario, k *watermark.Key) {
+			s.commit(k, serving.Add(-time.Hour))
+			s.plan.Keys[0].ServingFrom = testTime.Add(time.Minute)
+		}, true, CommitInconsistent},
 		"after reply":     {func(s *scenario, k *watermark.Key) { s.commit(k, testTime.Add(time.Hour)) }, false, CommitLate},
 		"not stamped":     {func(s *scenario, k *watermark.Key) { s.commit(k, time.Time{}) }, false, CommitUnstamped},
 		"absent":          {func(*scenario, *watermark.Key) {}, false, CommitAbsent},
-		"serving unknown": {func(s *scenario, k *watermark.Key) { s.commit(k, serving.Add(-time.Second)) }, true, CommitServingUnknown},
+		"serving unknown": {func(s *scenario, k *watermark.Key) { s.commit(k, serving.Add(-2*time.Second)) }, true, CommitServingUnknown},
 		"declared in the plan": {func(s *scenario, k *watermark.Key) {
-			s.commit(k, serving.Add(-time.Second))
+			s.commit(k, serving.Add(-2*time.Second))
 			s.plan.Keys[0].ServingFrom = serving
 		}, true, CommitBeforeServing},
 		"the earlier one counts": {func(s *scenario, k *watermark.Key) {
-			s.commit(k, serving.Add(-time.Second))
+			s.commit(k, serving.Add(-2*time.Second))
 			s.plan.Keys[0].ServingFrom = serving.Add(-time.Hour)
 		}, false, CommitLate},
 		"another key's": {func(s *scenario, k *watermark.Key) {
 			other := newKey(t, watermark.Gumbel, 99)
-			s.commit(other, serving.Add(-time.Second))
+			s.commit(other, serving.Add(-2*time.Second))
 		}, false, CommitMismatch},
 		"another file's token": {func(s *scenario, k *watermark.Key) {
 			s.commit(k, time.Time{})
 			authority := *s
 			authority.plan = &ledger.Plan{Keys: []ledger.KeyRef{{}}}
 			authority.files = nil
-			authority.commit(newKey(t, watermark.Gumbel, 98), serving.Add(-time.Second))
+			authority.commit(newKey(t, watermark.Gumbel, 98), serving.Add(-2*time.Second))
 			s.files = append(s.files, ledger.File{Name: "commitments/x.tsr", Data: authority.files[1].Data})
 			s.plan.Keys[0].Stamp = "x.tsr"
 		}, false, CommitUnstamped},
@@ -198,6 +207,18 @@ func TestCommitmentTiers(t *testing.T) {
 			f := analyze(t, s.build(), k).Findings[0]
 			if f.Committed.State != tc.state {
 				t.Fatalf("state %q, want %q", f.Committed.State, tc.state)
+			}
+			if tc.state != CommitUnstamped && tc.state != CommitAbsent && tc.state != CommitMismatch {
+				if f.Committed.Accuracy != time.Second {
+					t.Errorf("the authority states a second, not %s", f.Committed.Accuracy)
+				}
+				declared := f.Committed.ServingSource == ledger.ServingDeclared
+				if want := s.plan.Keys[0].ServingFrom; declared != !want.IsZero() || declared && !f.Committed.ServingFrom.Equal(want) {
+					t.Errorf("serving from %s, %q", f.Committed.ServingFrom, f.Committed.ServingSource)
+				}
+				if slices.Contains(f.Warnings, warningText[WarnServingDeclared]) != declared {
+					t.Errorf("declared %v: %q", declared, f.Warnings)
+				}
 			}
 			exact := tc.state == CommitBeforeServing
 			wantVerdict := ledger.VerdictExploratory
@@ -229,7 +250,7 @@ func TestPublishedKey(t *testing.T) {
 		}
 		s := newScenario(t, []string{"rival"}, neutral(2))
 		s.test(k, ledger.ModeFixedN)
-		s.commit(k, spec.ServingFrom.Add(-time.Second))
+		s.commit(k, spec.ServingFrom.Add(-2*time.Second))
 		rng := rand.New(rand.NewPCG(1, 1))
 		for i := range 2 {
 			s.reply("rival", i, text(speak(rng, 200, mark(t, k), .9)))
@@ -550,6 +571,30 @@ func TestDecoysOverride(t *testing.T) {
 	if got.Decoys != nil || got.Verdict != ledger.VerdictExploratory || !slices.Contains(got.Warnings, warningText[WarnNoDecoys]) {
 		t.Errorf("without decoys: %s, %q", got.Verdict, got.Warnings)
 	}
+	// Other numbers than the planned one are another gate, though they pass it.
+	for _, n := range []int{199, 99} {
+		f, err := Analyze(t.Context(), s.build(), []*watermark.Key{k}, Options{Decoys: &n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, planned := f.Findings[0], n == 99
+		if !got.Decoys.Pass || (got.Verdict == ledger.VerdictSingleRun) != planned ||
+			slices.Contains(got.Warnings, warningText[WarnDecoysPlan]) == planned {
+			t.Errorf("%d decoys: %s, %q", n, got.Verdict, got.Warnings)
+		}
+		if got.Decoys.Tolerance != GateTolerance(n) {
+			t.Errorf("%d decoys are judged by %v, the plan would seal %v", n, got.Decoys.Tolerance, GateTolerance(n))
+		}
+	}
+	sealed := s.plan.Decoys
+	for _, gate := range [][2]float64{{.5, GateKSLevel}, {sealed.SDTolerance, 1e-4}, {0, 0}} {
+		s.plan.Decoys.SDTolerance, s.plan.Decoys.KSLevel = gate[0], gate[1]
+		got, earlier := analyze(t, s.build(), k).Findings[0], gate[0] == 0
+		if (got.Verdict == ledger.VerdictSingleRun) != earlier || slices.Contains(got.Warnings, warningText[WarnDecoysPlan]) == earlier {
+			t.Errorf("a sealed gate of %v: %s, %q", gate, got.Verdict, got.Warnings)
+		}
+	}
+	s.plan.Decoys = sealed
 	if want := "0 decoy keys were scored instead of the planned 99."; !slices.Contains(f.Deviations, want) {
 		t.Errorf("deviations %q", f.Deviations)
 	}

@@ -18,6 +18,7 @@ import (
 const (
 	CommitBeforeServing  = "before-serving"  // the only one of the exact tier
 	CommitLate           = "late"            // stamped after serving began, or after the first reply
+	CommitInconsistent   = "inconsistent"    // serving is said to begin only after the first reply
 	CommitServingUnknown = "serving-unknown" // nobody declared when serving began
 	CommitUnstamped      = "unstamped"       // no valid timestamp
 	CommitAbsent         = "absent"
@@ -33,8 +34,9 @@ const maxCommitment = 64 << 20
 
 // checkCommitment says whether the key was committed, under a third party's
 // timestamp over the commitment file, before it was served and before the first
-// reply of the target. An error is about a file that should be there and cannot
-// be read.
+// reply of the target in this case; a token's own inaccuracy counts against it.
+// Replies that were collected elsewhere are not known to it. An error is about a
+// file that should be there and cannot be read.
 //
 // The token's imprint and signature are checked; whether its authority is to be
 // trusted is left to the verification, which has the roots.
@@ -64,12 +66,18 @@ func checkCommitment(c *ledger.Case, ref *ledger.KeyRef, key *watermark.Key, fir
 	if err != nil {
 		return check, nil
 	}
-	check.Time, check.Authority = stamp.Time.UTC(), stamp.Authority
-	serving := servingFrom(ref, key)
+	check.Time, check.Accuracy, check.Authority = stamp.Time.UTC(), stamp.Accuracy, stamp.Authority
+	serving, source := servingFrom(ref, key)
+	check.ServingFrom, check.ServingSource = serving.UTC(), source
+	latest := stamp.Latest()
 	switch {
 	case serving.IsZero():
 		check.State = CommitServingUnknown
-	case stamp.Time.Before(serving) && (first.IsZero() || stamp.Time.Before(first)):
+	case !first.IsZero() && serving.After(first):
+		// What was not yet served cannot have been learned: the date is wrong,
+		// or the signal is none.
+		check.State = CommitInconsistent
+	case latest.Before(serving) && (first.IsZero() || latest.Before(first)):
 		check.State = CommitBeforeServing
 	default:
 		check.State = CommitLate
@@ -78,13 +86,17 @@ func checkCommitment(c *ledger.Case, ref *ledger.KeyRef, key *watermark.Key, fir
 }
 
 // servingFrom is the earliest time at which serving is said to have begun: in
-// the plan, or in the key file, where it is part of what was committed to.
-func servingFrom(ref *ledger.KeyRef, key *watermark.Key) time.Time {
-	a, b := ref.ServingFrom, key.ServingFrom
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
+// the plan, or in the key file, where it is part of what was committed to; and
+// which of them it is.
+func servingFrom(ref *ledger.KeyRef, key *watermark.Key) (from time.Time, source string) {
+	declared, committed := ref.ServingFrom, key.ServingFrom
+	switch {
+	case declared.IsZero() && committed.IsZero():
+		return from, ""
+	case declared.IsZero() || !committed.IsZero() && !declared.Before(committed):
+		return committed, ledger.ServingCommitted
 	}
-	return a
+	return declared, ledger.ServingDeclared
 }
 
 // commitmentWarning is the warning of a state, "" for none.
@@ -94,6 +106,8 @@ func commitmentWarning(state string) Warning {
 		return WarnStampTrust
 	case CommitLate:
 		return WarnLate
+	case CommitInconsistent:
+		return WarnInconsistent
 	case CommitServingUnknown:
 		return WarnServingUnknown
 	case CommitUnstamped:

@@ -131,7 +131,7 @@ func newScenario(t testing.TB, targets []string, prompts []string) *scenario {
 		Format: ledger.PlanFormat, CaseID: "2026-11-20_test_0000000A", Created: testTime,
 		Suites:  []ledger.SuiteRef{{Name: "s", Version: "1", SHA256: strings.Repeat("ab", 32), N: len(prompts)}},
 		Samples: 1, Params: ledger.Params{MaxTokens: 400}, OrderSeed: 5, Alpha: 1e-6,
-		Decoys:  ledger.DecoyPlan{N: 99, SeedCommitment: hex.EncodeToString(sum[:])},
+		Decoys:  ledger.DecoyPlan{N: 99, SeedCommitment: hex.EncodeToString(sum[:]), SDTolerance: GateTolerance(99), KSLevel: GateKSLevel},
 		Wording: WordingVersion,
 	}
 	for _, name := range targets {

@@ -21,10 +21,27 @@ type Gate int
 
 // The outcomes of the gate.
 const (
-	GateUnchecked Gate = iota // no decoys were scored
+	GateUnchecked Gate = iota // no decoys were scored, or others than the plan fixed
 	GatePassed
 	GateFailed
 )
+
+// The thresholds of the decoy gate, which a plan seals; they are those that
+// evidence.JudgeDecoys applies.
+const (
+	// GateKSLevel is the level of the uniformity test.
+	GateKSLevel = 1e-3
+	// gateSigmas: four standard errors of a spread, one false alarm in 16,000.
+	gateSigmas = 4
+)
+
+// GateTolerance is how far the spread of n decoys' scores may be from the null's.
+func GateTolerance(n int) float64 {
+	if n < 2 {
+		return 0
+	}
+	return gateSigmas / math.Sqrt(2*float64(n-1))
+}
 
 // Claim is all that the claim rule looks at.
 type Claim struct {

@@ -113,47 +113,53 @@ type Warning string
 
 // The warnings.
 const (
-	WarnDemo           Warning = "demo"
-	WarnAbsent         Warning = "commitment-absent"
-	WarnUnstamped      Warning = "commitment-unstamped"
-	WarnLate           Warning = "commitment-late"
-	WarnMismatch       Warning = "commitment-mismatch"
-	WarnServingUnknown Warning = "serving-unknown"
-	WarnStampTrust     Warning = "stamp-trust"
-	WarnPublished      Warning = "public-key"
-	WarnPRF            Warning = "prf"
-	WarnNoDecoys       Warning = "no-decoys"
-	WarnGate           Warning = "gate-failed"
-	WarnRankStopped    Warning = "rank-stopped"
-	WarnSecondary      Warning = "secondary"
-	WarnOpen           Warning = "collection-open"
-	WarnNoControl      Warning = "no-control"
-	WarnControlHit     Warning = "control-hit"
-	WarnReasoning      Warning = "reasoning"
-	WarnDrift          Warning = "drift"
-	WarnSearch         Warning = "search"
+	WarnDemo            Warning = "demo"
+	WarnAbsent          Warning = "commitment-absent"
+	WarnUnstamped       Warning = "commitment-unstamped"
+	WarnLate            Warning = "commitment-late"
+	WarnMismatch        Warning = "commitment-mismatch"
+	WarnInconsistent    Warning = "serving-inconsistent"
+	WarnServingUnknown  Warning = "serving-unknown"
+	WarnServingDeclared Warning = "serving-declared"
+	WarnStampTrust      Warning = "stamp-trust"
+	WarnPublished       Warning = "public-key"
+	WarnPRF             Warning = "prf"
+	WarnNoDecoys        Warning = "no-decoys"
+	WarnDecoysPlan      Warning = "decoys-not-as-planned"
+	WarnGate            Warning = "gate-failed"
+	WarnRankStopped     Warning = "rank-stopped"
+	WarnSecondary       Warning = "secondary"
+	WarnOpen            Warning = "collection-open"
+	WarnNoControl       Warning = "no-control"
+	WarnControlHit      Warning = "control-hit"
+	WarnReasoning       Warning = "reasoning"
+	WarnDrift           Warning = "drift"
+	WarnSearch          Warning = "search"
 )
 
 var warningText = map[Warning]string{
-	WarnDemo:           "This is a demonstration: its keys were committed by a demonstration authority, and its targets are toy models that memorise; the figures predict nothing about large models.",
-	WarnAbsent:         "The key was not committed before serving, so this result is exploratory: keys could have been tried on the replies until one fitted.",
-	WarnUnstamped:      "The key's commitment bears no valid third-party timestamp, so this result is exploratory.",
-	WarnLate:           "The key's commitment was timestamped only after serving began or after the first reply, so this result is exploratory.",
-	WarnMismatch:       "The key does not open its commitment, so this result is exploratory and the key's custody must be explained.",
-	WarnServingUnknown: "It was not declared when serving under the key began, so the commitment cannot be shown to come first and this result is exploratory.",
-	WarnStampTrust:     "The commitment's timestamp is checked here for its imprint and signature only; whether its authority is to be trusted is for the verification to say.",
-	WarnPublished:      "Public key: forgeable, and not ours alone. It is printed in public code or papers, so this result is exploratory.",
-	WarnPRF:            "The generator {prf} is not a cryptographic one: the p-value is exact if it behaves as random.",
-	WarnNoDecoys:       "Validity not checked: no decoy keys were scored, so the claim rule cannot be met.",
-	WarnGate:           "The decoy gate failed: the spread or the distribution of the decoys' scores differs from the theory, so the analytic p-value and the e-value are withheld.",
-	WarnRankStopped:    "Collection could stop on the evidence, so the rank among the decoys is a description here and no p-value.",
-	WarnSecondary:      "A secondary result outside the corrected family of tests: its filter was built from text generated under the same key, so it is never at the exact tier.",
-	WarnOpen:           "Replies are missing, and collection is not finished, was resumed, or was ended by hand, by a time limit, by a failure or by giving items up: a fixed-n p-value holds for a number of replies that nobody chose after a look at the result, so this result is exploratory.",
-	WarnNoControl:      "No control was scored under the same key.",
-	WarnControlHit:     "A control under the same key also reaches log10 p <= -2 by itself: shared data, the public web, or a leaked key must be considered.",
-	WarnReasoning:      "Some replies carried separate reasoning text, which this test does not score.",
-	WarnDrift:          "The target changed its model, fingerprint or provider while replies were collected.",
-	WarnSearch:         "Whether the target used search or tools could not be verified; with them on, a hit may be retrieval.",
+	WarnDemo:            "This is a demonstration: its keys were committed by a demonstration authority, and its targets are toy models that memorise; the figures predict nothing about large models.",
+	WarnAbsent:          "The key was not committed before serving, so this result is exploratory: keys could have been tried on the replies until one fitted.",
+	WarnUnstamped:       "The key's commitment bears no valid third-party timestamp, so this result is exploratory.",
+	WarnLate:            "The key's commitment was timestamped only after serving began or after the first reply of this case, or too close to them for its accuracy, so this result is exploratory.",
+	WarnMismatch:        "The key does not open its commitment, so this result is exploratory and the key's custody must be explained.",
+	WarnServingUnknown:  "It was not declared when serving under the key began, so the commitment cannot be shown to come first and this result is exploratory.",
+	WarnInconsistent:    "Serving under the key is said to begin only after the first reply of this case, and what was not yet served cannot have been learned: the date is wrong or the signal has another cause, so this result is exploratory.",
+	WarnServingDeclared: "When serving under the key began was declared at plan time: the committed spec does not say it, or gives a later date, so the date rests on the operator's word.",
+	WarnStampTrust:      "The commitment's timestamp is checked here for its imprint and signature only; whether its authority is to be trusted is for the verification to say.",
+	WarnPublished:       "Public key: forgeable, and not ours alone. It is printed in public code or papers, so this result is exploratory.",
+	WarnPRF:             "The generator {prf} is not a cryptographic one: the p-value is exact if it behaves as random.",
+	WarnNoDecoys:        "Validity not checked: no decoy keys were scored, so the claim rule cannot be met.",
+	WarnDecoysPlan:      "Decoys not as planned: their number or the gate's tolerance is not what the plan sealed, so the gate counts as unchecked and the claim rule cannot be met.",
+	WarnGate:            "The decoy gate failed: the spread or the distribution of the decoys' scores differs from the theory, so the analytic p-value and the e-value are withheld.",
+	WarnRankStopped:     "Collection could stop on the evidence, so the rank among the decoys is a description here and no p-value.",
+	WarnSecondary:       "A secondary result outside the corrected family of tests: its filter was built from text generated under the same key, so it is never at the exact tier.",
+	WarnOpen:            "Replies are missing, and collection is not finished, was resumed, or was ended by hand, by a time limit, by a failure or by giving items up: a fixed-n p-value holds for a number of replies that nobody chose after a look at the result, so this result is exploratory.",
+	WarnNoControl:       "No control was scored under the same key.",
+	WarnControlHit:      "A control under the same key also reaches log10 p <= -2 by itself: shared data, the public web, or a leaked key must be considered.",
+	WarnReasoning:       "Some replies carried separate reasoning text, which this test does not score.",
+	WarnDrift:           "The target changed its model, fingerprint or provider while replies were collected.",
+	WarnSearch:          "Whether the target used search or tools could not be verified; with them on, a hit may be retrieval.",
 }
 
 // Say words a finding: its headline, what it means and what it does not show.

@@ -165,9 +165,18 @@ const (
 
 // DecoyPlan fixes the decoy keys before any reply is seen.
 type DecoyPlan struct {
-	N              int    `json:"n"`
+	N              int    `json:"n"`               // 0, or at least MinDecoys where a gate is sealed
 	SeedCommitment string `json:"seed_commitment"` // hex SHA-256 of decoys.json's seed bytes
+	// The gate: the spread of the decoys' scores over that of the null may differ
+	// from 1 by SDTolerance, and their p-values must pass for uniform at level
+	// KSLevel. Both are 0 in plans of earlier versions, whose gate was the same; the
+	// gate of fewer than MinDecoys never counts as passed.
+	SDTolerance float64 `json:"sd_tolerance,omitempty"`
+	KSLevel     float64 `json:"ks_level,omitempty"`
 }
+
+// MinDecoys bounds the gate's tolerance on the spread of the null to 29 %.
+const MinDecoys = 99
 
 // StopRule ends collection. Only plans of e-process tests may stop early.
 type StopRule struct {
@@ -408,11 +417,29 @@ type CurvePoint struct {
 
 // CommitmentCheck says whether the key's commitment precedes all use of it.
 type CommitmentCheck struct {
-	State      string    `json:"state"` // before-serving, late, unstamped, absent, mismatch
-	Time       time.Time `json:"time,omitzero"`
-	Authority  string    `json:"authority,omitempty"`
-	FirstReply time.Time `json:"first_reply,omitzero"`
+	State      string        `json:"state"` // before-serving, late, inconsistent, serving-unknown, unstamped, absent, mismatch
+	Time       time.Time     `json:"time,omitzero"`
+	Accuracy   time.Duration `json:"accuracy_ns,omitempty"` // as the authority states it; the stamp counts from Time + Accuracy
+	Authority  string        `json:"authority,omitempty"`
+	FirstReply time.Time     `json:"first_reply,omitzero"` // of the target in this case
+	// ServingFrom is the date that was compared; ServingSource says where it
+	// stands: ServingCommitted or ServingDeclared.
+	ServingFrom   time.Time `json:"serving_from,omitzero"`
+	ServingSource string    `json:"serving_source,omitempty"`
+	// Leaves counts the keys that were committed to under one root, Declared
+	// those of them that the plan tests on this target. SelectionLog10, that is
+	// log10(Leaves/Declared), is added to log10 p before Holm at the exact tier:
+	// the declared keys might have been chosen among all of them.
+	Leaves         int     `json:"leaves,omitempty"`
+	Declared       int     `json:"declared,omitempty"`
+	SelectionLog10 float64 `json:"selection_log10,omitempty"`
 }
+
+// The sources of a serving date.
+const (
+	ServingCommitted = "committed spec"
+	ServingDeclared  = "declared at plan time"
+)
 
 // Verdict is a word of the wording table; every sentence that the program
 // prints about a finding is generated from it.

@@ -199,6 +199,11 @@ func (p *Plan) validateLimits() error {
 		return fmt.Errorf("alpha is %g, it must lie between 0 and 1", p.Alpha)
 	case p.Decoys.N < 0:
 		return fmt.Errorf("the number of decoys is %d", p.Decoys.N)
+	case p.Decoys.SDTolerance > 0 && p.Decoys.N > 0 && p.Decoys.N < MinDecoys:
+		return fmt.Errorf("%d decoys say too little: the gate needs at least %d, or none", p.Decoys.N, MinDecoys)
+	case !(p.Decoys.SDTolerance >= 0 && p.Decoys.SDTolerance < 1) || !(p.Decoys.KSLevel >= 0 && p.Decoys.KSLevel < 1) ||
+		(p.Decoys.SDTolerance > 0) != (p.Decoys.KSLevel > 0) || p.Decoys.N == 0 && p.Decoys.SDTolerance > 0:
+		return fmt.Errorf("the decoys' gate (sd_tolerance %g, ks_level %g) is not one of %d decoys", p.Decoys.SDTolerance, p.Decoys.KSLevel, p.Decoys.N)
 	case p.Decoys.N > 0 && !isHexSHA256(p.Decoys.SeedCommitment):
 		return errors.New("decoys are planned but their seed is not committed to (a SHA-256 in lower-case hex)")
 	case p.Stop.CheckEvery < 0:

@@ -117,6 +117,9 @@ func parseRequest(der []byte) (*tsp.Request, error) {
 	return req, nil
 }
 
+// maxAccuracy bounds what a token may state: authorities give seconds.
+const maxAccuracy = 24 * time.Hour
+
 // Stamp is what a verified token says.
 type Stamp struct {
 	Time      time.Time     // UTC; most authorities give whole seconds
@@ -125,6 +128,10 @@ type Stamp struct {
 	Trusted   bool          // the certificate leads to one of the given roots
 	Untrusted string        // why not
 }
+
+// Latest is the end of the interval in which the token may have been made: its
+// time and the stated accuracy. What must come after the stamp must come after it.
+func (s Stamp) Latest() time.Time { return s.Time.Add(s.Accuracy) }
 
 // Verify checks a token against a digest: its form, the digest in it, the
 // authority's signature, and that the signer's certificate is one for
@@ -162,6 +169,9 @@ func verify(token []byte, digest [32]byte, roots *x509.CertPool) (Stamp, error) 
 	}
 	if ts.HashAlgorithm != crypto.SHA256 || !bytes.Equal(ts.HashedMessage, digest[:]) {
 		return Stamp{}, fmt.Errorf("it is for another file: digest %.64x, not %x", ts.HashedMessage, digest)
+	}
+	if ts.Accuracy < 0 || ts.Accuracy > maxAccuracy {
+		return Stamp{}, fmt.Errorf("it states an accuracy of %s, which no authority has", ts.Accuracy)
 	}
 	at := ts.Time.UTC()
 	if at.Before(signer.NotBefore) || at.After(signer.NotAfter) {
