@@ -445,28 +445,49 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 	}
 	level := math.Log10(p.Alpha) - math.Log10(float64(max(m, 1)))
 	p.Power = []ledger.PowerRow{}
-	known := map[string]float64{} // one search per law, not per target
+	type search struct {
+		key    string
+		charge float64
+	}
+	known := map[search]float64{} // one search per law and level, not per target
 	for _, t := range p.Tests {
 		if !t.Primary {
 			continue
 		}
 		law := laws[t.Key]
-		effect, ok := known[t.Key]
+		charge := d.charge(in, &t)
+		effect, ok := known[search{t.Key, charge}]
 		if !ok {
-			effect = family.DetectableEffect(law, evidence.Plain(units), t.Mode, level)
-			known[t.Key] = effect
+			effect = family.DetectableEffect(law, evidence.Plain(units), t.Mode, level-charge)
+			known[search{t.Key, charge}] = effect
 		}
 		p.Power = append(p.Power, ledger.PowerRow{
-			Test: t.ID, Units: units, Log10Alpha: level, Effect: effect, EffectUnit: family.EffectUnit(law),
+			Test: t.ID, Units: units, Log10Alpha: level - charge, Effect: effect, EffectUnit: family.EffectUnit(law),
 		})
 	}
 	e.Assumptions = []string{
 		fmt.Sprintf("A prompt is taken to have a token per %.1f bytes and %d more for the chat's frame.", bytesPerToken, promptOverhead),
 		fmt.Sprintf("The cost supposes that every reply uses its whole budget of %d tokens, and no retries.", p.Params.MaxTokens),
-		fmt.Sprintf("The power supposes replies of %.0f tokens, %.0f %% of which are distinct scored units, each counted once.", in.TokensPerReply, 100*in.Distinct),
+		fmt.Sprintf("The power supposes replies of %.0f tokens, %.0f %% of which are distinct scored units, each counted once and independent of the others.", in.TokensPerReply, 100*in.Distinct),
 	}
 	if _, limit := exceeds(&p.Caps, spend{e.Requests, e.PromptTokens + e.CompletionTokens, e.Cost}, e.Currency); limit != "" {
 		d.Warnings = append(d.Warnings, "The cap of "+limit+" is below the estimate: the run may end before the plan is done.")
 	}
 	return nil
+}
+
+// charge is what a test's log10 p will be charged for the keys that were
+// committed to beside its own and are not tested on its target.
+func (d *Draft) charge(in *PlanInput, t *ledger.Test) float64 {
+	for i := range in.Keys {
+		k := &in.Keys[i]
+		if k.Key.ID != t.Key || k.Commitment == nil || exploratory(k, d.Plan.Created) != "" {
+			continue
+		}
+		if c, err := watermark.ParseCommitment(k.Commitment); err == nil {
+			_, _, log10Charge := family.Selection(d.Plan, t.Target, c)
+			return log10Charge
+		}
+	}
+	return 0
 }

@@ -150,7 +150,7 @@ func (r *runner) loadStopper() error {
 	if !r.plan.Stop.OnEvidence || len(r.opt.Keys) == 0 {
 		return nil
 	}
-	s, err := family.NewStopper(r.plan, r.opt.Keys, r.opt.Tokenizer)
+	s, err := family.NewStopper(r.plan, r.w.Case().FS(), r.opt.Keys, r.opt.Tokenizer)
 	if err != nil {
 		return usage("Give the keys of the plan with their tokenizers, or no key to collect everything", "cannot watch the evidence: %s", err)
 	}

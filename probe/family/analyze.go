@@ -156,9 +156,19 @@ func (a *analysis) test(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
+	committed, err := checkCommitment(a.c, a.ref(t.Key), key, t.Target, g.first)
+	if err != nil {
+		return err
+	}
+	tier := ledger.Exploratory
+	if committed.State == CommitBeforeServing && t.Primary && !key.Published() {
+		tier = ledger.Exact
+	} else {
+		committed.SelectionLog10 = 0 // charged at the exact tier only
+	}
 	e := &e1{
 		test: t, target: g, scheme: mark, reader: r, decoys: a.decoys, seed: a.seed,
-		log10Alpha: a.log10Alpha() - math.Log10(float64(primaries(a.plan))),
+		log10Alpha: a.log10Alpha() - math.Log10(float64(primaries(a.plan))) - committed.SelectionLog10,
 	}
 	if report := a.opt.Progress; report != nil {
 		p := Progress{Test: t.ID, Index: i + 1, Tests: len(a.plan.Tests), Decoys: a.decoys}
@@ -182,13 +192,7 @@ func (a *analysis) test(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	if f.Committed, err = checkCommitment(a.c, a.ref(t.Key), key, g.first); err != nil {
-		return err
-	}
-	f.Tier = ledger.Exploratory
-	if f.Committed.State == CommitBeforeServing && t.Primary && !key.Published() {
-		f.Tier = ledger.Exact
-	}
+	f.Committed, f.Tier = committed, tier
 	a.add(f, log10P, true)
 	return nil
 }
@@ -212,7 +216,8 @@ func (a *analysis) ref(id string) *ledger.KeyRef {
 }
 
 // judge corrects for the number of declared primary tests, rivals and controls
-// alike, and applies the claim rule. A test without a result (key withheld,
+// alike, after the charge for keys that were committed to and not declared, and
+// applies the claim rule. A test without a result (key withheld,
 // nothing to score, gate failed) enters with p = 1: it may have been smaller, and
 // then the others' corrected values would be smaller too, so this errs in the
 // target's favour.
@@ -225,7 +230,7 @@ func (a *analysis) judge() {
 	for i := range a.results {
 		if a.results[i].Primary {
 			primary = append(primary, i)
-			log10P = append(log10P, a.log10P[i])
+			log10P = append(log10P, math.Min(0, a.log10P[i]+selection(&a.results[i])))
 		}
 	}
 	corrected := evidence.Holm(log10P)
@@ -249,6 +254,15 @@ func (a *analysis) judge() {
 		f.Warnings = warn(a.warnings(i), f)
 		f.NotShown = Say(f, a.log10Alpha()).NotShown
 	}
+}
+
+// selection is what a finding's log10 p is charged for the keys that were
+// committed to and not declared.
+func selection(f *ledger.Finding) float64 {
+	if f.Committed == nil || f.Tier != ledger.Exact {
+		return 0
+	}
+	return f.Committed.SelectionLog10
 }
 
 // open reports whether somebody could have looked at a fixed-n test's result and
@@ -328,6 +342,7 @@ func (a *analysis) warnings(i int) []Warning {
 		w = append(w, commitmentWarning(f.Committed.State))
 		add(f.Committed.ServingSource == ledger.ServingDeclared, WarnServingDeclared)
 	}
+	add(selection(f) > 0, WarnSelection)
 	add(a.published(f.Key), WarnPublished)
 	add(!f.Primary, WarnSecondary)
 	add(f.PRF != watermark.AESCTR, WarnPRF)

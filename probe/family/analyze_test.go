@@ -350,7 +350,7 @@ func TestAnytime(t *testing.T) {
 			if want := math.Min(0, -*rival.Log10E) + math.Log10(2); math.Abs(*rival.HolmLog10P-want) > 1e-9 {
 				t.Errorf("Holm of 1/e is %v, want %v", *rival.HolmLog10P, want)
 			}
-			stopper, err := NewStopper(c.Plan(), []*watermark.Key{k}, nil)
+			stopper, err := NewStopper(c.Plan(), nil, []*watermark.Key{k}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -390,7 +390,7 @@ func TestAnytime(t *testing.T) {
 		k := newKey(t, watermark.KGW, 42)
 		s := newScenario(t, []string{"rival"}, neutral(1))
 		s.test(k, ledger.ModeAnytime)
-		if _, err := NewStopper(s.plan, nil, nil); err == nil || !strings.Contains(err.Error(), k.ID) {
+		if _, err := NewStopper(s.plan, nil, nil, nil); err == nil || !strings.Contains(err.Error(), k.ID) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -455,13 +455,13 @@ func TestTokenizersOfOneName(t *testing.T) {
 			t.Errorf("key %d: %d tokens, want %d", i, x.Tokens, want[i])
 		}
 	}
-	if _, err := NewStopper(s.plan, keys, open); err != nil {
+	if _, err := NewStopper(s.plan, nil, keys, open); err != nil {
 		t.Errorf("stopper: %v", err)
 	}
 	delete(files, keys[1].TokenizerSHA256)
 	for name, err := range map[string]error{
-		"stopper": func() error { _, err := NewStopper(s.plan, keys, open); return err }(),
-		"none":    func() error { _, err := NewStopper(s.plan, keys, nil); return err }(),
+		"stopper": func() error { _, err := NewStopper(s.plan, nil, keys, open); return err }(),
+		"none":    func() error { _, err := NewStopper(s.plan, nil, keys, nil); return err }(),
 		"analysis": func() error {
 			_, err := Analyze(t.Context(), s.build(), keys, Options{Tokenizer: open})
 			return err
@@ -626,6 +626,66 @@ func BenchmarkAnalyze(b *testing.B) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// A commitment that holds more keys than the plan declares costs the declared
+// ones the choice among all of them.
+func TestSelectionIsCharged(t *testing.T) {
+	t.Parallel()
+	labels := []string{"a", "b", "c"}
+	for _, tc := range []struct {
+		declared int
+		exact    bool
+	}{{1, true}, {2, true}, {4, true}, {1, false}} {
+		master := newKey(t, watermark.Gumbel, 96)
+		keys := []*watermark.Key{master}
+		for _, label := range labels {
+			k, err := master.Derive(label, master.Epoch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys = append(keys, k)
+		}
+		keys = keys[:tc.declared]
+		s := newScenario(t, []string{"rival"}, neutral(8))
+		s.test(master, ledger.ModeFixedN)
+		var at time.Time
+		if tc.exact {
+			at = testTime.Add(-48 * time.Hour)
+		}
+		s.commit(master, at, labels...)
+		for _, k := range keys[1:] {
+			s.test(k, ledger.ModeFixedN)
+		}
+		// Listing a key without testing it lowers no charge.
+		if idle, err := master.Derive("c", master.Epoch); err != nil {
+			t.Fatal(err)
+		} else if tc.declared < 4 {
+			s.key(idle)
+		}
+		rng := rand.New(rand.NewPCG(1, 2))
+		for i := range 8 {
+			s.reply("rival", i, text(speak(rng, 150, mark(t, master), 1)))
+		}
+		f := analyze(t, s.build(), keys...).Findings[0]
+		want := math.Log10(4 / float64(tc.declared))
+		if !tc.exact {
+			want = 0
+		}
+		c := f.Committed
+		if c.Leaves != 4 || c.Declared != tc.declared || c.SelectionLog10 != want || (f.Tier == ledger.Exact) != tc.exact {
+			t.Errorf("%+v: %+v at tier %s", tc, c, f.Tier)
+		}
+		if got := *f.HolmLog10P - *f.Log10P; math.Abs(got-want-math.Log10(float64(tc.declared))) > 1e-9 {
+			t.Errorf("%+v: log10 p is corrected by %v", tc, got)
+		}
+		if level := -6 - math.Log10(float64(tc.declared)) - want; math.Abs(f.Power.Log10Alpha-level) > 1e-9 {
+			t.Errorf("%+v: power at log10 level %v, want %v", tc, f.Power.Log10Alpha, level)
+		}
+		if said := strings.Contains(strings.Join(f.Warnings, " "), "The commitment holds 4 keys"); said != (want > 0) {
+			t.Errorf("%+v: %q", tc, f.Warnings)
 		}
 	}
 }

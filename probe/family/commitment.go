@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"path"
 	"time"
 
@@ -40,7 +41,7 @@ const maxCommitment = 64 << 20
 //
 // The token's imprint and signature are checked; whether its authority is to be
 // trusted is left to the verification, which has the roots.
-func checkCommitment(c *ledger.Case, ref *ledger.KeyRef, key *watermark.Key, first time.Time) (*ledger.CommitmentCheck, error) {
+func checkCommitment(c *ledger.Case, ref *ledger.KeyRef, key *watermark.Key, target string, first time.Time) (*ledger.CommitmentCheck, error) {
 	check := &ledger.CommitmentCheck{State: CommitAbsent, FirstReply: first}
 	if ref.Commitment == "" {
 		return check, nil
@@ -54,6 +55,7 @@ func checkCommitment(c *ledger.Case, ref *ledger.KeyRef, key *watermark.Key, fir
 		check.State = CommitMismatch
 		return check, nil
 	}
+	check.Leaves, check.Declared, check.SelectionLog10 = Selection(c.Plan(), target, commitment)
 	check.State = CommitUnstamped
 	if ref.Stamp == "" {
 		return check, nil
@@ -83,6 +85,33 @@ func checkCommitment(c *ledger.Case, ref *ledger.KeyRef, key *watermark.Key, fir
 		check.State = CommitLate
 	}
 	return check, nil
+}
+
+// Selection counts the keys of a commitment, and those of them that the plan
+// tests as primary on a target. Whoever holds the keys could have tried them all
+// and declared the best: log10 p of a declared key is charged
+// log10(leaves/declared), as if all of them had been declared. Roots that are not
+// in the case are not known to it.
+func Selection(p *ledger.Plan, target string, c *watermark.Commitment) (leaves, declared int, log10Charge float64) {
+	tested := map[string]bool{}
+	for i := range p.Tests {
+		if t := &p.Tests[i]; t.Primary && t.Target == target {
+			tested[t.Key] = true
+		}
+	}
+	distinct := map[string]bool{}
+	for i := range c.Leaves {
+		id := c.Leaves[i].KeyID
+		if distinct[id] {
+			continue
+		}
+		distinct[id] = true
+		if tested[id] {
+			declared++
+		}
+	}
+	leaves = len(distinct)
+	return leaves, declared, math.Log10(float64(leaves) / float64(max(declared, 1)))
 }
 
 // servingFrom is the earliest time at which serving is said to have begun: in

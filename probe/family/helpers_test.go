@@ -181,9 +181,9 @@ func (s *scenario) key(k *watermark.Key) {
 }
 
 // commit puts a stamped commitment of the last key into the case.
-func (s *scenario) commit(k *watermark.Key, at time.Time) {
+func (s *scenario) commit(k *watermark.Key, at time.Time, labels ...string) {
 	s.t.Helper()
-	c, err := k.Commit()
+	c, err := k.Commit(labels...)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -2,7 +2,9 @@ package family
 
 import (
 	"fmt"
+	"io/fs"
 	"math"
+	"path"
 	"sync"
 
 	"github.com/stillmark/stillmark/probe/ledger"
@@ -20,7 +22,8 @@ type RunningE struct {
 // so that collection can stop when they suffice. Its evidence may be looked at
 // after every reply: under the null the chance that an e-value ever reaches
 // m/alpha is at most alpha/m (Ville's inequality), in whatever order the replies
-// arrive. Tests on controls are scored by the analysis, but a run does not wait
+// arrive. The threshold of a key whose commitment holds more keys than the plan
+// tests is higher by that charge (see [Selection]). Tests on controls are scored by the analysis, but a run does not wait
 // for evidence against them.
 //
 // It is safe for concurrent use.
@@ -47,7 +50,9 @@ const checkEvery = 25
 // NewStopper prepares the plan's primary anytime tests on rivals. A key that one
 // of them needs and that is not given is an error, as is a tokenizer that cannot
 // be opened.
-func NewStopper(p *ledger.Plan, keys []*watermark.Key, open OpenTokenizer) (*Stopper, error) {
+//
+// files is the case's own file system, where commitments lie; nil means none.
+func NewStopper(p *ledger.Plan, files fs.FS, keys []*watermark.Key, open OpenTokenizer) (*Stopper, error) {
 	s := &Stopper{every: p.Stop.CheckEvery}
 	if s.every == 0 {
 		s.every = checkEvery
@@ -77,16 +82,41 @@ func NewStopper(p *ledger.Plan, keys []*watermark.Key, open OpenTokenizer) (*Sto
 		if err != nil {
 			return nil, err
 		}
+		charge, err := charged(p, files, t)
+		if err != nil {
+			return nil, err
+		}
 		s.tests = append(s.tests, &running{
 			test: t.ID, target: t.Target, reader: r,
 			detector:  watermark.NewDetector(mark, watermark.Options{Weights: watermark.WeightsNone}),
-			threshold: math.Log10(float64(primaries(p))) - math.Log10(p.Alpha),
+			threshold: math.Log10(float64(primaries(p))) - math.Log10(p.Alpha) + charge,
 		})
 	}
 	if len(s.tests) == 0 {
 		return nil, fmt.Errorf("the plan has no anytime test on a rival")
 	}
 	return s, nil
+}
+
+// charged is the charge of a test for the keys beside its own under one root.
+func charged(p *ledger.Plan, files fs.FS, t *ledger.Test) (float64, error) {
+	for i := range p.Keys {
+		k := &p.Keys[i]
+		if k.ID != t.Key || k.Commitment == "" || files == nil {
+			continue
+		}
+		data, err := readCaseFile(files, path.Join(CommitmentsDir, k.Commitment), maxCommitment)
+		if err != nil {
+			return 0, fmt.Errorf("read the commitment of key %s: %w", k.ID, err)
+		}
+		c, err := watermark.ParseCommitment(data)
+		if err != nil {
+			return 0, nil // the analysis will call it a mismatch, and charge nothing
+		}
+		_, _, log10Charge := Selection(p, t.Target, c)
+		return log10Charge, nil
+	}
+	return 0, nil
 }
 
 // Add scores a reply. Only OK outcomes enter.

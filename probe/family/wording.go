@@ -121,6 +121,7 @@ const (
 	WarnInconsistent    Warning = "serving-inconsistent"
 	WarnServingUnknown  Warning = "serving-unknown"
 	WarnServingDeclared Warning = "serving-declared"
+	WarnSelection       Warning = "selection"
 	WarnStampTrust      Warning = "stamp-trust"
 	WarnPublished       Warning = "public-key"
 	WarnPRF             Warning = "prf"
@@ -144,6 +145,7 @@ var warningText = map[Warning]string{
 	WarnLate:            "The key's commitment was timestamped only after serving began or after the first reply of this case, or too close to them for its accuracy, so this result is exploratory.",
 	WarnMismatch:        "The key does not open its commitment, so this result is exploratory and the key's custody must be explained.",
 	WarnServingUnknown:  "It was not declared when serving under the key began, so the commitment cannot be shown to come first and this result is exploratory.",
+	WarnSelection:       "The commitment holds {leaves} keys, of which the plan tests {declared} on this target: {selection} is added to log10 p before the correction, as if the declared ones had been chosen after trying all.",
 	WarnInconsistent:    "Serving under the key is said to begin only after the first reply of this case, and what was not yet served cannot have been learned: the date is wrong or the signal has another cause, so this result is exploratory.",
 	WarnServingDeclared: "When serving under the key began was declared at plan time: the committed spec does not say it, or gives a later date, so the date rests on the operator's word.",
 	WarnStampTrust:      "The commitment's timestamp is checked here for its imprint and signature only; whether its authority is to be trusted is for the verification to say.",
@@ -186,12 +188,17 @@ func Say(f *ledger.Finding, log10Alpha float64) Statement {
 }
 
 func placeholders(f *ledger.Finding, log10Alpha float64) *strings.Replacer {
+	c := f.Committed
+	if c == nil {
+		c = &ledger.CommitmentCheck{}
+	}
 	return strings.NewReplacer(
 		"{target}", f.Target, "{key}", f.Key, "{prf}", f.PRF,
 		"{k}", audits(f.HolmLog10P),
 		"{result}", result(f), "{alpha}", log10(&log10Alpha), "{n}", strconv.FormatInt(f.N, 10),
 		"{decoys}", decoyCount(f.Decoys), "{rank}", decoyRank(f.Decoys),
 		"{power}", powerSentence(f.Power),
+		"{leaves}", strconv.Itoa(c.Leaves), "{declared}", strconv.Itoa(c.Declared), "{selection}", log10(&c.SelectionLog10),
 	)
 }
 
@@ -246,12 +253,15 @@ func decoyRank(d *ledger.DecoyFinding) string {
 	return log10(&v)
 }
 
+// powerSentence states the power and what it supposes. Under the null the units
+// are independent given the text, since the key is random; where there is an
+// effect it may vary between replies, and then the power for it is lower.
 func powerSentence(p ledger.PowerRow) string {
 	if p.Effect <= 0 || math.IsInf(p.Effect, 0) || math.IsNaN(p.Effect) {
 		return "The test did not have 90 % power for any effect."
 	}
 	return "The smallest effect that the test had 90 % power for is " +
-		strconv.FormatFloat(p.Effect, 'g', 3, 64) + " (" + p.EffectUnit + ")."
+		strconv.FormatFloat(p.Effect, 'g', 3, 64) + " (" + p.EffectUnit + "), taking the scored units as independent of each other."
 }
 
 // warn turns codes into sentences.
