@@ -21,6 +21,7 @@ import (
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/probe/timestamp"
 	"github.com/stillmark/stillmark/watermark"
+	"github.com/stillmark/stillmark/watermark/evidence"
 )
 
 const nowhere = "http://127.0.0.1:9/v1"
@@ -244,6 +245,10 @@ func TestSealPlan(t *testing.T) {
 	if string(read("plan.tsr")) != "token" {
 		t.Error("the token is lost")
 	}
+	gate := c.Plan().Decoys
+	if judged := evidence.JudgeDecoys(evidence.Bernoulli(.25), 5, make([]float64, gate.N), evidence.Plain(20), 1); gate.SDTolerance != judged.SDTolerance || gate.KSLevel != 1e-3 {
+		t.Errorf("the plan seals %+v, the decoys are judged by %+v", gate, judged)
+	}
 	var seed family.DecoySeed
 	if err := json.Unmarshal(read("decoys.json"), &seed); err != nil {
 		t.Fatal(err)
@@ -316,6 +321,44 @@ func TestLine(t *testing.T) {
 	for d, want := range map[time.Duration]string{8 * time.Second: "8s", 90 * time.Second: "2m", 125 * time.Minute: "2h05m"} {
 		if got := brief(d); got != want {
 			t.Errorf("%v is written %s, want %s", d, got, want)
+		}
+	}
+}
+
+// What the analysis will charge and refuse is said when the plan is made.
+func TestPlanKnowsTheCommitment(t *testing.T) {
+	t.Parallel()
+	plan := func(serving time.Time, labels ...string) *Draft {
+		in := input(t, nowhere, 4)
+		k := &in.Keys[0]
+		c, err := k.Key.Commit(labels...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k.Commitment, err = c.Encode(); err != nil {
+			t.Fatal(err)
+		}
+		k.Stamp = token(t, k.Commitment, testNow.Add(-48*time.Hour))
+		k.ServingFrom = serving
+		d, err := NewPlan(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	serving := testNow.Add(-24 * time.Hour)
+	one, ten := plan(serving), plan(serving, "a", "b", "c", "d", "e", "f", "g", "h", "i")
+	if d := one.Plan.Power[0].Log10Alpha - ten.Plan.Power[0].Log10Alpha; math.Abs(d-1) > 1e-9 || ten.Plan.Power[0].Effect <= one.Plan.Power[0].Effect {
+		t.Errorf("ten committed keys of which one is tested cost a decade: %+v, %+v", one.Plan.Power[0], ten.Plan.Power[0])
+	}
+	for at, why := range map[time.Time]string{
+		testNow.Add(time.Hour):                     "only after the plan was made",
+		testNow.Add(-48*time.Hour + time.Second):   "too close to it",
+		testNow.Add(-48*time.Hour + 2*time.Second): "",
+	} {
+		said := strings.Join(plan(at).Warnings, " ")
+		if why == "" && said != "" || !strings.Contains(said, why) {
+			t.Errorf("serving from %s: %q", at, said)
 		}
 	}
 }

@@ -191,6 +191,7 @@ type lane struct {
 	transport    int  // transport failures in a row
 	rejected     int  // rejections in a row
 	answered     bool // something came back in this run
+	touched      bool // an attempt of this run got as far as the target
 	paused       bool
 	pauseNote    string
 	limitedSince time.Time // first of the 429s in a row

@@ -71,6 +71,9 @@ const (
 	// inARow transport failures, or rejections, of one target without anything
 	// else between them mean that it is not the single request that fails.
 	inARow = 20
+	// absentWait is the wait before the one probe of a target that refused its
+	// first connection: long enough for a server that is just starting.
+	absentWait = time.Second
 )
 
 var defaultPace = pace{

@@ -211,11 +211,26 @@ func TestTargetThatIsNotThere(t *testing.T) {
 	s.Close()
 	sum, err := Run(t.Context(), dir, RunOptions{pace: quick})
 	wantError(t, err, CodeUnavailable, "cannot be reached", "connection refused", "run the same command again")
-	if sum.Settled != 0 || sum.Sent < inARow {
+	// What was under way at once, and a probe for each target.
+	if sum.Settled != 0 || sum.Sent < 2 || sum.Sent > 2*(autoStart+1) {
 		t.Errorf("%+v", sum)
 	}
 	if n := len(events(t, dir)[ledger.EventPause]); n == 0 || n > 2 {
 		t.Errorf("%d pauses for targets that never were there", n)
+	}
+}
+
+// Under the waits of a real run, too, a wrong address ends the run at once.
+func TestAbsentTargetEndsSoon(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	dir := sealed(t, input(t, s.URL(), 30))
+	s.Close()
+	begun := time.Now()
+	_, err := Run(t.Context(), dir, RunOptions{Concurrency: 1})
+	wantError(t, err, CodeUnavailable, "cannot be reached", "connection refused")
+	if took := time.Since(begun); took > 4*time.Second {
+		t.Errorf("a target that was never there was waited for %s", took)
 	}
 }
 

@@ -328,7 +328,10 @@ func (r *runner) judge(l *lane, t *task, att *endpoint.Attempt) next {
 		return r.limitLocked(l, att.RetryAfter)
 	case ledger.Transport, ledger.Truncated, ledger.Malformed:
 		l.transport++
-		if l.transport >= inARow && !l.paused {
+		// A target that nothing ever reached is not asked twenty times: a wrong
+		// address or a server that was not started shows at once.
+		absent := !l.answered && !l.reached(&att.Meta)
+		if (l.transport >= inARow || absent) && !l.paused {
 			l.paused = true
 			l.pauseNote = att.Meta.Detail
 			return nextProbe
@@ -373,6 +376,13 @@ func (r *runner) judge(l *lane, t *task, att *endpoint.Attempt) next {
 	return nextDone
 }
 
+// reached notes and reports whether any attempt of this run got as far as the
+// target: a connection that is refused, or a name that is not known, did not.
+func (l *lane) reached(m *ledger.Attempt) bool {
+	l.touched = l.touched || m.Status != 0 || m.MayBeBilled || m.Response != nil
+	return l.touched
+}
+
 // limitLocked holds a lane that was told to wait.
 func (r *runner) limitLocked(l *lane, wait time.Duration) next {
 	now := time.Now()
@@ -412,6 +422,9 @@ func (r *runner) probe(l *lane, t *task) next {
 	r.mu.Lock()
 	if !l.answered {
 		waits = waits[:1] // it never was there: no need to wait a minute
+		if !l.touched {
+			waits = []time.Duration{min(waits[0], absentWait)}
+		}
 	}
 	failures, detail, answered := l.transport, l.pauseNote, false
 	r.mu.Unlock()
