@@ -689,3 +689,20 @@ func TestSelectionIsCharged(t *testing.T) {
 		}
 	}
 }
+
+// A run that stops on the evidence waits for what the charge adds, too.
+func TestStopperIsCharged(t *testing.T) {
+	t.Parallel()
+	k := newKey(t, watermark.Gumbel, 97)
+	s := newScenario(t, []string{"rival"}, neutral(2))
+	s.test(k, ledger.ModeAnytime)
+	s.commit(k, testTime.Add(-48*time.Hour), "a", "b", "c", "d", "e", "f", "g", "h", "i")
+	c := s.build()
+	stopper, err := NewStopper(c.Plan(), c.FS(), []*watermark.Key{k}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := stopper.tests[0].threshold; math.Abs(got-7) > 1e-9 {
+		t.Errorf("one of ten keys at a level of 1e-6: the threshold is %v, want 7", got)
+	}
+}

@@ -10,7 +10,7 @@ import (
 
 // WordingVersion names the table below. A plan seals it, so that nobody can
 // choose the words after having seen the numbers.
-const WordingVersion = "stillmark-wording-1"
+const WordingVersion = "stillmark-wording-2"
 
 // Statement is what the program says about one finding.
 type Statement struct {

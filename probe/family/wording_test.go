@@ -3,6 +3,7 @@ package family
 import (
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,14 +32,20 @@ func TestEverySentence(t *testing.T) {
 				f := &ledger.Finding{
 					Verdict: verdict, Tier: tier, HolmLog10P: holm, M: 12, N: 8412,
 					Target: "acme-nova", Key: "k-3f2a", PRF: "philox-v1",
-					Decoys: &ledger.DecoyFinding{N: 999, RankP: 0.001},
-					Power:  ledger.PowerRow{Effect: 0.0123, EffectUnit: "green rate above the null"},
+					Decoys:    &ledger.DecoyFinding{N: 999, RankP: 0.001},
+					Committed: &ledger.CommitmentCheck{Leaves: 10, Declared: 2, SelectionLog10: .699},
+					Power:     ledger.PowerRow{Effect: 0.0123, EffectUnit: "green rate above the null"},
 				}
 				codes := make([]Warning, 0, len(warningText))
 				for code := range warningText {
 					codes = append(codes, code)
 				}
 				f.Warnings = warn(codes, f)
+				if !slices.ContainsFunc(f.Warnings, func(s string) bool {
+					return strings.Contains(s, "10 keys, of which the plan tests 2 on this target: 0.70 is added")
+				}) {
+					t.Errorf("the charge is not named: %q", f.Warnings)
+				}
 				st := Say(f, -6)
 				sentences := append([]string{st.Headline, st.Meaning}, st.NotShown...)
 				sentences = append(sentences, st.Warnings...)

@@ -428,3 +428,23 @@ func BenchmarkVerify(b *testing.B) {
 		}
 	}
 }
+
+func TestLatest(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
+	a, err := NewAuthority("Demo Authority", func() time.Time { return at })
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := a.Stamp([32]byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Verify(token, [32]byte{1}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Latest().Equal(at.Add(time.Second)) {
+		t.Errorf("made by %s at the latest, want a second after %s", s.Latest(), at)
+	}
+}
