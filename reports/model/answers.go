@@ -100,7 +100,7 @@ func (b *builder) limitations() []Answer {
 		answer("params", StateTested, t.say("lim.params.answer", "requests", group(b.rec.requests), "variants", count(len(b.rec.variants), "set", "sets"))),
 		b.keyChosen(answer),
 		answer("fabricated", StateOpen, t.say("lim.fabricated.answer", "ids", group(b.rec.replyIDs), "replies", group(b.analysed()))),
-		answer("bugs", StateBounded, t.say("lim.bugs.answer")),
+		b.bugs(answer),
 		answer("paraphrase", StateBounded, t.say("lim.paraphrase.answer")),
 	}
 }
@@ -117,8 +117,12 @@ func (b *builder) forking(answer answerFunc) Answer {
 	if !b.rec.firstIntent.IsZero() {
 		first = b.rec.firstIntent.UTC().Format(short)
 	}
-	return answer("forking", StateDesign, t.say("lim.forking.answer", "plan", b.f.PlanSHA256[:16],
-		"sealed", b.rec.sealed.UTC().Format(short), "first", first, "deviations", deviations))
+	state, order := StateDesign, t.say("lim.forking.stamp")
+	if b.planStamp() == "" {
+		state, order = StateBounded, t.say("lim.forking.record")
+	}
+	return answer("forking", state, t.say("lim.forking.answer", "plan", b.f.PlanSHA256[:16],
+		"sealed", b.rec.sealed.UTC().Format(short), "first", first, "order", order, "deviations", deviations))
 }
 
 func (b *builder) stopping(answer answerFunc) Answer {
@@ -151,8 +155,8 @@ func (b *builder) multiplicity(answer answerFunc) Answer {
 		"m", count(primary, "test", "tests"), "others", b.text.say("lim.multiplicity.analyses")))
 }
 
-func (b *builder) theory(answer answerFunc) Answer {
-	passed, tests := 0, 0
+// gates counts the tests with decoy keys, and those of them that passed the gate.
+func (b *builder) gates() (passed, tests int) {
 	for _, f := range b.f.Findings {
 		if f.Decoys != nil {
 			tests++
@@ -161,6 +165,19 @@ func (b *builder) theory(answer answerFunc) Answer {
 			}
 		}
 	}
+	return passed, tests
+}
+
+func (b *builder) bugs(answer answerFunc) Answer {
+	text := b.text.say("lim.bugs.answer")
+	if passed, tests := b.gates(); tests > 0 {
+		text += " " + b.text.say("lim.bugs.decoys", "passed", strconv.Itoa(passed), "tests", count(tests, "test", "tests"))
+	}
+	return answer("bugs", StateBounded, text)
+}
+
+func (b *builder) theory(answer answerFunc) Answer {
+	passed, tests := b.gates()
 	if tests == 0 {
 		return answer("theory", StateOpen, b.text.say("lim.theory.unchecked"))
 	}

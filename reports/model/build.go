@@ -264,7 +264,7 @@ func (b *builder) summary() Summary {
 		t.say("done.sent", "sent", group(sent), "targets", b.parties(),
 			"prompts", group(int64(len(b.plan.Prompts))), "samples", count(b.plan.Samples, "sample", "samples")),
 		t.say("done.analysed", "analysed", group(analysed), "planned", group(planned)),
-		t.say("done.scored", "keys", count(len(b.plan.Keys), "secret key", "secret keys"), "m", count(len(b.plan.Tests), "test", "tests")),
+		t.say("done.scored", "keys", count(len(b.plan.Keys), "secret key", "secret keys"), "m", count(len(b.plan.Tests), "test", "tests"), "before", b.before()),
 	}
 	if n := b.decoys(); n > 0 {
 		s.Done = append(s.Done, t.say("done.decoys", "n", group(int64(n))))
@@ -282,6 +282,14 @@ func (b *builder) summary() Summary {
 	s.Controls = b.controls()
 	s.Limitation = t.say(b.limitation())
 	return s
+}
+
+// before says on whose word the plan came first.
+func (b *builder) before() string {
+	if b.planStamp() == "" {
+		return b.text.say("before.record")
+	}
+	return b.text.say("before.stamp")
 }
 
 // parties says who was probed.

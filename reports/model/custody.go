@@ -36,9 +36,9 @@ func (b *builder) keyStep(k ledger.KeyRef) Step {
 	if check == nil {
 		return Step{Text: t.say("key.unknown", "key", k.ID)}
 	}
-	authority := check.Authority
-	if authority == "" {
-		authority = t.say("authority.none")
+	authority := t.say("authority.none")
+	if check.Authority != "" {
+		authority = t.say("authority.named", "name", check.Authority)
 	}
 	step := Step{Time: check.Time}
 	switch check.State {
@@ -48,8 +48,8 @@ func (b *builder) keyStep(k ledger.KeyRef) Step {
 			serving = k.ServingFrom.UTC().Format(short)
 		}
 		step.Text = t.say("key.before-serving", "key", k.ID, "authority", authority, "serving", serving)
-	case "late":
-		step.Text = t.say("key.late", "key", k.ID, "authority", authority)
+	case "late", "serving-unknown":
+		step.Text = t.say("key."+check.State, "key", k.ID, "authority", authority)
 	case "unstamped", "absent", "mismatch":
 		step.Text = t.say("key."+check.State, "key", k.ID)
 	default:

@@ -17,8 +17,11 @@ const (
 func (b *builder) method() Method {
 	t := b.text
 	m := Method{Schemes: []SchemeInfo{}, Validation: []Validation{}}
-	for _, key := range []string{"unit", "null", "dedup", "weights", "decoys"} {
+	for _, key := range []string{"unit", "null", "dedup", "weights"} {
 		m.Paragraphs = append(m.Paragraphs, t.say("method."+key))
+	}
+	if b.plan.Decoys.N > 0 || b.decoys() > 0 {
+		m.Paragraphs = append(m.Paragraphs, t.say("method.decoys"))
 	}
 	for _, f := range b.f.Findings {
 		if f.Decoys != nil {

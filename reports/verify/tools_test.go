@@ -81,9 +81,9 @@ func TestVerifyWithoutTheProgram(t *testing.T) {
 		if strings.HasPrefix(s.commands, "stillmark ") {
 			continue
 		}
-		stamps := strings.Contains(s.commands, "tsa.pem")
+		stamps := strings.Contains(s.commands, "authority.pem")
 		if stamps { // the reader's own file: it is in no manifest
-			write(t, dir, "tsa.pem", f.authority.CertPEM())
+			write(t, dir, "authority.pem", f.authority.CertPEM())
 		}
 		out, err := shell(t, dir, t.TempDir(), s.commands)
 		switch {
@@ -98,7 +98,7 @@ func TestVerifyWithoutTheProgram(t *testing.T) {
 		}
 		ran++
 		if stamps {
-			if err := os.Remove(filepath.Join(dir, "tsa.pem")); err != nil {
+			if err := os.Remove(filepath.Join(dir, "authority.pem")); err != nil {
 				t.Fatal(err)
 			}
 		}
