@@ -130,8 +130,12 @@ func (d *demo) train(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// commit has the demo authority timestamp each key's commitment, and waits one
-// second, the resolution of a token, before anything is served.
+// stampMargin passes between a timestamp and what must come after it: a token has
+// the accuracy of one second and is written in whole seconds.
+const stampMargin = 2 * time.Second
+
+// commit has the demo authority timestamp each key's commitment, and waits before
+// anything is served.
 func (d *demo) commit(context.Context) error {
 	var err error
 	if d.authority, err = timestamp.NewAuthority("stillmark demo authority (not a third party)", nil); err != nil {
@@ -165,7 +169,7 @@ func (d *demo) commit(context.Context) error {
 		}
 		d.keys = append(d.keys, probe.PlanKey{Key: k, Commitment: encoded, Stamp: token})
 	}
-	time.Sleep(time.Second)
+	time.Sleep(stampMargin)
 	d.note = fmt.Sprintf("%d keys committed and timestamped before serving, by a demo authority", len(d.keys))
 	return nil
 }
@@ -236,7 +240,7 @@ func (d *demo) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	time.Sleep(time.Second) // as above: the plan's token must be earlier than the first request
+	time.Sleep(stampMargin) // the plan's token must be earlier than the first request
 	d.out.Plan = kase.Plan()
 	d.note = fmt.Sprintf("%d targets at %s, %d requests, %d tests, plan sealed", len(targets), d.server.URL(), draft.Estimate.Requests, len(d.out.Plan.Tests))
 	return nil
