@@ -147,6 +147,15 @@ func TestForeignFiles(t *testing.T) {
 			t.Errorf("exit %d\n%s", r.Exit, text(t, r))
 		}
 	})
+	t.Run("raw bytes of no reply", func(t *testing.T) {
+		t.Parallel()
+		dir := f.copyTo(t, t.TempDir())
+		write(t, dir, "blobs/segment-000099.bin", []byte("a confession"))
+		reseal(t, f, dir, f.signer)
+		if r := f.verify(t, dir, f.trust()); !has(r, LevelWarn, CodeOthers) || !strings.Contains(text(t, r), "NOT CHECKED: blobs/segment-000099.bin") {
+			t.Errorf("%s", text(t, r))
+		}
+	})
 	t.Run("another report", func(t *testing.T) {
 		t.Parallel()
 		dir := f.copyTo(t, t.TempDir())

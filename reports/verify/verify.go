@@ -244,13 +244,13 @@ func (v *verifier) signer() {
 // others names the report that is checked, and what lies beside it unchecked: it
 // is signed, but nobody has computed it again.
 func (v *verifier) others() error {
-	for _, pattern := range []string{"analysis/*", "reports/*", "ledger.torn-*"} {
+	for _, pattern := range []string{"analysis/*", "reports/*", "ledger.torn-*", "blobs/*"} {
 		found, err := fs.Glob(v.pkg.FS, pattern)
 		if err != nil {
 			return fmt.Errorf("verify: %w", err)
 		}
 		for _, name := range found {
-			if name != v.sealed.Folder && name != "analysis/"+v.sealed.Predicate.Analysis {
+			if !v.sealed.Segments[name] && name != v.sealed.Folder && name != "analysis/"+v.sealed.Predicate.Analysis {
 				v.unchecked = append(v.unchecked, name)
 			}
 		}

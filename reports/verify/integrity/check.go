@@ -29,7 +29,8 @@ type Sealed struct {
 	Subjects  int
 	Ledger    ledger.Head
 	Resumes   int
-	Blobs     int // blocks of raw bytes
+	Blobs     int             // blocks of raw bytes
+	Segments  map[string]bool // files of raw bytes that the ledger refers to
 }
 
 // Check checks a package from the outside in and stops at the first problem.
@@ -293,6 +294,7 @@ func (s *Sealed) checkLedger(manifest []byte) error {
 		if line.Event.Type == ledger.EventResume {
 			s.Resumes++
 		}
+		s.refer(line.Event)
 		tree.Append(line.Raw)
 		last, s.Ledger.Hash = line.Event, line.Hash
 	}
@@ -324,6 +326,27 @@ func (s *Sealed) checkLedger(manifest []byte) error {
 		return classify(err, CodeBlob, "blobs")
 	}
 	return nil
+}
+
+// refer takes note of the segments that an event refers to.
+func (s *Sealed) refer(e ledger.Event) {
+	switch e.Type {
+	case ledger.EventIntent, ledger.EventReply, ledger.EventAttemptFailed:
+	default:
+		return
+	}
+	var refs struct{ Request, Response *ledger.BlobRef }
+	if json.Unmarshal(e.Data, &refs) != nil {
+		return // CheckBlobs says why
+	}
+	if s.Segments == nil {
+		s.Segments = map[string]bool{}
+	}
+	for _, ref := range []*ledger.BlobRef{refs.Request, refs.Response} {
+		if ref != nil {
+			s.Segments[fmt.Sprintf("blobs/segment-%06d.bin", ref.Segment)] = true
+		}
+	}
 }
 
 // besideLedger is the hash of the manifest without the line of the ledger, which
