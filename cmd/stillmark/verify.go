@@ -23,11 +23,12 @@ data, who signed, and that every number of the report follows from the raw repli
 
 It ends in one of three states:
   INVALID                 something is wrong; the first failing file is named
-  VALID (unknown signer)  unaltered, signed by a key that you did not name
+  VALID (…)               unaltered, but signed by a key that you did not name (--trust),
+                          or timestamps that exact findings rest on were not checked
+                          (--tsa-root), or numbers need a key that is withheld (--key)
   TRUSTED                 unaltered, signed by a key that you trust, recomputed in full
 
-Exit codes: 0 trusted, 30 altered, 31 bad signature, 32 valid but signer not
-trusted, 33 timestamp or plan order, 34 incomplete or newer format, 35 recomputation
+Exit codes: 0 trusted, 30 altered, 31 bad signature, 32 valid but not trusted, 33 timestamp or plan order, 34 incomplete or newer format, 35 recomputation
 differs.`,
 		Example: "  stillmark verify case.zip --trust signer.pem.pub --tsa-root tsa.pem",
 		Args:    cobra.ExactArgs(1),
