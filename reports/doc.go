@@ -10,6 +10,7 @@
 // fonts and a rasteriser into the verifier, which renders the report again to
 // compare it byte by byte.
 //
-// The package imports reports/model, watermark and its parts, probe/ledger and
+// The package imports reports/model, reports/verify/integrity (what a seal says is
+// declared where it is checked), watermark and its parts, probe/ledger and
 // probe/family.
 package reports

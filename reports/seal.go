@@ -21,13 +21,14 @@ import (
 
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/reports/model"
+	"github.com/stillmark/stillmark/reports/verify/integrity"
 	"github.com/stillmark/stillmark/watermark"
 )
 
 // The files of a seal. All but the first lie in the report's folder, and the
 // three from envelope on are made from the manifest and cannot stand in it.
 const (
-	manifestName  = "manifest-sha256.txt"
+	manifestName  = integrity.ManifestName
 	signerName    = "signer.pem"
 	envelopeName  = "report.dsse.json"
 	tokenName     = "report.dsse.tsr"
@@ -40,48 +41,6 @@ const (
 
 // planPayload is the DSSE payload type of plan.dsse.json.
 const planPayload = "application/vnd.stillmark.plan+json"
-
-// PredicateType names what the signed statement says about its subjects.
-const PredicateType = "https://github.com/stillmark/stillmark/evidence/v1"
-
-const predicateFormat = 1
-
-// predicate is what the signer states, beside the hashes of all files. The
-// reading side (reports/verify/integrity) has its own declaration of it.
-type predicate struct {
-	Format         int         `json:"format"`
-	CaseID         string      `json:"case_id"`
-	Report         string      `json:"report"`
-	Analysis       string      `json:"analysis"`
-	Demo           bool        `json:"demo"`
-	Signer         string      `json:"signer"`
-	KeyID          string      `json:"key_id"`
-	Sealed         time.Time   `json:"sealed"`
-	PlanSHA256     string      `json:"plan_sha256"`
-	Ledger         ledger.Head `json:"ledger"`
-	FindingsSHA256 string      `json:"findings_sha256"`
-	ReportSHA256   string      `json:"report_sha256"`
-	Disclosed      []string    `json:"disclosed_keys"`
-	Withheld       []string    `json:"withheld_keys"`
-	Verdicts       []verdict   `json:"verdicts"`
-}
-
-type verdict struct {
-	Test    string         `json:"test"`
-	Target  string         `json:"target"`
-	Tier    ledger.Tier    `json:"tier"`
-	Verdict ledger.Verdict `json:"verdict"`
-}
-
-// sealEvent is the data of the ledger's last event.
-type sealEvent struct {
-	Report         string `json:"report"`
-	Analysis       string `json:"analysis"`
-	KeyID          string `json:"key_id"`
-	FindingsSHA256 string `json:"findings_sha256"`
-	ReportSHA256   string `json:"report_sha256"`
-	FilesSHA256    string `json:"files_sha256"` // of the manifest without the ledger's line
-}
 
 // Signer signs with Ed25519. *ledger.Signer is one; a key in hardware can be
 // another.
@@ -155,7 +114,7 @@ type sealing struct {
 	folder string // reports/<id>, slash-separated
 	c      *ledger.Case
 	report *model.Report
-	state  predicate
+	state  integrity.Predicate
 	public ledger.PublicKey
 }
 
@@ -214,14 +173,14 @@ func prepare(dir string, signer Signer, opt SealOptions) (*sealing, error) {
 			return nil, err
 		}
 	}
-	s.state = predicate{
-		Format: predicateFormat, CaseID: c.Plan().CaseID, Report: opt.Report, Analysis: s.report.Seal.AnalysisID,
+	s.state = integrity.Predicate{
+		Format: integrity.PredicateFormat, CaseID: c.Plan().CaseID, Report: opt.Report, Analysis: s.report.Seal.AnalysisID,
 		Demo: c.Plan().Demo, Signer: s.public.Name, KeyID: s.public.KeyID,
 		PlanSHA256: c.PlanSHA256(), FindingsSHA256: sum, ReportSHA256: hexSum(data),
-		Disclosed: []string{}, Withheld: []string{}, Verdicts: []verdict{},
+		Disclosed: []string{}, Withheld: []string{}, Verdicts: []integrity.Verdict{},
 	}
 	for _, f := range findings.Findings {
-		s.state.Verdicts = append(s.state.Verdicts, verdict{f.Test, f.Target, f.Tier, f.Verdict})
+		s.state.Verdicts = append(s.state.Verdicts, integrity.Verdict{Test: f.Test, Target: f.Target, Tier: f.Tier, Verdict: f.Verdict})
 	}
 	return s, nil
 }
@@ -409,7 +368,7 @@ func Instructions(fsys fs.FS, r *model.Report, signer ledger.PublicKey, stamped 
 // closeLedger appends the seal event, unless it is there already, over the same
 // files, from a seal that did not come to its end; and reads the ledger's head.
 func (s *sealing) closeLedger(clock ledger.WriterOptions) error {
-	want := sealEvent{
+	want := integrity.SealEvent{
 		Report: s.state.Report, Analysis: s.state.Analysis, KeyID: s.state.KeyID,
 		FindingsSHA256: s.state.FindingsSHA256, ReportSHA256: s.state.ReportSHA256,
 	}
@@ -420,7 +379,7 @@ func (s *sealing) closeLedger(clock ledger.WriterOptions) error {
 	if want.FilesSHA256, err = s.files(); err != nil {
 		return err
 	}
-	var have sealEvent
+	var have integrity.SealEvent
 	if last.Type != ledger.EventSeal || json.Unmarshal(last.Data, &have) != nil || have != want {
 		w, err := ledger.OpenWriter(s.dir, clock)
 		if err != nil {
@@ -520,7 +479,7 @@ func (s *sealing) statement(manifest []byte) ([]byte, error) {
 		return nil, err
 	}
 	entries = append(slices.Clip(entries), ledger.ManifestEntry{SHA256: hexSum(manifest), Path: manifestName})
-	st := ledger.Statement{PredicateType: PredicateType}
+	st := ledger.Statement{PredicateType: integrity.PredicateType}
 	for _, e := range entries {
 		st.Subject = append(st.Subject, ledger.Subject{Name: e.Path, Digest: map[string]string{"sha256": e.SHA256}})
 	}

@@ -32,7 +32,7 @@ var rooms = map[string][]string{
 	"probe/family":             {"watermark", "watermark/evidence", "corpora/tokens", "probe/ledger", "probe/wire", "probe/timestamp"},
 	"probe":                    {"watermark", "watermark/evidence", "corpora", "corpora/tokens", "probe/ledger", "probe/wire", "probe/timestamp", "probe/endpoint", "probe/family"},
 	"reports/model":            {"watermark", "watermark/evidence", "corpora/tokens", "probe/ledger", "probe/wire", "probe/family"},
-	"reports":                  {"reports/model", "watermark", "watermark/evidence", "probe/ledger", "probe/family"},
+	"reports":                  {"reports/model", "reports/verify/integrity", "watermark", "watermark/evidence", "probe/ledger", "probe/family"},
 	"reports/verify/integrity": {"probe/ledger"},
 	"reports/verify":           {"reports/verify/integrity", "reports", "reports/model", "watermark", "watermark/evidence", "corpora/tokens", "probe/ledger", "probe/wire", "probe/timestamp", "probe/family"},
 }
