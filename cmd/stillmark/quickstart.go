@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -52,8 +50,8 @@ strengths predict nothing about large models.`,
 			q.Program = build()
 			outcome, err := q.Run(c.Context())
 			m.clear()
-			if errors.Is(err, context.Canceled) {
-				return fmt.Errorf("interrupted; what was made so far is kept in %s: %w", q.Dir, err)
+			if stopped := c.Context().Err(); stopped != nil {
+				return fmt.Errorf("interrupted (%w); what was made so far is kept in %s, begin again with another --dir", stopped, q.Dir)
 			}
 			if err != nil {
 				return err
