@@ -6,10 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/stillmark/stillmark/watermark/evidence"
 )
@@ -27,38 +24,17 @@ func (d *Detector) Decoys(ctx context.Context, seed [32]byte, n int, progress fu
 	}
 	units := d.grouped()
 	samples := make([]scored, n)
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var (
-		next    atomic.Int64
-		mu      sync.Mutex
-		done    int
-		workers sync.WaitGroup
-	)
-	for range min(runtime.GOMAXPROCS(0), n) {
-		workers.Go(func() {
-			for ctx.Err() == nil {
-				i := int(next.Add(1) - 1)
-				if i >= n {
-					return
-				}
-				s, err := DecoyKey(seed, i, d.scheme.Spec())
-				if err != nil {
-					cancel(fmt.Errorf("drawing decoy %d: %w", i, err))
-					return
-				}
-				samples[i] = units.score(ctx, s)
-				if progress != nil {
-					mu.Lock()
-					done++
-					progress(done)
-					mu.Unlock()
-				}
+	err := spread(ctx, n, progress, func(ctx context.Context) func(i int) error {
+		return func(i int) error {
+			s, err := DecoyKey(seed, i, d.scheme.Spec())
+			if err != nil {
+				return fmt.Errorf("drawing decoy %d: %w", i, err)
 			}
-		})
-	}
-	workers.Wait()
-	if err := context.Cause(ctx); err != nil {
+			samples[i] = units.score(ctx, s)
+			return nil
+		}
+	})
+	if err != nil {
 		return evidence.Decoys{}, nil, fmt.Errorf("scoring decoys: %w", err)
 	}
 	observed := scored{d.weighted, d.weight}

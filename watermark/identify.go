@@ -6,10 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/stillmark/stillmark/watermark/evidence"
 )
@@ -78,56 +75,34 @@ func (d *Detector) Identify(ctx context.Context, master *Key, epoch string, labe
 		tails = make([]float64, len(labels))
 	}
 	units := d.grouped()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var (
-		next    atomic.Int64
-		mu      sync.Mutex
-		done    int
-		workers sync.WaitGroup
-	)
 	batch, batched := newBatchScorer(d.scheme, units)
-	for range min(runtime.GOMAXPROCS(0), len(labels)) {
-		workers.Go(func() {
-			var own *batchScorer
-			if batched {
-				own = batch.clone(d.scheme)
+	err := spread(ctx, len(labels), progress, func(ctx context.Context) func(i int) error {
+		var own *batchScorer
+		if batched {
+			own = batch.clone(d.scheme)
+		}
+		return func(i int) error {
+			k, err := master.subkeyOf(labels[i], epoch)
+			if err != nil {
+				return fmt.Errorf("label %q: %w", labels[i], err)
 			}
-			for ctx.Err() == nil {
-				i := int(next.Add(1) - 1)
-				if i >= len(labels) {
-					return
-				}
-				k, err := master.subkeyOf(labels[i], epoch)
-				if err != nil {
-					cancel(fmt.Errorf("label %q: %w", labels[i], err))
-					return
-				}
-				if own != nil {
-					scores[i] = own.under(k.subkey())
-				} else {
-					s, err := k.Mark()
-					if err != nil {
-						cancel(fmt.Errorf("label %q: %w", labels[i], err))
-						return
-					}
-					x := units.score(ctx, s)
-					scores[i] = x.score
-					if len(tails) > 0 {
-						tails[i] = d.null.tail(x.score, x.counts).Log10P
-					}
-				}
-				if progress != nil {
-					mu.Lock()
-					done++
-					progress(done)
-					mu.Unlock()
-				}
+			if own != nil {
+				scores[i] = own.under(k.subkey())
+				return nil
 			}
-		})
-	}
-	workers.Wait()
-	if err := context.Cause(ctx); err != nil {
+			s, err := k.Mark()
+			if err != nil {
+				return fmt.Errorf("label %q: %w", labels[i], err)
+			}
+			x := units.score(ctx, s)
+			scores[i] = x.score
+			if len(tails) > 0 {
+				tails[i] = d.null.tail(x.score, x.counts).Log10P
+			}
+			return nil
+		}
+	})
+	if err != nil {
 		return Identification{}, fmt.Errorf("scoring the keys: %w", err)
 	}
 	return d.rankSuspects(labels, scores, tails, log10Alpha), nil

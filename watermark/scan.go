@@ -7,10 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/stillmark/stillmark/watermark/evidence"
 )
@@ -356,41 +353,20 @@ func (c *Scan) Decoys(ctx context.Context, seed [32]byte, n int, progress func(d
 		return errors.New("at least one decoy is needed")
 	}
 	samples, minima := make([]scored, n), make([]float64, n)
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var (
-		next    atomic.Int64
-		mu      sync.Mutex
-		done    int
-		workers sync.WaitGroup
-	)
-	for range min(runtime.GOMAXPROCS(0), n) {
-		workers.Go(func() {
-			var k keyed
-			tops := map[int64]float64{}
-			for ctx.Err() == nil {
-				i := int(next.Add(1) - 1)
-				if i >= n {
-					return
-				}
-				s, err := DecoyKey(seed, i, c.scheme.Spec())
-				if err != nil {
-					cancel(fmt.Errorf("drawing decoy %d: %w", i, err))
-					return
-				}
-				c.score(s, &k)
-				samples[i], minima[i] = k.total, c.minimum(&k, tops)
-				if progress != nil {
-					mu.Lock()
-					done++
-					progress(done)
-					mu.Unlock()
-				}
+	err := spread(ctx, n, progress, func(context.Context) func(i int) error {
+		var k keyed
+		tops := map[int64]float64{}
+		return func(i int) error {
+			s, err := DecoyKey(seed, i, c.scheme.Spec())
+			if err != nil {
+				return fmt.Errorf("drawing decoy %d: %w", i, err)
 			}
-		})
-	}
-	workers.Wait()
-	if err := context.Cause(ctx); err != nil {
+			c.score(s, &k)
+			samples[i], minima[i] = k.total, c.minimum(&k, tops)
+			return nil
+		}
+	})
+	if err != nil {
 		return fmt.Errorf("scoring decoys: %w", err)
 	}
 	gate := judge(c.null, c.own.total, samples, binary.LittleEndian.Uint64(seed[:]))
