@@ -105,7 +105,7 @@ func writeVerdicts(w io.Writer, plan *ledger.Plan, f *ledger.Findings) error {
 	for i := range f.Findings {
 		x := &f.Findings[i]
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%+.4f [%+.4f, %+.4f]\t%s\t%s\t%s\t%s\t%+.4f\t%s\n", x.Target, x.Role, x.Scheme, x.N,
-			x.Effect, x.EffectLo, x.EffectHi, number(x.Log10P), number(x.HolmLog10P), number(x.Log10E), decoyCell(x.Decoys), x.Power.Effect, x.Verdict)
+			x.Effect, x.EffectLo, x.EffectHi, number(x.Log10P), number(x.HolmLog10P), number(x.Log10E), decoyCell(plan, x.Decoys), x.Power.Effect, x.Verdict)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -161,12 +161,16 @@ func number(v *float64) string {
 	return fmt.Sprintf("%.2f", *v)
 }
 
-func decoyCell(d *ledger.DecoyFinding) string {
+// decoyCell says how many decoys there were and what became of the plan's gate.
+func decoyCell(plan *ledger.Plan, d *ledger.DecoyFinding) string {
 	if d == nil {
 		return "not checked"
 	}
-	state := "ok"
-	if !d.Pass {
+	state := "not as planned"
+	switch family.GateOf(plan, d) {
+	case family.GatePassed:
+		state = "ok"
+	case family.GateFailed:
 		state = "FAILED"
 	}
 	return fmt.Sprintf("%d %s, rank p %.3g", d.N, state, d.RankP)

@@ -243,7 +243,7 @@ func (a *analysis) judge() {
 		f := &a.results[i]
 		claim := Claim{
 			Tier: f.Tier, Primary: f.Primary, KeyGiven: a.given[i], Powered: f.Power.Effect > 0,
-			Log10Alpha: a.log10Alpha(), Runs: 1, Gate: a.gateOf(f), Open: a.open(f),
+			Log10Alpha: a.log10Alpha(), Runs: 1, Gate: GateOf(a.plan, f.Decoys), Open: a.open(f),
 		}
 		if f.HolmLog10P != nil {
 			claim.Log10P = *f.HolmLog10P
@@ -299,23 +299,23 @@ func (h *history) fixedEnd(p *ledger.Plan) bool {
 	return false
 }
 
-// gateOf is the outcome of the gate that the plan sealed. Passing another one,
-// with a number of decoys or a tolerance chosen later, is no pass.
-func (a *analysis) gateOf(f *ledger.Finding) Gate {
+// GateOf is the outcome of the gate that a plan sealed, from a finding's decoys
+// (nil: none). Passing another one, with a number of decoys or a tolerance chosen
+// later, is no pass.
+func GateOf(p *ledger.Plan, d *ledger.DecoyFinding) Gate {
 	switch {
-	case f.Decoys == nil:
+	case d == nil:
 		return GateUnchecked
-	case !f.Decoys.Pass:
+	case !d.Pass:
 		return GateFailed
-	case !a.asPlanned(f.Decoys):
+	case !asPlanned(p.Decoys, d):
 		return GateUnchecked
 	}
 	return GatePassed
 }
 
 // asPlanned reports whether decoys were judged by the plan's own gate.
-func (a *analysis) asPlanned(d *ledger.DecoyFinding) bool {
-	sealed := a.plan.Decoys
+func asPlanned(sealed ledger.DecoyPlan, d *ledger.DecoyFinding) bool {
 	if sealed.SDTolerance == 0 { // a plan of an earlier version
 		sealed.SDTolerance, sealed.KSLevel = GateTolerance(sealed.N), GateKSLevel
 	}
@@ -337,7 +337,7 @@ func (a *analysis) warnings(i int) []Warning {
 	}
 	g := a.targets[f.Target]
 	control, hit := a.controls(f)
-	gate := a.gateOf(f)
+	gate := GateOf(a.plan, f.Decoys)
 	if f.Primary {
 		w = append(w, commitmentWarning(f.Committed.State))
 		add(f.Committed.ServingSource == ledger.ServingDeclared, WarnServingDeclared)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 )
 
@@ -155,12 +156,13 @@ func (b *builder) multiplicity(answer answerFunc) Answer {
 		"m", count(primary, "test", "tests"), "others", b.text.say("lim.multiplicity.analyses")))
 }
 
-// gates counts the tests with decoy keys, and those of them that passed the gate.
+// gates counts the tests with decoy keys, and those of them that passed the gate
+// that the plan sealed.
 func (b *builder) gates() (passed, tests int) {
 	for _, f := range b.f.Findings {
 		if f.Decoys != nil {
 			tests++
-			if f.Decoys.Pass {
+			if family.GateOf(b.plan, f.Decoys) == family.GatePassed {
 				passed++
 			}
 		}
