@@ -102,6 +102,8 @@ func (k *Key) check() error {
 		want = 64
 	case k.Kind == KindSubkey && k.Spec.PRF == AESCTR:
 		want = 32
+	case k.Kind == KindSubkey && k.Scheme == Canary:
+		want = canaryBytes
 	case (k.Kind == KindSubkey || k.Kind == KindImported) && k.Spec.PRF == Philox:
 		want = 8
 	default:
@@ -143,6 +145,9 @@ func (k *Key) subkey() []byte {
 		return k.secret.reveal()
 	}
 	info := k.derivation()
+	if k.Scheme == Canary {
+		return expand(k.secret.reveal(), info+"canary", canaryBytes)
+	}
 	if k.Spec.PRF == Philox {
 		return expand(k.secret.reveal(), info+"token", 8)
 	}
@@ -179,10 +184,13 @@ func (k *Key) Derive(label, epoch string) (*Key, error) {
 	return d, nil
 }
 
-// Mark returns the scheme under the key's subkeys.
+// Mark returns the scheme under the key's subkeys. A canary key has none.
 func (k *Key) Mark() (Scheme, error) {
 	if err := k.check(); err != nil {
 		return nil, err
+	}
+	if k.Scheme == Canary {
+		return nil, errCanary(k)
 	}
 	return k.Spec.scheme(k.subkey())
 }
@@ -219,6 +227,9 @@ func DecoyKey(seed [32]byte, i int, spec Spec) (Scheme, error) {
 	k := Key{Kind: KindMaster, Spec: spec.withDefaults(), secret: newSecret(expand(seed[:], string(info), masterBytes))}
 	if err := k.validate(); err != nil {
 		return nil, err
+	}
+	if k.Scheme == Canary {
+		return nil, errors.New("a canary spec marks no text, so it has no decoy marks")
 	}
 	if p, ok := PresetByName(k.Scheme); ok {
 		drawn, err := p.drawKeys(k.Spec, k.secret.reveal())

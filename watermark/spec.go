@@ -112,7 +112,8 @@ func Schemes() []string { return []string{Gumbel, KGW, Tournament} }
 // NativeSchemes lists all native schemes.
 func NativeSchemes() []string { return append(Schemes(), GumbelDual) }
 
-// SchemeNames lists everything that Spec.Scheme may name.
+// SchemeNames lists everything that marks text and that Spec.Scheme may name;
+// [Canary] is the one beside.
 func SchemeNames() []string { return append(NativeSchemes(), PresetNames()...) }
 
 // PRFs lists the pseudo-random functions that a spec may name, the default first.
@@ -120,6 +121,9 @@ func PRFs() []string { return []string{AESCTR, Philox} }
 
 // withDefaults fills what the spec leaves open.
 func (s Spec) withDefaults() Spec {
+	if s.Scheme == Canary {
+		return s.withCanary()
+	}
 	if p, ok := PresetByName(s.Scheme); ok {
 		return s.withPreset(p)
 	}
@@ -170,13 +174,14 @@ func setDefault[T comparable](field *T, value T) {
 // validate says what is wrong with a complete spec, or nil.
 func (s Spec) validate() error {
 	preset, isPreset := PresetByName(s.Scheme)
-	if !isPreset && !slices.Contains(NativeSchemes(), s.Scheme) {
+	canary := s.Scheme == Canary
+	if !isPreset && !canary && !slices.Contains(NativeSchemes(), s.Scheme) {
 		return fmt.Errorf("scheme %q is not known; use one of %s", s.Scheme, strings.Join(SchemeNames(), ", "))
 	}
 	if isPreset && s.PRF != preset.PRF {
 		return fmt.Errorf("%s runs on %s, not on %q", s.Scheme, preset.PRF, s.PRF)
 	}
-	if !isPreset && !slices.Contains(PRFs(), s.PRF) {
+	if !isPreset && !canary && !slices.Contains(PRFs(), s.PRF) {
 		return fmt.Errorf("prf %q is not known; use one of %s", s.PRF, strings.Join(PRFs(), ", "))
 	}
 	for _, f := range []struct{ name, value string }{
@@ -189,6 +194,9 @@ func (s Spec) validate() error {
 		if err := validateName(f.value); err != nil {
 			return fmt.Errorf("%s %w", f.name, err)
 		}
+	}
+	if canary && s.Channel != "" && s.Epoch != "" {
+		return s.validateCanary()
 	}
 	if s.Channel == "" || s.Epoch == "" || s.Tokenizer == "" && !isPreset {
 		return errors.New("channel, tokenizer and epoch must be named")

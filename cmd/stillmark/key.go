@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark"
@@ -40,15 +41,26 @@ logits: give --vocab where the model's logits are wider.
 Schemes: gumbel (strongest per token, leaves the distribution unchanged over the
 key), kgw (a bias on a keyed green list, works at temperature 0), tournament
 (SynthID's tournament with independent layers), gumbel-dual (gumbel under two keys, for
-speculative decoding).`,
+speculative decoding). A key of scheme canary marks no text: it draws the secrets of
+probes with planted canaries (see stillmark corpora plant), and takes --model,
+--epoch, --label and --serving-from only.`,
 		Example: "  stillmark key new -o key.json --scheme kgw --tokenizer o200k --model nova --epoch 2026-11 --label cohort-a",
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(c *cobra.Command, _ []string) error {
+			if servingFrom != "" {
+				var err error
+				if spec.ServingFrom, err = time.Parse(time.RFC3339, servingFrom); err != nil {
+					return usageError(fmt.Errorf("--serving-from %q is no time such as 2026-12-01T00:00:00Z", servingFrom))
+				}
+			}
+			if spec.Scheme == watermark.Canary {
+				return a.newCanary(c, spec, output)
+			}
 			if _, preset := watermark.PresetByName(spec.Scheme); preset {
 				return usageError(fmt.Errorf("%s is a scheme of another stack: take its key over with stillmark key import --scheme %s", spec.Scheme, spec.Scheme))
 			}
 			if !slices.Contains(watermark.NativeSchemes(), spec.Scheme) {
-				return usageError(fmt.Errorf("scheme %q is not known%s", spec.Scheme, didYouMean(spec.Scheme, watermark.NativeSchemes())))
+				return usageError(fmt.Errorf("scheme %q is not known%s", spec.Scheme, didYouMean(spec.Scheme, newSchemes())))
 			}
 			if selfHash {
 				spec.Params.Seeding = watermark.SelfHash
@@ -70,11 +82,6 @@ speculative decoding).`,
 			if marks {
 				spec.Params.Repeats = watermark.MarkRepeats
 			}
-			if servingFrom != "" {
-				if spec.ServingFrom, err = time.Parse(time.RFC3339, servingFrom); err != nil {
-					return usageError(fmt.Errorf("--serving-from %q is no time such as 2026-12-01T00:00:00Z", servingFrom))
-				}
-			}
 			k, err := watermark.NewKey(spec, rand.Reader)
 			if err != nil {
 				return usageError(err)
@@ -87,7 +94,7 @@ speculative decoding).`,
 	}
 	f := c.Flags()
 	f.StringVarP(&output, "output", "o", "key.json", "file to write")
-	f.StringVar(&spec.Scheme, "scheme", watermark.Gumbel, "scheme: "+strings.Join(watermark.NativeSchemes(), ", "))
+	f.StringVar(&spec.Scheme, "scheme", watermark.Gumbel, "scheme: "+strings.Join(newSchemes(), ", "))
 	f.StringVar(&spec.PRF, "prf", watermark.AESCTR, "pseudo-random function: "+strings.Join(watermark.PRFs(), ", "))
 	f.StringVar(&spec.Tokenizer, "tokenizer", "cl100k", "tokenizer of the marked model: "+tokenizerUsage)
 	f.StringVar(&pattern, "pattern", "", patternUsage)
@@ -106,6 +113,33 @@ speculative decoding).`,
 	f.BoolVar(&withPrompt, "with-prompt", false, "let the first windows of a reply reach back into the prompt")
 	f.BoolVar(&marks, "mark-repeats", false, "mark positions whose window occurred before in the reply, too")
 	return c
+}
+
+// newSchemes lists what a fresh key can be made for.
+func newSchemes() []string { return append(watermark.NativeSchemes(), watermark.Canary) }
+
+// newCanary draws a key that marks no text. A flag about text that was given is
+// a mistake, not a wish to be ignored.
+func (a *app) newCanary(c *cobra.Command, spec watermark.Spec, output string) error {
+	var wrong error
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if !slices.Contains([]string{"output", "scheme", "model", "epoch", "label", "serving-from"}, f.Name) && c.LocalNonPersistentFlags().Lookup(f.Name) != nil {
+			wrong = usageError(fmt.Errorf("--%s has no meaning for a canary key, which marks no text", f.Name))
+		}
+	})
+	if wrong != nil {
+		return wrong
+	}
+	k, err := watermark.NewKey(watermark.Spec{
+		Scheme: watermark.Canary, Model: spec.Model, Epoch: spec.Epoch, Label: spec.Label, ServingFrom: spec.ServingFrom,
+	}, rand.Reader)
+	if err != nil {
+		return usageError(err)
+	}
+	if err := k.Save(output); err != nil {
+		return fmt.Errorf("the key was not written: %w", err)
+	}
+	return a.showKey(k, output)
 }
 
 // loadKey reads a key file; its errors are the user's to mend.
@@ -144,14 +178,20 @@ func (a *app) showKey(k *watermark.Key, path string) error {
 			Warnings []string       `json:"warnings,omitempty"`
 		}{k.ID, k.Kind, path, k.Spec, k.Published(), k.Warnings()})
 	}
-	fmt.Fprintf(a.out, "key        %s (%s, in %s)\nscheme     %s on %s, window %d", k.ID, k.Kind, path, k.Scheme, k.PRF, k.Params.Window)
+	fmt.Fprintf(a.out, "key        %s (%s, in %s)\nscheme     %s on %s", k.ID, k.Kind, path, k.Scheme, k.PRF)
+	if k.Scheme != watermark.Canary {
+		fmt.Fprintf(a.out, ", window %d", k.Params.Window)
+	}
 	if !k.Params.Preset.IsZero() {
 		fmt.Fprintf(a.out, ", %s", k.Params.Preset)
 	}
 	if k.Scheme == watermark.KGW {
 		fmt.Fprintf(a.out, ", gamma %v, delta %v", k.Params.Gamma, k.Params.Delta)
 	}
-	fmt.Fprintf(a.out, "\ntokenizer  %s, vocabulary %d\nmodel      %s\nepoch      %s\nlabel      %s\n", orNone(k.Tokenizer), k.Vocab, orNone(k.Model), k.Epoch, orNone(k.Label))
+	if k.Scheme != watermark.Canary {
+		fmt.Fprintf(a.out, "\ntokenizer  %s, vocabulary %d", orNone(k.Tokenizer), k.Vocab)
+	}
+	fmt.Fprintf(a.out, "\nmodel      %s\nepoch      %s\nlabel      %s\n", orNone(k.Model), k.Epoch, orNone(k.Label))
 	if !k.ServingFrom.IsZero() {
 		fmt.Fprintf(a.out, "serving    not before %s\n", k.ServingFrom.Format(time.RFC3339))
 	}
