@@ -21,6 +21,17 @@ type Prompt struct {
 	Category string `json:"category,omitempty"`
 	System   string `json:"system,omitempty"`
 	Text     string `json:"text"`
+	// Reading is how to read the reply; it is never sent. Nil means as a whole.
+	Reading *Reading `json:"reading,omitempty"`
+}
+
+// Item is the unit of analysis to which the prompt belongs: its reading's, or
+// the prompt itself.
+func (p *Prompt) Item() string {
+	if p.Reading != nil {
+		return p.Reading.Item
+	}
+	return p.ID
 }
 
 // Suite is a set of prompt templates. It is immutable and safe for concurrent
@@ -34,7 +45,14 @@ type Suite struct {
 
 	Languages []string
 
-	types     map[string][]string // slot values that templates share
+	// Samples is how many replies to each prompt the family needs, and
+	// ReplyTokens how long a reply may be, in tokens; 0 if the suite does not say.
+	Samples     int
+	ReplyTokens int
+	// Keyed suites are pools from which a key draws what is asked; see Plant.
+	Keyed bool
+
+	types     map[string]local[[]string] // slot values that templates share
 	templates []template
 	maxTokens int
 	hash      string
@@ -43,16 +61,21 @@ type Suite struct {
 
 // Info is the card of a suite.
 type Info struct {
-	Name       string          `json:"name"`
-	Version    string          `json:"version"`
-	Family     string          `json:"family"`
-	Purpose    string          `json:"purpose"`
-	NeverUse   string          `json:"never_use"`
-	Languages  []string        `json:"languages"`
-	Templates  int             `json:"templates"`
-	Prompts    int             `json:"prompts"` // distinct, over all slots; 0 if a slot has no values
-	Categories []CategoryCount `json:"categories"`
-	SHA256     string          `json:"sha256"`
+	Name        string          `json:"name"`
+	Version     string          `json:"version"`
+	Family      string          `json:"family"`
+	Purpose     string          `json:"purpose"`
+	NeverUse    string          `json:"never_use"`
+	Languages   []string        `json:"languages"`
+	Templates   int             `json:"templates"`
+	Items       int             `json:"items"`                  // units of analysis; 0 if a slot has no values
+	Placebos    int             `json:"placebos"`               // items among them that are never planted
+	Prompts     int             `json:"prompts"`                // distinct, over all slots, languages and framings
+	Samples     int             `json:"samples,omitempty"`      // replies to each prompt that the family needs
+	ReplyTokens int             `json:"reply_tokens,omitempty"` // how long a reply may be
+	Keyed       bool            `json:"keyed,omitempty"`        // a pool from which a key draws
+	Categories  []CategoryCount `json:"categories"`
+	SHA256      string          `json:"sha256"`
 }
 
 // CategoryCount is a category's share of a suite.
@@ -90,7 +113,7 @@ func names() []string {
 // file whose name ends in .yaml or .yml (the format of the embedded suites,
 // described in suites/README.md) or in .jsonl. Each line of a .jsonl file is
 // an object with the string members id and text and, if wanted, lang, system
-// and category; other members are refused. An embedded name wins over a file.
+// and category, and reading (see [Reading]); other members are refused. An embedded name wins over a file.
 //
 // Structural faults are errors that name the line or template; what is merely
 // unwise is left to Lint.
@@ -133,6 +156,7 @@ func (s *Suite) Info() Info {
 	card := Info{
 		Name: s.Name, Version: s.Version, Family: s.Family, Purpose: s.Purpose, NeverUse: s.NeverUse,
 		Languages: slices.Clone(s.Languages), Templates: len(s.templates), SHA256: s.hash,
+		Samples: s.Samples, ReplyTokens: s.ReplyTokens, Keyed: s.Keyed,
 	}
 	at := make(map[string]int)
 	count := func(category string) *CategoryCount {
@@ -149,9 +173,16 @@ func (s *Suite) Info() Info {
 	}
 	if prompts, err := s.Expand(0, 0); err == nil {
 		card.Prompts = len(prompts)
+		items := make(map[string]bool)
 		for _, p := range prompts {
 			count(p.Category).Prompts++
+			item := p.Item()
+			if !items[item] && p.Reading != nil && p.Reading.Placebo {
+				card.Placebos++
+			}
+			items[item] = true
 		}
+		card.Items = len(items)
 	}
 	return card
 }

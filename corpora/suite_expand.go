@@ -2,7 +2,6 @@ package corpora
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -17,7 +16,8 @@ import (
 // The draw is balanced. It goes in rounds, each of which takes one prompt of
 // every template that has any left, alternating between the groups of equal
 // language and category. So n may be small without missing a category, and no
-// template is used again before all have been.
+// template is used again before all have been. Prompts of one item are drawn in
+// one round.
 //
 // Errors: n is negative or larger than the number of distinct prompts, a slot
 // has no values, or the slots have too many combinations.
@@ -42,41 +42,46 @@ func (s *Suite) Expand(seed uint64, n int) ([]Prompt, error) {
 	return out, nil
 }
 
-// rounds returns, for each round, one prompt of every template that has any
-// left. A text that an earlier template gives too is left out of the later.
+// rounds returns, for each round, one prompt of every strand that has any
+// left, so that an item comes in all its languages, framings and lengths in one
+// round. A text that an earlier template gives too is left out of the later.
 func (s *Suite) rounds(seed uint64) ([][]Prompt, error) {
 	type identity struct{ lang, system, text string }
 	seen := make(map[identity]bool)
 	var rounds [][]Prompt
 	size := 0
 	for i := range s.templates {
-		prompts, err := s.prompts(&s.templates[i])
+		strands, err := s.strands(&s.templates[i], seed)
 		if err != nil {
 			return nil, err
 		}
-		prompts = slices.DeleteFunc(prompts, func(p Prompt) bool {
-			key := identity{p.Lang, p.System, p.Text}
-			dup := seen[key]
-			seen[key] = true
-			size += len(p.Text)
-			return dup
-		})
-		if len(seen) > maxPrompts || size > maxFilled {
-			return nil, fmt.Errorf("more than %d distinct prompts or %d bytes of them: cut it into several suites", maxPrompts, maxFilled)
-		}
-		sortByKey(prompts, seed, "prompt", func(p Prompt) string { return p.ID })
-		for r, p := range prompts {
-			if r == len(rounds) {
-				rounds = append(rounds, nil)
+		for _, prompts := range strands {
+			prompts = slices.DeleteFunc(prompts, func(p Prompt) bool {
+				key := identity{p.Lang, p.System, p.Text}
+				dup := seen[key]
+				seen[key] = true
+				size += len(p.Text)
+				return dup
+			})
+			if len(seen) > maxPrompts || size > maxFilled {
+				return nil, fmt.Errorf("more than %d distinct prompts or %d bytes of them: cut it into several suites", maxPrompts, maxFilled)
 			}
-			rounds[r] = append(rounds[r], p)
+			sortByKey(prompts, seed, "prompt", itemOf)
+			for r, p := range prompts {
+				if r == len(rounds) {
+					rounds = append(rounds, nil)
+				}
+				rounds[r] = append(rounds[r], p)
+			}
 		}
 	}
 	return rounds, nil
 }
 
+func itemOf(p Prompt) string { return p.Item() }
+
 // alternate orders the prompts of one round: groups take turns, in an order
-// drawn per round, as do the prompts within a group.
+// drawn per round, as do the items within a group.
 func alternate(seed uint64, round int, prompts []Prompt) []Prompt {
 	groups := make(map[string][]Prompt)
 	var names []string
@@ -89,7 +94,7 @@ func alternate(seed uint64, round int, prompts []Prompt) []Prompt {
 	}
 	sortByKey(names, seed, fmt.Sprintf("group %d", round), func(name string) string { return name })
 	for _, name := range names {
-		sortByKey(groups[name], seed, fmt.Sprintf("turn %d", round), func(p Prompt) string { return p.ID })
+		sortByKey(groups[name], seed, fmt.Sprintf("turn %d", round), itemOf)
 	}
 	out := make([]Prompt, 0, len(prompts))
 	for turn := 0; len(out) < len(prompts); turn++ {
@@ -102,9 +107,10 @@ func alternate(seed uint64, round int, prompts []Prompt) []Prompt {
 	return out
 }
 
-// sortByKey sorts items by SHA-256(label, seed, purpose, id), which nobody can
-// predict without computing it and which no release may change.
-func sortByKey[T any](items []T, seed uint64, purpose string, id func(T) string) {
+// sortByKey sorts items by SHA-256(label, seed, purpose, name), which nobody can
+// predict without computing it and which no release may change. Items of one
+// name keep their order.
+func sortByKey[T any](items []T, seed uint64, purpose string, name func(T) string) {
 	type keyed struct {
 		key  [32]byte
 		item T
@@ -112,12 +118,10 @@ func sortByKey[T any](items []T, seed uint64, purpose string, id func(T) string)
 	all := make([]keyed, len(items))
 	for i, item := range items {
 		msg := binary.BigEndian.AppendUint64([]byte("stillmark suite order v1\x00"), seed)
-		msg = append(append(append(msg, purpose...), 0), id(item)...)
+		msg = append(append(append(msg, purpose...), 0), name(item)...)
 		all[i] = keyed{sha256.Sum256(msg), item}
 	}
-	slices.SortFunc(all, func(a, b keyed) int {
-		return cmp.Or(bytes.Compare(a.key[:], b.key[:]), cmp.Compare(id(a.item), id(b.item)))
-	})
+	slices.SortStableFunc(all, func(a, b keyed) int { return bytes.Compare(a.key[:], b.key[:]) })
 	for i := range all {
 		items[i] = all[i].item
 	}

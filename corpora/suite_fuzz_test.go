@@ -1,6 +1,8 @@
 package corpora
 
 import (
+	"encoding/json"
+	"reflect"
 	"slices"
 	"testing"
 )
@@ -20,7 +22,7 @@ func exercise(t *testing.T, s *Suite) {
 	}
 	if len(all) > 1 {
 		some, err := s.Expand(1, len(all)/2)
-		if err != nil || !slices.Equal(some, all[:len(all)/2]) {
+		if err != nil || !reflect.DeepEqual(some, all[:len(all)/2]) {
 			t.Fatalf("half of the prompts are not the first half (error %v)", err)
 		}
 	}
@@ -29,6 +31,7 @@ func exercise(t *testing.T, s *Suite) {
 func FuzzParseYAML(f *testing.F) {
 	f.Add([]byte(small))
 	f.Add([]byte("format: 1\nname: a\nversion: b\ngroups:\n- templates:\n  - {id: x, text: '{a}{b}', slots: &s {a: [1, 2], b: [~]}}\n  - {id: y, text: '{a}', slots: *s}\n"))
+	f.Add([]byte(asked))
 	f.Add([]byte("a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if s, err := parseYAML(data); err == nil {
@@ -39,10 +42,34 @@ func FuzzParseYAML(f *testing.F) {
 
 func FuzzParseJSONL(f *testing.F) {
 	f.Add([]byte(`{"id":"one","text":"Tell a {story}.","lang":"en","system":"Be brief.","category":"story"}` + "\n"))
+	f.Add([]byte(`{"id":"a","text":"x","reading":{"item":"i","kind":"coin","options":[["x"],["y"]]}}`))
 	f.Add([]byte("{\"id\":\"a\",\"text\":\"x\"}\r\n\n{\"id\":\"b\",\"text\":\"x\",\"lang\":\"de\"}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if s, err := parseJSONL("fuzz", data); err == nil {
 			exercise(t, s)
+		}
+	})
+}
+
+func FuzzParseReading(f *testing.F) {
+	f.Add([]byte(`{"item":"i","kind":"choice","options":[["x","y"],["z"]],"order":[1,0],"correct":0}`), "the Y or z")
+	f.Add([]byte(`{"item":"i","kind":"units","unit":"ab","repeats":8}`), "")
+	f.Fuzz(func(t *testing.T, data []byte, reply string) {
+		r, err := ParseReading(data)
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := ParseReading(again); err == nil && !reflect.DeepEqual(back, r) {
+			t.Fatalf("%s is read as %+v and then %+v", data, r, back)
+		}
+		for _, i := range r.Mentions(reply) {
+			if i < 0 || i >= len(r.Options) {
+				t.Fatalf("option %d of %d", i, len(r.Options))
+			}
 		}
 	})
 }

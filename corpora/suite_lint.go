@@ -1,6 +1,7 @@
 package corpora
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -42,7 +43,11 @@ const maxPerRule = 25
 //   - vendor-name: a model's or vendor's name, except in suites of family C3
 //   - over-length: more tokens than the suite's limit
 //   - missing-language: a prompt without language, in a language that the
-//     suite does not declare, or a declared language without prompts
+//     suite does not declare, a declared language without prompts, or an item
+//     that is asked in fewer languages than others of its template's kind
+//   - reading: a reading that makes no sense for its kind
+//   - overlap: a form of one option in which another option is read too, or a
+//     right answer in which the trap is
 func (s *Suite) Lint() []Problem {
 	var r findings
 	s.lintCard(&r)
@@ -50,6 +55,7 @@ func (s *Suite) Lint() []Problem {
 	s.lintLanguages(&r)
 	s.lintPrompts(&r)
 	s.lintNearDuplicates(&r)
+	s.lintReadings(&r)
 	return r.list()
 }
 
@@ -115,10 +121,12 @@ func (s *Suite) lintSlots(r *findings) {
 	}
 }
 
-func lintValues(r *findings, id, name string, values []string) {
-	for _, v := range values {
-		if strings.TrimSpace(v) == "" {
-			r.add("empty", id, "slot {%s} has a value without text", name)
+func lintValues(r *findings, id, name string, values local[[]string]) {
+	for _, lang := range slices.Sorted(maps.Keys(values)) {
+		for _, v := range values[lang] {
+			if strings.TrimSpace(v) == "" {
+				r.add("empty", id, "slot {%s} has a value without text", name)
+			}
 		}
 	}
 }
@@ -127,17 +135,71 @@ func (s *Suite) lintLanguages(r *findings) {
 	used := make(map[string]bool)
 	for i := range s.templates {
 		t := &s.templates[i]
-		used[t.lang] = true
-		switch {
-		case t.lang == "":
-			r.add("missing-language", t.id, "no language is given")
-		case !slices.Contains(s.Languages, t.lang):
-			r.add("missing-language", t.id, "language %s is not among those of the suite", t.lang)
+		for _, lang := range t.langs {
+			used[lang] = true
+			switch {
+			case lang == "":
+				r.add("missing-language", t.id, "no language is given")
+			case !slices.Contains(s.Languages, lang):
+				r.add("missing-language", t.id, "language %s is not among those of the suite", lang)
+			}
+		}
+		for _, lang := range s.Languages {
+			if t.byLang && !slices.Contains(t.langs, lang) {
+				r.add("missing-language", t.id, "the text is not given in %s", lang)
+			}
 		}
 	}
 	for _, lang := range s.Languages {
 		if !used[lang] {
 			r.add("missing-language", "", "no prompt is in %s, which the suite declares", lang)
+		}
+	}
+}
+
+// lintReadings looks whether the options of one prompt, and right and wrong
+// answers, can be told apart.
+func (s *Suite) lintReadings(r *findings) {
+	for i := range s.templates {
+		strands, err := s.strands(&s.templates[i], 0)
+		if err != nil {
+			continue // reported with the prompts
+		}
+		for _, strand := range strands {
+			for _, p := range strand {
+				if p.Reading != nil {
+					lintReading(r, &p)
+				}
+			}
+		}
+	}
+}
+
+func lintReading(r *findings, p *Prompt) {
+	q := p.Reading
+	for i, forms := range q.Options {
+		for _, form := range forms {
+			if strings.TrimSpace(form) == "" {
+				r.add("empty", p.ID, "option %d has a form without text", i)
+				continue
+			}
+			for _, j := range q.Mentions(form) {
+				if j != i && (q.Kind != KindChoice || folded(form) == folded(q.Options[j][0])) {
+					r.add("overlap", p.ID, "option %d is read in %q, a form of option %d", j, form, i)
+				}
+			}
+		}
+	}
+	for _, form := range slices.Concat(q.Accept, q.Reject) {
+		if strings.TrimSpace(form) == "" {
+			r.add("empty", p.ID, "a form to accept or reject has no text")
+		}
+	}
+	for _, good := range q.Accept {
+		for _, bad := range q.Reject {
+			if folded(bad) == folded(good) {
+				r.add("overlap", p.ID, "%q is both accepted and rejected", good)
+			}
 		}
 	}
 }
@@ -150,16 +212,20 @@ func (s *Suite) lintPrompts(r *findings) {
 	}
 	first, size := make(map[string]string), 0 // normalized text to the id that had it first
 	for i := range s.templates {
-		prompts, err := s.prompts(&s.templates[i])
+		strands, err := s.strands(&s.templates[i], 0)
 		if err != nil {
-			r.add("unfilled-slot", s.templates[i].id, "%v", err)
+			rule := "unfilled-slot"
+			if errors.Is(err, errReading) {
+				rule = "reading"
+			}
+			r.add(rule, s.templates[i].id, "%v", err)
 			continue
 		}
 		if len(first) > maxPrompts || size > maxFilled {
 			r.add("unfilled-slot", "", "more than %d prompts or %d bytes of them: the rest was not examined", maxPrompts, maxFilled)
 			return
 		}
-		for _, p := range prompts {
+		for _, p := range slices.Concat(strands...) {
 			size += len(p.Text)
 			words := strings.Join(words(p.Text), " ")
 			if words == "" {
@@ -189,19 +255,24 @@ func (s *Suite) lintPrompts(r *findings) {
 const identityFamily = "C3"
 
 func (s *Suite) lintNearDuplicates(r *findings) {
-	texts := make([][]string, len(s.templates))
+	type text struct{ id, lang string }
+	var of []text
+	var texts [][]string
 	for i := range s.templates {
-		var text strings.Builder
-		for _, seg := range s.templates[i].segments {
-			text.WriteString(seg.literal)
-			if seg.slot != "" {
-				text.WriteString(slotWord)
+		t := &s.templates[i]
+		for _, lang := range t.langs {
+			var b strings.Builder
+			for _, seg := range t.texts[lang] {
+				b.WriteString(seg.literal)
+				if seg.slot != "" {
+					b.WriteString(slotWord)
+				}
 			}
+			of, texts = append(of, text{t.id, lang}), append(texts, words(b.String()))
 		}
-		texts[i] = words(text.String())
 	}
 	for _, pair := range nearDuplicates(texts) {
-		a, b := &s.templates[pair.a], &s.templates[pair.b]
+		a, b := of[pair.a], of[pair.b]
 		if a.lang == b.lang {
 			r.add("near-duplicate", b.id, "%.0f %% of its word triples are those of %s", 100*pair.overlap, a.id)
 		}
@@ -225,7 +296,7 @@ func words(text string) []string {
 	}
 	for _, c := range strings.ToLower(text) {
 		switch {
-		case unicode.In(c, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai):
+		case unbroken(c):
 			flush()
 			out = append(out, string(c))
 		case unicode.IsLetter(c), unicode.IsNumber(c), unicode.IsMark(c):

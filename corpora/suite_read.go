@@ -2,6 +2,7 @@ package corpora
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -28,6 +29,8 @@ const (
 	maxFilled    = 64 << 20 // bytes of all prompts of one suite
 	maxText      = 16 << 10 // bytes of one prompt
 	maxID        = 64
+	maxLanguages = 64 // of one template
+	maxVariants  = 16 // system texts, or numbers of repeats, of one template
 )
 
 // defaultMaxTokens is the length above which Lint objects to a prompt, in
@@ -37,25 +40,53 @@ const defaultMaxTokens = 60
 
 // suiteFile is the YAML form of a suite; suites/README.md describes it.
 type suiteFile struct {
-	Format    int                 `yaml:"format"`
-	Name      string              `yaml:"name"`
-	Version   string              `yaml:"version"`
-	Family    string              `yaml:"family"`
-	Purpose   string              `yaml:"purpose"`
-	NeverUse  string              `yaml:"never_use"`
-	Languages []string            `yaml:"languages"`
-	MaxTokens int                 `yaml:"max_tokens"`
-	Types     map[string][]string `yaml:"types"`
-	Groups    []struct {
-		Category  string `yaml:"category"`
-		Lang      string `yaml:"lang"`
-		System    string `yaml:"system"`
-		Templates []struct {
-			ID    string              `yaml:"id"`
-			Text  string              `yaml:"text"`
-			Slots map[string][]string `yaml:"slots"`
-		} `yaml:"templates"`
-	} `yaml:"groups"`
+	Format      int                        `yaml:"format"`
+	Name        string                     `yaml:"name"`
+	Version     string                     `yaml:"version"`
+	Family      string                     `yaml:"family"`
+	Purpose     string                     `yaml:"purpose"`
+	NeverUse    string                     `yaml:"never_use"`
+	Languages   []string                   `yaml:"languages"`
+	MaxTokens   int                        `yaml:"max_tokens"`
+	Samples     int                        `yaml:"samples"`
+	ReplyTokens int                        `yaml:"reply_tokens"`
+	Keyed       bool                       `yaml:"keyed"`
+	Types       map[string]local[[]string] `yaml:"types"`
+	Groups      []groupFile                `yaml:"groups"`
+}
+
+type groupFile struct {
+	Category  string           `yaml:"category"`
+	Lang      string           `yaml:"lang"`
+	System    local[oneOrMore] `yaml:"system"`
+	Reading   readingFile      `yaml:"reading"`
+	Templates []templateFile   `yaml:"templates"`
+}
+
+type templateFile struct {
+	ID      string                     `yaml:"id"`
+	Item    string                     `yaml:"item"`
+	Text    local[string]              `yaml:"text"`
+	Slots   map[string]local[[]string] `yaml:"slots"`
+	Reading readingFile                `yaml:"reading"`
+}
+
+// readingFile is the YAML form of a reading. What a template leaves out is
+// taken from its group.
+type readingFile struct {
+	Kind    Kind               `yaml:"kind"`
+	Options local[[]oneOrMore] `yaml:"options"`
+	Correct *int               `yaml:"correct"`
+	Shuffle *bool              `yaml:"shuffle"`
+	Accept  local[oneOrMore]   `yaml:"accept"`
+	Reject  local[oneOrMore]   `yaml:"reject"`
+	Placebo *bool              `yaml:"placebo"`
+	Group   local[string]      `yaml:"group"`
+	Rung    int                `yaml:"rung"`
+	Low     int                `yaml:"low"`
+	High    int                `yaml:"high"`
+	Unit    local[string]      `yaml:"unit"`
+	Repeats []int              `yaml:"repeats"`
 }
 
 func readSource(path string) ([]byte, error) {
@@ -91,35 +122,198 @@ func parseYAML(data []byte) (*Suite, error) {
 	s := &Suite{
 		Name: src.Name, Version: src.Version, Family: src.Family, Languages: src.Languages,
 		Purpose: strings.TrimSpace(src.Purpose), NeverUse: strings.TrimSpace(src.NeverUse),
+		Samples: src.Samples, ReplyTokens: src.ReplyTokens, Keyed: src.Keyed,
 		types: src.Types, maxTokens: src.MaxTokens, hash: hashSource(data),
 	}
 	if s.maxTokens == 0 {
 		s.maxTokens = defaultMaxTokens
 	}
-	if s.maxTokens < 0 {
-		return nil, fmt.Errorf("max_tokens is %d; it must be positive", s.maxTokens)
+	if s.maxTokens < 0 || s.Samples < 0 || s.ReplyTokens < 0 {
+		return nil, fmt.Errorf("max_tokens is %d, samples %d, reply_tokens %d; they must be positive", s.maxTokens, s.Samples, s.ReplyTokens)
 	}
 	for name := range s.types {
-		if !slotName(name) {
-			return nil, fmt.Errorf("type %q: a type's name is lower-case letters, digits and underscores", name)
+		if err := checkSlotName(name); err != nil {
+			return nil, fmt.Errorf("type %q: %w", name, err)
 		}
 	}
-	for _, g := range src.Groups {
-		for _, t := range g.Templates {
-			if len(t.Text) > maxText {
-				return nil, fmt.Errorf("template %s: its text is longer than %d bytes", t.ID, maxText)
-			}
-			segments, err := parseText(strings.TrimSpace(t.Text))
+	for i := range src.Groups {
+		g := &src.Groups[i]
+		for j := range g.Templates {
+			t, err := s.template(g, &g.Templates[j])
 			if err != nil {
-				return nil, fmt.Errorf("template %s: %w", t.ID, err)
+				return nil, fmt.Errorf("template %s: %w", g.Templates[j].ID, err)
 			}
-			s.templates = append(s.templates, template{
-				id: t.ID, lang: g.Lang, category: g.Category, system: strings.TrimSpace(g.System),
-				segments: segments, slots: t.Slots,
-			})
+			s.templates = append(s.templates, t)
 		}
 	}
 	return s, s.check()
+}
+
+// checkSlotName refuses what cannot be the name of a suite's own slot.
+func checkSlotName(name string) error {
+	if !slotName(name) {
+		return errors.New("a name is lower-case letters, digits and underscores")
+	}
+	if readingSlot(name) {
+		return errors.New("this name is kept for what the reading fills")
+	}
+	return nil
+}
+
+// template reads one template of a group.
+func (s *Suite) template(g *groupFile, src *templateFile) (template, error) {
+	t := template{
+		id: src.ID, item: src.Item, category: g.Category, slots: src.Slots,
+		texts: make(map[string][]segment), systems: make(map[string][]string),
+	}
+	if _, plain := src.Text[""]; plain || len(src.Text) == 0 {
+		t.langs = []string{g.Lang}
+	} else {
+		t.byLang, t.langs = true, s.inOrder(src.Text)
+		if g.Lang != "" {
+			return t, fmt.Errorf("the text is given by language, and the group is in %s", g.Lang)
+		}
+	}
+	if len(t.langs) > maxLanguages {
+		return t, fmt.Errorf("%d languages, at most %d are read", len(t.langs), maxLanguages)
+	}
+	for name, values := range t.slots {
+		if err := cmp.Or(checkSlotName(name), values.check("slot {"+name+"}", t.langs)); err != nil {
+			return t, fmt.Errorf("slot %q: %w", name, err)
+		}
+	}
+	if err := g.System.check("system", t.langs); err != nil {
+		return t, err
+	}
+	for _, lang := range t.langs {
+		text, _ := src.Text.in(lang)
+		if len(text) > maxText {
+			return t, fmt.Errorf("its text is longer than %d bytes", maxText)
+		}
+		var err error
+		if t.texts[lang], err = parseText(strings.TrimSpace(text)); err != nil {
+			return t, err
+		}
+		framings, _ := g.System.in(lang)
+		if len(framings) == 0 {
+			framings = []string{""}
+		}
+		if len(framings) > maxVariants {
+			return t, fmt.Errorf("%d system texts, at most %d are read", len(framings), maxVariants)
+		}
+		for _, system := range framings {
+			t.systems[lang] = append(t.systems[lang], strings.TrimSpace(system))
+		}
+	}
+	var err error
+	if r := src.Reading.over(&g.Reading); r.Kind != "" {
+		t.reading, err = r.parse(t.langs)
+	} else if !r.empty() {
+		err = errors.New("the reading does not state its kind")
+	} else if t.byLang || t.item != "" {
+		t.reading = &readingTemplate{kind: KindText, repeats: []int{0}}
+	}
+	return t, err
+}
+
+// inOrder returns the languages of a text: those of the suite in its order,
+// then others by name, which Lint reports.
+func (s *Suite) inOrder(text local[string]) []string {
+	langs := slices.Sorted(maps.Keys(text))
+	rank := func(lang string) int {
+		if i := slices.Index(s.Languages, lang); i >= 0 {
+			return i
+		}
+		return len(s.Languages)
+	}
+	slices.SortStableFunc(langs, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
+	return langs
+}
+
+// over returns the template's reading with what it leaves out taken from the
+// group's.
+func (r readingFile) over(g *readingFile) readingFile {
+	r.Kind, r.Correct, r.Shuffle, r.Placebo = cmp.Or(r.Kind, g.Kind), cmp.Or(r.Correct, g.Correct), cmp.Or(r.Shuffle, g.Shuffle), cmp.Or(r.Placebo, g.Placebo)
+	r.Rung, r.Low, r.High = cmp.Or(r.Rung, g.Rung), cmp.Or(r.Low, g.Low), cmp.Or(r.High, g.High)
+	if r.Options == nil {
+		r.Options = g.Options
+	}
+	if r.Accept == nil {
+		r.Accept = g.Accept
+	}
+	if r.Reject == nil {
+		r.Reject = g.Reject
+	}
+	if r.Group == nil {
+		r.Group = g.Group
+	}
+	if r.Unit == nil {
+		r.Unit = g.Unit
+	}
+	if r.Repeats == nil {
+		r.Repeats = g.Repeats
+	}
+	return r
+}
+
+func (r *readingFile) empty() bool {
+	return r.Correct == nil && r.Shuffle == nil && r.Placebo == nil && r.Rung == 0 && r.Low == 0 && r.High == 0 &&
+		r.Options == nil && r.Accept == nil && r.Reject == nil && r.Group == nil && r.Unit == nil && r.Repeats == nil
+}
+
+// parse cuts the reading's texts into segments.
+func (r *readingFile) parse(langs []string) (*readingTemplate, error) {
+	t := &readingTemplate{
+		kind: r.Kind, correct: r.Correct, rung: r.Rung, low: r.Low, high: r.High, repeats: r.Repeats,
+		options: make(map[string][][][]segment), accept: make(map[string][][]segment), reject: make(map[string][][]segment),
+		group: make(map[string][]segment), unit: make(map[string][]segment),
+		placebo: r.Placebo != nil && *r.Placebo, keepOrder: r.Shuffle != nil && !*r.Shuffle,
+	}
+	if len(t.repeats) == 0 {
+		t.repeats = []int{0}
+	}
+	if len(t.repeats) > maxVariants {
+		return nil, fmt.Errorf("%d numbers of repeats, at most %d are read", len(t.repeats), maxVariants)
+	}
+	if err := errors.Join(r.Options.check("options", langs), r.Accept.check("accept", langs), r.Reject.check("reject", langs),
+		r.Group.check("group", langs), r.Unit.check("unit", langs)); err != nil {
+		return nil, err
+	}
+	var failed error
+	one := func(text string) []segment {
+		segments, err := parseText(text)
+		for _, seg := range segments {
+			if readingSlot(seg.slot) {
+				err = fmt.Errorf("slot {%s} cannot stand inside a reading", seg.slot)
+			}
+		}
+		failed = cmp.Or(failed, err)
+		return segments
+	}
+	list := func(texts []string) (out [][]segment) {
+		for _, text := range texts {
+			out = append(out, one(text))
+		}
+		return out
+	}
+	for _, lang := range langs {
+		options, _ := r.Options.in(lang)
+		for _, forms := range options {
+			t.options[lang] = append(t.options[lang], list(forms))
+		}
+		if len(options) != len(t.options[langs[0]]) {
+			failed = cmp.Or(failed, fmt.Errorf("%d options in %s, %d in %s", len(options), lang, len(t.options[langs[0]]), langs[0]))
+		}
+		accept, _ := r.Accept.in(lang)
+		reject, _ := r.Reject.in(lang)
+		group, _ := r.Group.in(lang)
+		unit, _ := r.Unit.in(lang)
+		t.accept[lang], t.reject[lang], t.group[lang], t.unit[lang] = list(accept), list(reject), one(group), one(unit)
+	}
+	if failed != nil {
+		return nil, fmt.Errorf("reading: %w", failed)
+	}
+	return t, nil
 }
 
 func parseJSONL(name string, data []byte) (*Suite, error) {
@@ -139,6 +333,7 @@ func parseJSONL(name string, data []byte) (*Suite, error) {
 		}
 		var item struct {
 			ID, Text, Lang, System, Category string
+			Reading                          json.RawMessage
 		}
 		dec := json.NewDecoder(bytes.NewReader(line))
 		dec.DisallowUnknownFields()
@@ -157,10 +352,18 @@ func parseJSONL(name string, data []byte) (*Suite, error) {
 		if len(s.templates) == maxTemplates {
 			return nil, fmt.Errorf("line %d: more than %d prompts: cut the file into several suites", n, maxTemplates)
 		}
-		s.templates = append(s.templates, template{
-			id: item.ID, lang: item.Lang, category: item.Category, system: item.System,
-			segments: []segment{{literal: item.Text}},
-		})
+		t := template{
+			id: item.ID, category: item.Category, langs: []string{item.Lang},
+			texts:   map[string][]segment{item.Lang: {{literal: item.Text}}},
+			systems: map[string][]string{item.Lang: {item.System}},
+		}
+		if item.Reading != nil {
+			var err error
+			if t.fixed, err = ParseReading(item.Reading); err != nil {
+				return nil, fmt.Errorf("line %d: %w", n, err)
+			}
+		}
+		s.templates = append(s.templates, t)
 	}
 	s.Languages = slices.Sorted(maps.Keys(languages))
 	return s, s.check()
@@ -187,6 +390,8 @@ func (s *Suite) check() error {
 			return fmt.Errorf("prompt %d has the id %q: an id is 1 to %d letters, digits, dots, hyphens or underscores", i+1, id, maxID)
 		case seen[id]:
 			return fmt.Errorf("the id %s occurs twice", id)
+		case s.templates[i].item != "" && !validID(s.templates[i].item):
+			return fmt.Errorf("prompt %s has the item %q: it must be like an id", id, s.templates[i].item)
 		}
 		seen[id] = true
 	}

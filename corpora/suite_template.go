@@ -1,23 +1,66 @@
 package corpora
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 )
 
-// template is one prompt text with slots.
+// template is one prompt text with slots, in one or more languages.
 type template struct {
-	id, lang, category, system string
-	segments                   []segment
-	slots                      map[string][]string // values of this template's own slots
+	id, item, category string
+	langs              []string // in the suite's order
+	byLang             bool     // the text is given by language
+	texts              map[string][]segment
+	systems            map[string][]string        // framings; never empty
+	slots              map[string]local[[]string] // values of this template's own slots
+	reading            *readingTemplate           // nil: the reply is read as a whole
+	fixed              *Reading                   // of a JSON line, in place of reading
+}
+
+// readingTemplate is the reading of a template's prompts, with slots.
+type readingTemplate struct {
+	kind               Kind
+	options            map[string][][][]segment // by language: option, form
+	accept, reject     map[string][][]segment
+	group              map[string][]segment
+	unit               map[string][]segment
+	correct            *int
+	placebo, keepOrder bool
+	rung, low, high    int
+	repeats            []int // never empty
 }
 
 // segment is literal text or the name of a slot.
 type segment struct {
 	literal, slot string
+}
+
+// The slots that the reading fills.
+const (
+	slotOptions = "options" // the options with their letters, a line each
+	slotOption  = "option_" // followed by a number from 1: the first form of the option shown there
+	slotUnits   = "units"   // the unit, repeated
+)
+
+// readingSlot reports whether a reading fills the slot.
+func readingSlot(name string) bool {
+	return name == slotOptions || name == slotUnits || shownOption(name) > 0
+}
+
+// shownOption is the number in "option_2", or 0.
+func shownOption(name string) int {
+	rest, ok := strings.CutPrefix(name, slotOption)
+	n, err := strconv.Atoi(rest)
+	if !ok || err != nil || n < 1 || n > maxOptions {
+		return 0
+	}
+	return n
 }
 
 // parseText cuts "Explain {topic} to {audience}." into segments. {{ and }}
@@ -62,67 +105,251 @@ func slotName(s string) bool {
 	return s != "" && len(s) <= 40 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
 }
 
-// slotNames returns the template's slots in order of first use.
+// slotNames returns the template's slots in order of first use: in the texts,
+// language by language, then in the reading.
 func (t *template) slotNames() []string {
 	var names []string
-	seen := make(map[string]bool)
-	for _, seg := range t.segments {
-		if seg.slot != "" && !seen[seg.slot] {
-			seen[seg.slot] = true
-			names = append(names, seg.slot)
+	t.eachText(func(_ string, segments []segment) {
+		for _, seg := range segments {
+			if seg.slot != "" && !slices.Contains(names, seg.slot) && !readingSlot(seg.slot) {
+				names = append(names, seg.slot)
+			}
 		}
-	}
+	})
 	return names
 }
 
-// values returns what may stand in a slot: the template's own list, else the
-// suite's type of that name.
-func (s *Suite) values(t *template, slot string) []string {
-	if v, ok := t.slots[slot]; ok {
-		return v
+// eachText calls f with everything in the template that may hold slots.
+func (t *template) eachText(f func(lang string, segments []segment)) {
+	for _, lang := range t.langs {
+		f(lang, t.texts[lang])
 	}
-	return s.types[slot]
+	if t.reading == nil {
+		return
+	}
+	for _, lang := range t.langs {
+		for _, forms := range t.reading.options[lang] {
+			for _, form := range forms {
+				f(lang, form)
+			}
+		}
+		for _, form := range slices.Concat(t.reading.accept[lang], t.reading.reject[lang]) {
+			f(lang, form)
+		}
+		f(lang, t.reading.group[lang])
+		f(lang, t.reading.unit[lang])
+	}
 }
 
-// prompts returns every filling of the template, in the order of its values.
-// A slot used twice has one value.
-func (s *Suite) prompts(t *template) ([]Prompt, error) {
-	names := t.slotNames()
-	total := 1
+// values returns what may stand in a slot in one language: the template's own
+// list, else the suite's type of that name.
+func (s *Suite) values(t *template, slot, lang string) []string {
+	l, ok := t.slots[slot]
+	if !ok {
+		l = s.types[slot]
+	}
+	v, _ := l.in(lang)
+	return v
+}
+
+// fillings returns the number of ways to fill the template's slots, and of the
+// prompts that it gives in all.
+func (s *Suite) fillings(t *template, names []string) (fillings int, err error) {
+	fillings = 1
 	for _, name := range names {
-		n := len(s.values(t, name))
-		if n == 0 {
-			return nil, fmt.Errorf("template %s: slot {%s} has no values", t.id, name)
+		n := len(s.values(t, name, t.langs[0]))
+		for _, lang := range t.langs[1:] {
+			if m := len(s.values(t, name, lang)); m != n {
+				return 0, fmt.Errorf("template %s: slot {%s} has %d values in %s and %d in %s; they must correspond", t.id, name, n, t.langs[0], m, lang)
+			}
 		}
-		if total *= n; total > maxFillings {
-			return nil, fmt.Errorf("template %s: its slots have more than %d combinations", t.id, maxFillings)
+		if n == 0 {
+			return 0, fmt.Errorf("template %s: slot {%s} has no values", t.id, name)
+		}
+		if fillings *= n; fillings > maxFillings {
+			return 0, fmt.Errorf("template %s: its slots have more than %d combinations", t.id, maxFillings)
 		}
 	}
-	out, size := make([]Prompt, 0, total), 0
+	if all := fillings * t.variants(); all > maxFillings {
+		return 0, fmt.Errorf("template %s: %d combinations in all languages, framings and lengths, at most %d are made", t.id, all, maxFillings)
+	}
+	return fillings, nil
+}
+
+// variants is how many prompts one filling gives.
+func (t *template) variants() int {
+	n := 0
+	for _, lang := range t.langs {
+		n += len(t.systems[lang])
+	}
+	if t.reading != nil {
+		n *= len(t.reading.repeats)
+	}
+	return n
+}
+
+// strands returns every filling of the template. The prompts of one strand have
+// equal language, framing and length; prompts at one place of several strands
+// have equal slot values, and so are of one item. A slot used twice has one
+// value. The seed decides in which order options are shown.
+func (s *Suite) strands(t *template, seed uint64) ([][]Prompt, error) {
+	names := t.slotNames()
+	total, err := s.fillings(t, names)
+	if err != nil {
+		return nil, err
+	}
+	out, size := make([][]Prompt, t.variants()), 0
 	for i := range total {
-		chosen, rest := make(map[string]string, len(names)), i
+		index, rest := make(map[string]int, len(names)), i
 		for _, name := range names {
-			v := s.values(t, name)
-			chosen[name], rest = v[rest%len(v)], rest/len(v)
+			n := len(s.values(t, name, t.langs[0]))
+			index[name], rest = rest%n, rest/n
 		}
-		var text strings.Builder
-		for _, seg := range t.segments {
-			text.WriteString(seg.literal)
-			text.WriteString(chosen[seg.slot])
+		strand := 0
+		item := s.itemName(t, names, index)
+		for _, lang := range t.langs {
+			fill := func(slot string) string { return s.values(t, slot, lang)[index[slot]] }
+			for _, r := range t.readings(lang, item, seed, fill) {
+				if r != nil {
+					if err := r.Check(); err != nil {
+						return nil, fmt.Errorf("template %s: %w: %w", t.id, errReading, err)
+					}
+				}
+				text, err := render(t.texts[lang], r, fill)
+				if err != nil {
+					return nil, fmt.Errorf("template %s: %w", t.id, err)
+				}
+				if size += len(text); len(text) > maxText || size > maxFilled {
+					return nil, fmt.Errorf("template %s: filling its slots gives too much text", t.id)
+				}
+				for _, system := range t.systems[lang] {
+					p := Prompt{ID: t.promptID(lang, system, text, len(names) > 0), Lang: lang, Category: t.category, System: system, Text: text, Reading: r}
+					out[strand] = append(out[strand], p)
+					strand++
+				}
+			}
 		}
-		if size += text.Len(); text.Len() > maxText || size > maxFilled {
-			return nil, fmt.Errorf("template %s: filling its slots gives too much text", t.id)
-		}
-		p := Prompt{ID: t.id, Lang: t.lang, Category: t.category, System: t.system, Text: text.String()}
-		if len(names) > 0 {
-			sum := sha256.Sum256([]byte(p.Text))
-			p.ID += "-" + hex.EncodeToString(sum[:idBytes])
-		}
-		out = append(out, p)
 	}
 	return out, nil
 }
 
-// idBytes of the text's hash go into a prompt's id: among maxFillings prompts
-// of one template, two share them with probability 2e-7.
+// itemName names the unit of analysis of one filling: the template's id or
+// what the template says, and a hash of the values in its first language. So
+// it stays the same whatever becomes of the wording, of the other languages
+// and of the order of options.
+func (s *Suite) itemName(t *template, names []string, index map[string]int) string {
+	if t.item != "" || len(names) == 0 {
+		return cmp.Or(t.item, t.id)
+	}
+	h := sha256.New()
+	for _, name := range names {
+		fmt.Fprintf(h, "%s\x00%s\x00", name, s.values(t, name, t.langs[0])[index[name]])
+	}
+	return t.id + "-" + hex.EncodeToString(h.Sum(nil)[:idBytes])
+}
+
+// promptID names a prompt. What is not already determined by the template's id
+// and the language goes in as a hash.
+func (t *template) promptID(lang, system, text string, slots bool) string {
+	id := t.id
+	if t.byLang {
+		id += "." + lang
+	}
+	framed := len(t.systems[lang]) > 1
+	if framed {
+		text += "\x00" + system
+	}
+	if slots || framed || t.reading != nil && t.reading.varies() {
+		sum := sha256.Sum256([]byte(text))
+		id += "-" + hex.EncodeToString(sum[:idBytes])
+	}
+	return id
+}
+
+// varies reports whether one filling in one language and framing may have
+// several texts.
+func (r *readingTemplate) varies() bool {
+	return len(r.repeats) > 1 || len(r.options) > 0 && !r.keepOrder
+}
+
+var errReading = errors.New("the reading makes no sense")
+
+// idBytes of a hash go into a prompt's id: among maxFillings prompts of one
+// template, two share them with probability 2e-7.
 const idBytes = 6
+
+// readings returns the readings of one filling in one language, one for each
+// number of repeats; a single nil if the template has none.
+func (t *template) readings(lang, item string, seed uint64, fill func(string) string) []*Reading {
+	if t.fixed != nil {
+		return []*Reading{t.fixed}
+	}
+	src := t.reading
+	if src == nil {
+		return []*Reading{nil}
+	}
+	plain := func(segments []segment) string {
+		text, _ := render(segments, nil, fill) // reading slots in a reading are refused when it is parsed
+		return text
+	}
+	forms := func(all [][]segment) []string {
+		var out []string
+		for _, segments := range all {
+			out = append(out, plain(segments))
+		}
+		return out
+	}
+	base := Reading{
+		Item: item, Kind: src.kind, Correct: src.correct, Accept: forms(src.accept[lang]), Reject: forms(src.reject[lang]),
+		Placebo: src.placebo, Group: plain(src.group[lang]), Rung: src.rung, Low: src.low, High: src.high, Unit: plain(src.unit[lang]),
+	}
+	for _, option := range src.options[lang] {
+		base.Options = append(base.Options, forms(option))
+	}
+	if t.shows(lang) {
+		for i := range base.Options {
+			base.Order = append(base.Order, i)
+		}
+		if !src.keepOrder {
+			sortByKey(base.Order, seed, "options", func(i int) string { return fmt.Sprintf("%s\x00%s\x00%d", item, lang, i) })
+		}
+	}
+	out := make([]*Reading, len(src.repeats))
+	for i, k := range src.repeats {
+		r := base
+		r.Repeats = k
+		out[i] = &r
+	}
+	return out
+}
+
+// shows reports whether the text shows the reading's options.
+func (t *template) shows(lang string) bool {
+	return slices.ContainsFunc(t.texts[lang], func(seg segment) bool {
+		return seg.slot == slotOptions || shownOption(seg.slot) > 0
+	})
+}
+
+// render fills the slots of a text.
+func render(segments []segment, r *Reading, fill func(slot string) string) (string, error) {
+	var text strings.Builder
+	for _, seg := range segments {
+		text.WriteString(seg.literal)
+		switch n := shownOption(seg.slot); {
+		case seg.slot == "":
+		case !readingSlot(seg.slot):
+			text.WriteString(fill(seg.slot))
+		case r == nil:
+			return "", fmt.Errorf("slot {%s} needs a reading that fills it", seg.slot)
+		case seg.slot == slotOptions && len(r.Options) > 0:
+			text.WriteString(r.list())
+		case seg.slot == slotUnits && r.Unit != "":
+			text.WriteString(strings.Repeat(r.Unit, r.Repeats))
+		case n > 0 && n <= len(r.Order):
+			text.WriteString(r.Options[r.Order[n-1]][0])
+		default:
+			return "", fmt.Errorf("slot {%s} is not filled by the reading", seg.slot)
+		}
+	}
+	return text.String(), nil
+}

@@ -270,8 +270,8 @@ func TestReadmeExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := s.Info().Prompts; n != 4 {
-		t.Errorf("%d prompts, want 2 readers × 2 machines", n)
+	if n := s.Info().Prompts; n != 2*2*2+2*2 {
+		t.Errorf("%d prompts, want 2 readers × 2 machines × 2 system texts and 2 metals × 2 languages", n)
 	}
 }
 

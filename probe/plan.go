@@ -45,6 +45,9 @@ type PlanSuite struct {
 
 // ExpandSuite draws n prompts (0 means all) of a suite.
 func ExpandSuite(s *corpora.Suite, seed uint64, n int) (PlanSuite, error) {
+	if s.Keyed {
+		return PlanSuite{}, fmt.Errorf("suite %s is a pool from which a key draws what is asked: make its prompts with `stillmark corpora plant`", s.Name)
+	}
 	prompts, err := s.Expand(seed, n)
 	if err != nil {
 		return PlanSuite{}, fmt.Errorf("expand suite %s: %w", s.Name, err)
@@ -146,9 +149,15 @@ func NewPlan(in PlanInput) (*Draft, error) {
 	for _, s := range in.Suites {
 		p.Suites = append(p.Suites, s.Ref)
 		for _, q := range s.Prompts {
-			p.Prompts = append(p.Prompts, ledger.Prompt{
-				ID: q.ID, Suite: s.Ref.Name, Lang: q.Lang, Category: q.Category, System: q.System, Text: q.Text,
-			})
+			sealed := ledger.Prompt{ID: q.ID, Suite: s.Ref.Name, Lang: q.Lang, Category: q.Category, System: q.System, Text: q.Text}
+			if q.Reading != nil {
+				reading, err := json.Marshal(q.Reading)
+				if err != nil {
+					return nil, fmt.Errorf("plan: prompt %s: %w", q.ID, err)
+				}
+				sealed.Reading = reading
+			}
+			p.Prompts = append(p.Prompts, sealed)
 		}
 	}
 	laws := map[string]evidence.Law{}

@@ -302,6 +302,48 @@ func TestPlanFromSuite(t *testing.T) {
 	}
 }
 
+// What a family needs to read a reply is sealed with the plan, and sent nowhere.
+func TestPlanSealsReadings(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "mine.jsonl")
+	lines := `{"id":"a","lang":"en","text":"Heads or tails?","reading":{"item":"toss","kind":"coin","options":[["heads"],["tails"]]}}
+{"id":"b","lang":"en","text":"Tell a story."}
+`
+	if err := os.WriteFile(path, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := corpora.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drawn, err := ExpandSuite(s, 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := input(t, nowhere, 1)
+	in.Suites = []PlanSuite{drawn}
+	d, err := NewPlan(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range d.Plan.Prompts {
+		if p.ID == "b" {
+			if p.Reading != nil {
+				t.Errorf("a reading where none was given: %s", p.Reading)
+			}
+			continue
+		}
+		r, err := corpora.ParseReading(p.Reading)
+		if err != nil || r.Item != "toss" || r.Kind != corpora.KindCoin {
+			t.Errorf("%s is read as %+v, error %v", p.Reading, r, err)
+		}
+	}
+	s.Keyed = true
+	if _, err := ExpandSuite(s, 1, 0); err == nil {
+		t.Error("a pool that needs a key is expanded without one")
+	}
+}
+
 func TestLine(t *testing.T) {
 	t.Parallel()
 	s := Status{

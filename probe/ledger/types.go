@@ -113,6 +113,9 @@ type Prompt struct {
 	Category string `json:"category,omitempty"`
 	System   string `json:"system,omitempty"`
 	Text     string `json:"text"`
+	// Reading is what the prompt's family needs to know to read the reply
+	// (corpora.Reading). It is never sent; without it the reply is read as a whole.
+	Reading json.RawMessage `json:"reading,omitempty"`
 }
 
 // Item is one reply that the plan asks for: a prompt put once to a target.
