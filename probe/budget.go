@@ -40,15 +40,15 @@ func (s *spend) sub(o spend) {
 
 // atMost is what one attempt at an item may cost: its prompt and a reply that
 // uses the whole budget.
-func atMost(it *ledger.Item, p *ledger.Params) spend {
-	in, out := promptTokens(it.Prompt), int64(p.MaxTokens)
+func (r *runner) atMost(it *ledger.Item) spend {
+	in, out := promptTokens(it.Prompt), int64(r.plan.ParamsOf(it.Prompt).MaxTokens)
 	return spend{1, in + out, money(it.Target.Price, in, out)}
 }
 
 // billed is what an attempt did cost. A target that does not count tokens is
 // taken at its estimate when it sent something or may bill us; a failed attempt
 // without either is free.
-func billed(it *ledger.Item, p *ledger.Params, a *ledger.Attempt) spend {
+func (r *runner) billed(it *ledger.Item, a *ledger.Attempt) spend {
 	if u := a.Usage; u != nil {
 		s := spend{1, u.PromptTokens + u.CompletionTokens, u.Cost}
 		if s.cost <= 0 {
@@ -57,7 +57,7 @@ func billed(it *ledger.Item, p *ledger.Params, a *ledger.Attempt) spend {
 		return s
 	}
 	if a.MayBeBilled || a.Outcome == ledger.OK || a.Outcome == ledger.Truncated {
-		return atMost(it, p)
+		return r.atMost(it)
 	}
 	return spend{requests: 1}
 }

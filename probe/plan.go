@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stillmark/stillmark/corpora"
+	"github.com/stillmark/stillmark/probe/endpoint"
 	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/probe/timestamp"
@@ -167,6 +168,9 @@ func NewPlan(in PlanInput) (*Draft, error) {
 		}
 	}
 	d.addTests(&in)
+	if err := checkAbilities(p); err != nil {
+		return nil, err
+	}
 	if err := p.Validate(); err != nil {
 		return nil, &Error{Code: CodeUsage, Happened: err.Error(), Do: "Change the plan's configuration", Err: err}
 	}
@@ -192,12 +196,6 @@ func (in *PlanInput) complete() error {
 			if setDefault(&in.Name, t.Name); rivals == 0 {
 				rivals++
 			}
-		}
-		if unsupported(t, "chat") {
-			return usage("Audit a target that does", "target %s does not answer chats, which is how prompts are put", t.Name)
-		}
-		if in.Params.Stream && unsupported(t, "stream") {
-			return usage("Plan without streaming", "target %s does not stream", t.Name)
 		}
 	}
 	switch {
@@ -228,6 +226,40 @@ func setDefault[T comparable](field *T, value T) {
 	if *field == zero {
 		*field = value
 	}
+}
+
+// checkAbilities refuses prompts that are put in a way that a target, by its
+// capability test, does not understand.
+func checkAbilities(p *ledger.Plan) error {
+	for i := range p.Prompts {
+		q := &p.Prompts[i]
+		params := p.ParamsOf(q)
+		needs := []string{endpoint.CapChat}
+		if q.Kind == ledger.KindCompletion {
+			needs[0] = endpoint.CapCompletions
+		}
+		if params.Stream {
+			needs = append(needs, endpoint.CapStream)
+		}
+		switch {
+		case params.Echo && params.Logprobs != nil:
+			needs = append(needs, endpoint.CapEchoLogprobs)
+		case params.Logprobs != nil:
+			needs = append(needs, endpoint.CapLogprobs)
+		}
+		for j := range p.Targets {
+			for _, need := range needs {
+				if t := &p.Targets[j]; unsupported(t, need) {
+					do := "Leave the target or the prompt out"
+					if need == endpoint.CapStream {
+						do = "Plan without streaming"
+					}
+					return usage(do, "prompt %s of suite %s cannot be put to %s, which does not support %s", q.ID, q.Suite, t.Name, need)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // unsupported reports whether a capability test found that a target lacks something.
@@ -417,15 +449,17 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 	p := d.Plan
 	e := &d.Estimate
 	e.Priced = true
-	var perTarget int64 // prompt tokens
+	var perTarget, budget int64 // prompt and reply tokens
 	for i := range p.Prompts {
-		perTarget += promptTokens(&p.Prompts[i]) * int64(p.Samples)
+		q := &p.Prompts[i]
+		perTarget += promptTokens(q) * int64(p.SamplesOf(q))
+		budget += int64(p.ParamsOf(q).MaxTokens) * int64(p.SamplesOf(q))
 	}
-	replies := int64(len(p.Prompts)) * int64(p.Samples)
+	replies := int64(p.PerTarget())
 	for i := range p.Targets {
 		t := &p.Targets[i]
 		row := TargetEstimate{
-			Target: t.Name, Requests: replies, PromptTokens: perTarget, CompletionTokens: replies * int64(p.Params.MaxTokens),
+			Target: t.Name, Requests: replies, PromptTokens: perTarget, CompletionTokens: budget,
 			Priced: t.Price != nil,
 		}
 		row.Cost = money(t.Price, row.PromptTokens, row.CompletionTokens)

@@ -142,7 +142,7 @@ func TestPlanRefusals(t *testing.T) {
 		"key in place of name": {func(in *PlanInput) { in.Targets[0].APIKeyEnv = "sk-abc-123" }, "api_key_env"},
 		"no streaming there": {func(in *PlanInput) {
 			in.Targets[0].Capabilities = &ledger.Capabilities{Support: map[string]ledger.Support{"stream": {State: "no"}}}
-		}, "does not stream"},
+		}, "does not support stream"},
 		"commitment of another": {func(in *PlanInput) { in.Keys[0].Commitment = commitment(t, testKey(t, watermark.Gumbel)) }, "does not fit"},
 		"token of another": {func(in *PlanInput) {
 			in.Keys[0].Commitment = commitment(t, in.Keys[0].Key)

@@ -76,7 +76,7 @@ func (r *runner) replay(lanes map[string]*lane, items map[string]*ledger.Item) e
 				return fmt.Errorf("event %d of the ledger is about %q, which the plan does not ask for", e.Seq, e.Item)
 			}
 			delete(open, e.Item)
-			r.spent.add(billed(it, &r.plan.Params, &a))
+			r.spent.add(r.billed(it, &a))
 			if e.Type == ledger.EventAttemptFailed {
 				r.failed[a.Outcome]++
 				continue
@@ -110,7 +110,7 @@ func (r *runner) replay(lanes map[string]*lane, items map[string]*ledger.Item) e
 	}
 	// What was sent when the program died may have been billed.
 	for id := range open {
-		r.spent.add(atMost(items[id], &r.plan.Params))
+		r.spent.add(r.atMost(items[id]))
 	}
 	r.before = mono + last
 	r.already = r.reason == family.StopEvidence

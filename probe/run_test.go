@@ -16,8 +16,79 @@ import (
 	"github.com/stillmark/stillmark/probe/endpoint/mock"
 	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/probe/wire"
 	"github.com/stillmark/stillmark/watermark"
 )
+
+// TestBeyondChat: completions with echo and log-probabilities, other samples,
+// budgets and temperatures, all as single prompts say.
+func TestBeyondChat(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	d, err := NewPlan(input(t, s.URL(), 4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	zero, one, off, on := 0.0, 1, false, true
+	q := d.Plan.Prompts
+	q[0].Kind, q[0].Text = ledger.KindCompletion, "It was a bright cold day"
+	q[0].Params = &ledger.PromptParams{MaxTokens: 1, Temperature: &zero, Stream: &off, Logprobs: &one, Echo: &on}
+	q[1].Kind = ledger.KindCompletion
+	q[1].Params = &ledger.PromptParams{MaxTokens: 2, Stream: &off, PromptLogprobs: &one}
+	q[2].Samples, q[2].System = 3, "Be brief."
+	q[2].Params = &ledger.PromptParams{Logprobs: &one, User: "u-7", Metadata: map[string]string{"slot": "3"}}
+	dir := sealDraft(t, d)
+	sum, err := Run(t.Context(), dir, RunOptions{pace: quick})
+	if err != nil || sum.Planned != 12 || sum.Classes[ledger.OK] != 12 {
+		t.Fatalf("%+v, %v", sum, err)
+	}
+	c, err := ledger.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	err = c.Replies(func(rec ledger.ReplyRecord) error {
+		seen[rec.Item.Prompt.ID]++
+		x := wire.Exchange{Status: rec.Attempt.Status, Kind: rec.Attempt.Kind, Stream: rec.Attempt.Stream, Body: rec.Response, Complete: rec.Attempt.Complete}
+		r := wire.Decode(x)
+		tokens, err := wire.DecodeLogprobs(x)
+		if err != nil {
+			return err
+		}
+		prompt, err := wire.DecodePromptLogprobs(x)
+		if err != nil {
+			return err
+		}
+		switch rec.Item.Prompt.ID {
+		case "p0000":
+			// Six words of prompt, of which the first has no probability, and one of reply.
+			if !strings.HasPrefix(r.Text, "It was a bright cold day") || len(tokens) != 7 || tokens[0].Known || !tokens[1].Known || len(tokens[6].Top) != 1 || rec.Attempt.Stream {
+				t.Errorf("%s: %q %+v", rec.Item.ID, r.Text, tokens)
+			}
+		case "p0001":
+			if rec.Attempt.Kind != ledger.KindCompletion || len(prompt) != 5 || len(prompt[0].Candidates) != 0 || len(prompt[1].Candidates) != 2 || prompt[1].Candidates[0].Token != "me " {
+				t.Errorf("%s: %+v", rec.Item.ID, prompt)
+			}
+		case "p0002":
+			if len(tokens) != 24 || rec.Item.Sample > 2 || !rec.Attempt.Stream {
+				t.Errorf("%s: %d tokens with probabilities", rec.Item.ID, len(tokens))
+			}
+		default:
+			if len(tokens) > 0 {
+				t.Errorf("%s has log-probabilities that were not asked for", rec.Item.ID)
+			}
+		}
+		return nil
+	})
+	if err != nil || seen["p0000"] != 2 || seen["p0002"] != 6 {
+		t.Errorf("%v, %v", seen, err)
+	}
+	for _, r := range s.Requests() {
+		if body := string(r.Body); strings.Contains(body, "u-7") != strings.Contains(body, "number 2.") || strings.Contains(body, `"temperature":0`) != strings.Contains(body, "bright") {
+			t.Errorf("sent %s", body)
+		}
+	}
+}
 
 func TestRunToTheEnd(t *testing.T) {
 	t.Parallel()

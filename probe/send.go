@@ -152,7 +152,7 @@ func (r *runner) sleep(d time.Duration) bool {
 // caps, and sets aside what it may cost at most. It reports whether the attempt
 // may be made. A probe is made although the lane is paused.
 func (r *runner) claim(l *lane, t *task, probing bool) bool {
-	cost := atMost(t.item, &r.plan.Params)
+	cost := r.atMost(t.item)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for !r.stopped {
@@ -189,9 +189,9 @@ func (r *runner) take(l *lane, cost spend) {
 // fault.
 func (r *runner) attempt(l *lane, t *task) (att endpoint.Attempt, err error) {
 	att.Meta.Outcome = ledger.Cancelled
-	cost := atMost(t.item, &r.plan.Params)
+	cost := r.atMost(t.item)
 	defer func() { r.settleAccount(l, t, &att, cost) }()
-	prepared, err := l.client.Prepare(endpoint.RequestFor(*t.item, r.plan.Params))
+	prepared, err := l.client.Prepare(endpoint.RequestFor(*t.item, r.plan))
 	if err != nil {
 		return att, &Error{Code: CodeUsage, Target: l.target.Name, Happened: err.Error(), Do: "Plan a new case", Err: err}
 	}
@@ -238,7 +238,7 @@ func (r *runner) settleAccount(l *lane, t *task, att *endpoint.Attempt, reserved
 	r.inFlight--
 	l.inFlight--
 	if att.Meta.Status != 0 || att.Meta.MayBeBilled || att.Meta.Outcome != ledger.Cancelled {
-		r.spent.add(billed(t.item, &r.plan.Params, &att.Meta))
+		r.spent.add(r.billed(t.item, &att.Meta))
 	}
 	r.cond.Broadcast()
 }

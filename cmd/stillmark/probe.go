@@ -251,8 +251,8 @@ func (a *app) testTargets(ctx context.Context, targets []ledger.Target) error {
 
 func writeDraft(w io.Writer, d *probe.Draft) error {
 	e := d.Estimate
-	fmt.Fprintf(w, "plan      %d targets × %d prompts × %d samples = %d requests\ntokens    %d sent, at most %d received\n",
-		len(d.Plan.Targets), len(d.Plan.Prompts), d.Plan.Samples, e.Requests, e.PromptTokens, e.CompletionTokens)
+	fmt.Fprintf(w, "plan      %d targets × %d replies to %d prompts = %d requests\ntokens    %d sent, at most %d received\n",
+		len(d.Plan.Targets), d.Plan.PerTarget(), len(d.Plan.Prompts), e.Requests, e.PromptTokens, e.CompletionTokens)
 	if e.Priced {
 		fmt.Fprintf(w, "cost      at most %.2f %s, retries apart\n", e.Cost, e.Currency)
 	} else {

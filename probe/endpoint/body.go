@@ -23,14 +23,15 @@ type Request struct {
 	Params ledger.Params
 	Sample int // sample k is sent seed Params.Seed + k
 
-	Logprobs *int                       // completions: logprobs; chat: logprobs true and top_logprobs; nil is not sent
-	Echo     bool                       // completions only: return the prompt, too
-	Extra    map[string]json.RawMessage // further members of the body, sent in order of their names
+	Extra map[string]json.RawMessage // further members of the body, beside the target's own
 }
 
 // RequestFor is the request that asks for an item of a plan.
-func RequestFor(it ledger.Item, p ledger.Params) Request {
-	return Request{Item: it.ID, System: it.Prompt.System, Prompt: it.Prompt.Text, Params: p, Sample: it.Sample}
+func RequestFor(it ledger.Item, p *ledger.Plan) Request {
+	return Request{
+		Item: it.ID, Kind: it.Prompt.Kind, System: it.Prompt.System, Prompt: it.Prompt.Text,
+		Params: p.ParamsOf(it.Prompt), Sample: it.Sample,
+	}
 }
 
 func (r *Request) kind() string {
@@ -55,7 +56,7 @@ func (c *Client) body(r Request) ([]byte, error) {
 	limit := "max_tokens"
 	switch r.kind() {
 	case wire.Chat:
-		if r.Echo {
+		if r.Params.Echo {
 			return nil, errors.New("echo is for completions only")
 		}
 		var m []message
@@ -95,22 +96,33 @@ func (c *Client) body(r Request) ([]byte, error) {
 	if r.Params.Stream && c.streamUsage() {
 		b.add("stream_options", map[string]bool{"include_usage": true})
 	}
-	if r.Logprobs != nil {
+	if n := r.Params.Logprobs; n != nil {
 		if r.kind() == wire.Chat {
 			b.add("logprobs", true)
-			b.add("top_logprobs", *r.Logprobs)
+			b.add("top_logprobs", *n)
 		} else {
-			b.add("logprobs", *r.Logprobs)
+			b.add("logprobs", *n)
 		}
 	}
-	if r.Echo {
+	if n := r.Params.PromptLogprobs; n != nil {
+		b.add("prompt_logprobs", *n)
+	}
+	if r.Params.Echo {
 		b.add("echo", true)
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.Extra)) {
-		if b.names[name] {
-			return nil, fmt.Errorf("the extra member %q is set already", name)
+	if r.Params.User != "" {
+		b.add("user", r.Params.User)
+	}
+	if len(r.Params.Metadata) > 0 {
+		b.add("metadata", r.Params.Metadata)
+	}
+	for _, extra := range []map[string]json.RawMessage{c.target.ExtraBody, r.Extra} {
+		for _, name := range slices.Sorted(maps.Keys(extra)) {
+			if b.names[name] {
+				return nil, fmt.Errorf("the extra member %q is set already", name)
+			}
+			b.add(name, extra[name])
 		}
-		b.add(name, r.Extra[name])
 	}
 	return b.end()
 }

@@ -32,15 +32,18 @@ func TestBodyIsThePlan(t *testing.T) {
 		},
 		{
 			name: "all", req: Request{
-				System: "sys", Prompt: "hi", Sample: 3, Logprobs: ptr(0),
-				Params: ledger.Params{MaxTokens: 9, Temperature: ptr(0.7), TopP: ptr(1.0), Seed: ptr(int64(-5)), Stream: true},
-				Extra:  map[string]json.RawMessage{"z": json.RawMessage(`{"a":[1]}`), "b": json.RawMessage(`null`)},
+				System: "sys", Prompt: "hi", Sample: 3,
+				Params: ledger.Params{
+					MaxTokens: 9, Temperature: ptr(0.7), TopP: ptr(1.0), Seed: ptr(int64(-5)), Stream: true,
+					Logprobs: ptr(0), PromptLogprobs: ptr(3), User: "u-1", Metadata: map[string]string{"b": "2", "a": "1"},
+				},
+				Extra: map[string]json.RawMessage{"z": json.RawMessage(`{"a":[1]}`), "b": json.RawMessage(`null`)},
 			},
 			want: `{"model":"nova","messages":[{"role":"system","content":"sys"},{"role":"user","content":"hi"}],"max_tokens":9,"temperature":0.7,"top_p":1,"seed":-2,"stream":true,` +
-				`"stream_options":{"include_usage":true},"logprobs":true,"top_logprobs":0,"b":null,"z":{"a":[1]}}`,
+				`"stream_options":{"include_usage":true},"logprobs":true,"top_logprobs":0,"prompt_logprobs":3,"user":"u-1","metadata":{"a":"1","b":"2"},"b":null,"z":{"a":[1]}}`,
 		},
 		{
-			name: "completion", req: Request{Kind: wire.Completion, Prompt: "hi", Echo: true, Logprobs: ptr(2), Params: ledger.Params{MaxTokens: 1}},
+			name: "completion", req: Request{Kind: wire.Completion, Prompt: "hi", Params: ledger.Params{MaxTokens: 1, Echo: true, Logprobs: ptr(2)}},
 			want: `{"model":"nova","prompt":"hi","max_tokens":1,"stream":false,"logprobs":2,"echo":true}`,
 		},
 		{
@@ -109,7 +112,7 @@ func TestPrepareRefuses(t *testing.T) {
 	c := client(t, tg, Options{LookupEnv: func(string) string { return plantedKey }})
 	for name, r := range map[string]Request{
 		"unknown kind":            {Kind: "image"},
-		"echo of a chat":          {Echo: true},
+		"echo of a chat":          {Params: ledger.Params{Echo: true}},
 		"system of a completion":  {Kind: wire.Completion, System: "x"},
 		"not UTF-8":               {Prompt: "\xff"},
 		"negative limit":          {Params: ledger.Params{MaxTokens: -1}},

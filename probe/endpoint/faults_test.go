@@ -222,7 +222,7 @@ func TestRefusedModelNames(t *testing.T) {
 		c := client(t, tg, Options{})
 		for _, kind := range []string{wire.Chat, wire.Completion} {
 			r := request(false)
-			r.Kind, r.Logprobs, r.Params.Temperature = kind, ptr(1), ptr(0.5)
+			r.Kind, r.Params.Logprobs, r.Params.Temperature = kind, ptr(1), ptr(0.5)
 			if a := c.Send(t.Context(), r); a.Meta.Outcome != ledger.OK || a.Meta.Model != model {
 				t.Errorf("%s %s: %+v", model, kind, a.Meta)
 			}

@@ -320,12 +320,12 @@ func (q *questioner) stream(r Request, _ Attempt) {
 // prompt.
 func (q *questioner) completions(base Request, _ Attempt) {
 	alternatives := 1
-	r := Request{Kind: wire.Completion, Prompt: testPrompt, Params: ledger.Params{MaxTokens: 4, Temperature: base.Params.Temperature}, Logprobs: &alternatives}
+	r := Request{Kind: wire.Completion, Prompt: testPrompt, Params: ledger.Params{MaxTokens: 4, Temperature: base.Params.Temperature, Logprobs: &alternatives}}
 	a := q.ask(r)
 	refused := ""
 	if a.Meta.Outcome == ledger.Rejected {
 		refused = a.Meta.Detail
-		r.Logprobs = nil
+		r.Params.Logprobs = nil
 		a = q.ask(r)
 	}
 	switch a.Meta.Outcome {
@@ -353,7 +353,7 @@ func (q *questioner) completions(base Request, _ Attempt) {
 
 // echo asks for the log-probabilities of a prompt.
 func (q *questioner) echo(r Request) {
-	r.Echo, r.Params.MaxTokens = true, 1
+	r.Params.Echo, r.Params.MaxTokens = true, 1
 	a := q.ask(r)
 	tokens, err := wire.DecodeLogprobs(exchange(a))
 	switch {
@@ -378,7 +378,7 @@ func (q *questioner) chatLogprobs(r Request, _ Attempt) {
 		return
 	}
 	alternatives := 1
-	r.Kind, r.Logprobs = wire.Chat, &alternatives
+	r.Kind, r.Params.Logprobs = wire.Chat, &alternatives
 	a := q.ask(r)
 	switch {
 	case a.Meta.Outcome == ledger.Rejected:

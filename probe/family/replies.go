@@ -71,7 +71,7 @@ func gather(c *ledger.Case) ([]*gathered, error) {
 	}
 	err := c.Replies(func(rec ledger.ReplyRecord) error {
 		g := byName[rec.Item.Target.Name]
-		g.take(rec, position[rec.Item.ID], int64(plan.Params.MaxTokens))
+		g.take(rec, position[rec.Item.ID], int64(plan.ParamsOf(rec.Item.Prompt).MaxTokens))
 		return nil
 	})
 	if err != nil {

@@ -25,10 +25,15 @@ func ItemID(target, suite, prompt string, sample int) string {
 // shuffled, so that a fault in time hits rival and controls alike. The order is
 // a function of OrderSeed. The items point into the plan.
 func (p *Plan) Items() []Item {
-	items := make([]Item, 0, len(p.Targets)*len(p.Prompts)*p.Samples)
-	blocks := make([]int, len(p.Prompts)*p.Samples) // prompt*Samples + sample
-	for i := range blocks {
-		blocks[i] = i
+	n := p.PerTarget()
+	items := make([]Item, 0, len(p.Targets)*n)
+	blocks := make([]int, n)
+	all := make([]Item, 0, n) // by block: prompts in the plan's order, their samples side by side
+	for i := range p.Prompts {
+		for s := range p.SamplesOf(&p.Prompts[i]) {
+			blocks[len(all)] = len(all)
+			all = append(all, Item{Prompt: &p.Prompts[i], Sample: s})
+		}
 	}
 	targets := make([]int, len(p.Targets))
 	for i := range targets {
@@ -37,7 +42,7 @@ func (p *Plan) Items() []Item {
 	rng := rand.NewPCG(p.OrderSeed, orderStream)
 	shuffle(rng, blocks)
 	for _, b := range blocks {
-		prompt, sample := &p.Prompts[b/p.Samples], b%p.Samples
+		prompt, sample := all[b].Prompt, all[b].Sample
 		shuffle(rng, targets)
 		for _, t := range targets {
 			target := &p.Targets[t]
@@ -50,6 +55,59 @@ func (p *Plan) Items() []Item {
 		}
 	}
 	return items
+}
+
+// SamplesOf is how often each target is asked a prompt.
+func (p *Plan) SamplesOf(q *Prompt) int {
+	if q.Samples > 0 {
+		return q.Samples
+	}
+	return p.Samples
+}
+
+// PerTarget is how many replies the plan asks of each target.
+func (p *Plan) PerTarget() int {
+	n := 0
+	for i := range p.Prompts {
+		n += p.SamplesOf(&p.Prompts[i])
+	}
+	return n
+}
+
+// ParamsOf is what a prompt is sent with: the plan's parameters, where the prompt
+// does not say otherwise.
+func (p *Plan) ParamsOf(q *Prompt) Params {
+	out, own := p.Params, q.Params
+	if own == nil {
+		return out
+	}
+	if own.MaxTokens > 0 {
+		out.MaxTokens = own.MaxTokens
+	}
+	overrule(&out.Temperature, own.Temperature)
+	overrule(&out.TopP, own.TopP)
+	overrule(&out.Seed, own.Seed)
+	overrule(&out.Logprobs, own.Logprobs)
+	overrule(&out.PromptLogprobs, own.PromptLogprobs)
+	if own.Stream != nil {
+		out.Stream = *own.Stream
+	}
+	if own.Echo != nil {
+		out.Echo = *own.Echo
+	}
+	if own.User != "" {
+		out.User = own.User
+	}
+	if own.Metadata != nil {
+		out.Metadata = own.Metadata
+	}
+	return out
+}
+
+func overrule[T any](value **T, own *T) {
+	if own != nil {
+		*value = own
+	}
 }
 
 // shuffle is Fisher and Yates' with indices by rejection. It is written out

@@ -2,8 +2,11 @@ package ledger
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"maps"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +76,72 @@ func TestItemsGolden(t *testing.T) {
 		t.Errorf("order %s, want %s", s, want)
 	}
 }
+
+// TestPlanOfThePast: a plan that uses none of the later members has the bytes
+// that earlier versions wrote.
+func TestPlanOfThePast(t *testing.T) {
+	t.Parallel()
+	data, err := EncodePlan(testPlan(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := hexSHA256(data), "a8cf9a7bd26a364cf37bb3f7a77bcc4b1447a4fdb3ffac7e10cecd8355ddf432"; got != want {
+		t.Errorf("SHA-256 %s, want %s", got, want)
+	}
+}
+
+// TestPromptsDiffer: samples, kind and parameters of a prompt go before the plan's.
+func TestPromptsDiffer(t *testing.T) {
+	t.Parallel()
+	p := testPlan(4)
+	p.Params.Seed = ptr(int64(5))
+	p.Prompts[1].Samples = 3
+	p.Prompts[2].Kind = KindCompletion
+	p.Prompts[2].Params = &PromptParams{
+		MaxTokens: 1, Temperature: ptr(.7), TopP: ptr(.9), Seed: ptr(int64(0)), Stream: ptr(false), Logprobs: ptr(0),
+		PromptLogprobs: ptr(2), Echo: ptr(true), User: "u", Metadata: map[string]string{"a": "b"},
+	}
+	p.Targets[0].ExtraBody = map[string]json.RawMessage{"provider": json.RawMessage(`{"order":["x <y>"],"allow_fallbacks":false}`)}
+	if err := p.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if n := p.PerTarget(); n != 6 {
+		t.Errorf("%d replies per target, want 6", n)
+	}
+	counts := map[string]int{}
+	for _, it := range p.Items() {
+		counts[it.Prompt.ID]++
+		if it.Sample >= p.SamplesOf(it.Prompt) {
+			t.Errorf("%s is one sample too many", it.ID)
+		}
+	}
+	if want := map[string]int{"p-000": 2, "p-001": 6, "p-002": 2, "p-003": 2}; !maps.Equal(counts, want) {
+		t.Errorf("items by prompt %v, want %v", counts, want)
+	}
+	if got := p.ParamsOf(&p.Prompts[0]); !reflect.DeepEqual(got, p.Params) {
+		t.Errorf("parameters %+v, want the plan's", got)
+	}
+	want := Params{
+		MaxTokens: 1, Temperature: ptr(.7), TopP: ptr(.9), Seed: ptr(int64(0)), Logprobs: ptr(0), PromptLogprobs: ptr(2),
+		Echo: true, User: "u", Metadata: map[string]string{"a": "b"},
+	}
+	if got := p.ParamsOf(&p.Prompts[2]); !reflect.DeepEqual(got, want) {
+		t.Errorf("parameters %+v, want %+v", got, want)
+	}
+	data, err := EncodePlan(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := DecodePlan(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(q.Prompts, p.Prompts) || string(q.Targets[0].ExtraBody["provider"]) == "" {
+		t.Errorf("decoded %+v", q.Prompts)
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
 
 func TestPlanRoundTrip(t *testing.T) {
 	t.Parallel()
@@ -152,6 +221,17 @@ func TestPlanValidate(t *testing.T) {
 		{"prompt's bytes", func(p *Plan) { p.Prompts[1].Text = "\xc3\x28" }, "UTF-8"},
 		{"samples", func(p *Plan) { p.Samples = 0 }, "samples is 0"},
 		{"too many", func(p *Plan) { p.Samples = math.MaxInt }, "more than 10000000 requests"},
+		{"prompt's samples", func(p *Plan) { p.Prompts[1].Samples = -1 }, "samples is -1"},
+		{"too many of one", func(p *Plan) { p.Prompts[1].Samples = math.MaxInt }, "more than 10000000 requests"},
+		{"kind", func(p *Plan) { p.Prompts[1].Kind = "image" }, `kind "image"`},
+		{"echo of a chat", func(p *Plan) { p.Params.Echo = true }, "completions only"},
+		{"system text of a completion", func(p *Plan) { p.Prompts[1].Kind, p.Prompts[1].System = KindCompletion, "x" }, "no system text"},
+		{"prompt's budget", func(p *Plan) { p.Prompts[1].Params = &PromptParams{MaxTokens: -1} }, "max_tokens is -1"},
+		{"prompt's temperature", func(p *Plan) { p.Prompts[1].Params = &PromptParams{Temperature: &nan} }, "temperature"},
+		{"alternatives", func(p *Plan) { p.Params.Logprobs = ptr(-1) }, "alternatives"},
+		{"metadata", func(p *Plan) { p.Params.Metadata = map[string]string{"a": "\xff"} }, "UTF-8"},
+		{"extra body says the model", func(p *Plan) { p.Targets[0].ExtraBody = map[string]json.RawMessage{"model": []byte(`1`)} }, "elsewhere"},
+		{"extra body is no JSON", func(p *Plan) { p.Targets[0].ExtraBody = map[string]json.RawMessage{"x": []byte(`{`)} }, "not JSON"},
 		{"key id", func(p *Plan) { p.Keys[0].ID = "" }, `key ""`},
 		{"key twice", func(p *Plan) { p.Keys = append(p.Keys, p.Keys[0]) }, "given twice"},
 		{"stamp alone", func(p *Plan) { p.Keys[0].Stamp = "x.tsr" }, "no commitment"},

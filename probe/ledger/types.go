@@ -68,6 +68,9 @@ type Target struct {
 	Preset       string        `json:"preset,omitempty"`
 	Price        *Price        `json:"price,omitempty"`
 	Capabilities *Capabilities `json:"capabilities,omitempty"`
+	// ExtraBody are further members of every request to this target, such as
+	// OpenRouter's choice of provider. They may not be members that Params has.
+	ExtraBody map[string]json.RawMessage `json:"extra_body,omitempty"`
 }
 
 // Price is money per million tokens.
@@ -95,15 +98,46 @@ type Capabilities struct {
 	ContextLimit int                `json:"context_limit,omitempty"`
 }
 
-// Params is what is sent with every request. What is nil is not sent; zeros are
-// sent as zeros. Nothing is sent that the plan does not say.
+// Params is what is sent with every request. What is nil or empty is not sent;
+// zeros behind pointers are sent as zeros. Nothing is sent that the plan does not
+// say. A prompt may say otherwise: [PromptParams].
 type Params struct {
 	MaxTokens   int      `json:"max_tokens"`
 	Temperature *float64 `json:"temperature,omitempty"`
 	TopP        *float64 `json:"top_p,omitempty"`
 	Seed        *int64   `json:"seed,omitempty"` // sample k of a prompt is sent Seed+k
 	Stream      bool     `json:"stream"`
+
+	// Logprobs asks for the log-probabilities of the reply's tokens with this many
+	// alternatives each: "logprobs" of completions, "top_logprobs" of chats.
+	Logprobs *int `json:"logprobs,omitempty"`
+	// PromptLogprobs asks vLLM for those of the prompt's tokens.
+	PromptLogprobs *int              `json:"prompt_logprobs,omitempty"`
+	Echo           bool              `json:"echo,omitempty"` // completions only: the prompt comes back, with Logprobs scored
+	User           string            `json:"user,omitempty"` // an end user's name, as services know them
+	Metadata       map[string]string `json:"metadata,omitempty"`
 }
+
+// PromptParams is how one prompt departs from the plan's Params. What is absent
+// is as there.
+type PromptParams struct {
+	MaxTokens      int               `json:"max_tokens,omitempty"`
+	Temperature    *float64          `json:"temperature,omitempty"`
+	TopP           *float64          `json:"top_p,omitempty"`
+	Seed           *int64            `json:"seed,omitempty"`
+	Stream         *bool             `json:"stream,omitempty"`
+	Logprobs       *int              `json:"logprobs,omitempty"`
+	PromptLogprobs *int              `json:"prompt_logprobs,omitempty"`
+	Echo           *bool             `json:"echo,omitempty"`
+	User           string            `json:"user,omitempty"`
+	Metadata       map[string]string `json:"metadata,omitempty"` // instead of the plan's, not beside it
+}
+
+// The kinds of request.
+const (
+	KindChat       = "chat"       // POST /chat/completions: System and Text are messages
+	KindCompletion = "completion" // POST /completions: Text is the prompt itself, to be continued
+)
 
 // Prompt is one expanded prompt, as sealed in the plan.
 type Prompt struct {
@@ -111,11 +145,15 @@ type Prompt struct {
 	Suite    string `json:"suite"`
 	Lang     string `json:"lang"`
 	Category string `json:"category,omitempty"`
-	System   string `json:"system,omitempty"`
+	System   string `json:"system,omitempty"` // chats only
 	Text     string `json:"text"`
 	// Reading is what the prompt's family needs to know to read the reply
 	// (corpora.Reading). It is never sent; without it the reply is read as a whole.
 	Reading json.RawMessage `json:"reading,omitempty"`
+
+	Kind    string        `json:"kind,omitempty"`    // KindChat (also the meaning of "") or KindCompletion
+	Samples int           `json:"samples,omitempty"` // replies per target, the plan's number if 0
+	Params  *PromptParams `json:"params,omitempty"`
 }
 
 // Item is one reply that the plan asks for: a prompt put once to a target.
@@ -207,7 +245,7 @@ type Plan struct {
 	Targets      []Target   `json:"targets"`
 	Suites       []SuiteRef `json:"suites"`
 	Prompts      []Prompt   `json:"prompts"`
-	Samples      int        `json:"samples"` // per prompt and target
+	Samples      int        `json:"samples"` // per prompt and target, where the prompt does not say
 	Params       Params     `json:"params"`
 	OrderSeed    uint64     `json:"order_seed"` // shuffles the items, targets and controls interleaved
 	Keys         []KeyRef   `json:"keys"`

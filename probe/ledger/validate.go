@@ -1,11 +1,13 @@
 package ledger
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -89,6 +91,9 @@ func (p *Plan) validateTargets() error {
 			// The value is not printed: it may be the key itself.
 			return fmt.Errorf("target %q: api_key_env must be the name of an environment variable, not a key", t.Name)
 		}
+		if err := checkExtraBody(t.ExtraBody); err != nil {
+			return fmt.Errorf("target %q: %w", t.Name, err)
+		}
 		if t.Price != nil && !(t.Price.Input >= 0 && t.Price.Output >= 0 && !math.IsInf(t.Price.Input+t.Price.Output, 0)) {
 			return fmt.Errorf("target %q: a price is negative or not a number", t.Name)
 		}
@@ -129,14 +134,95 @@ func (p *Plan) validatePrompts() error {
 		case !utf8.ValidString(q.Text) || !utf8.ValidString(q.System):
 			return fmt.Errorf("prompt %q is not valid UTF-8", q.ID)
 		}
+		if err := p.validateAsking(q); err != nil {
+			return fmt.Errorf("prompt %q: %w", q.ID, err)
+		}
 		seen[id] = true
 	}
 	if p.Samples < 1 {
 		return fmt.Errorf("samples is %d: at least one reply per prompt and target is needed", p.Samples)
 	}
-	// Division keeps the product from overflowing.
-	if len(p.Targets) > maxItems || len(p.Prompts) > maxItems/len(p.Targets) || p.Samples > maxItems/(len(p.Targets)*len(p.Prompts)) {
-		return fmt.Errorf("%d targets × %d prompts × %d samples are more than %d requests", len(p.Targets), len(p.Prompts), p.Samples, maxItems)
+	left := maxItems / len(p.Targets) // compared one by one, since a sum could overflow
+	for i := range p.Prompts {
+		if left -= min(p.SamplesOf(&p.Prompts[i]), left+1); left < 0 {
+			return fmt.Errorf("%d targets and %d prompts of %d samples, or as many as they say, are more than %d requests", len(p.Targets), len(p.Prompts), p.Samples, maxItems)
+		}
+	}
+	return nil
+}
+
+// validateAsking checks how a prompt is put.
+func (p *Plan) validateAsking(q *Prompt) error {
+	if o := q.Params; o != nil && o.MaxTokens < 0 {
+		return fmt.Errorf("max_tokens is %d", o.MaxTokens)
+	}
+	if q.Samples < 0 {
+		return fmt.Errorf("samples is %d", q.Samples)
+	}
+	params := p.ParamsOf(q)
+	switch q.Kind {
+	case "", KindChat:
+		if params.Echo {
+			return errors.New("echo is for completions only")
+		}
+	case KindCompletion:
+		if q.System != "" {
+			return errors.New("completions have no system text")
+		}
+	default:
+		return fmt.Errorf("kind %q is neither %q nor %q", q.Kind, KindChat, KindCompletion)
+	}
+	return params.validate()
+}
+
+// maxAlternatives is more than any server gives: OpenAI stops at 20, vLLM's limit
+// is the operator's.
+const maxAlternatives = 1000
+
+// validate checks sampling parameters by themselves.
+func (p *Params) validate() error {
+	if p.MaxTokens < 1 {
+		return fmt.Errorf("max_tokens is %d: at least one is needed", p.MaxTokens)
+	}
+	for _, f := range []*float64{p.Temperature, p.TopP} {
+		if f != nil && !(*f >= 0 && *f <= 100) {
+			return fmt.Errorf("temperature or top_p is %g", *f)
+		}
+	}
+	for _, n := range []*int{p.Logprobs, p.PromptLogprobs} {
+		if n != nil && (*n < 0 || *n > maxAlternatives) {
+			return fmt.Errorf("%d alternatives per token are asked for; from 0 to %d are possible", *n, maxAlternatives)
+		}
+	}
+	texts := []string{p.User}
+	for k, v := range p.Metadata {
+		texts = append(texts, k, v)
+	}
+	for _, s := range texts {
+		if !utf8.ValidString(s) {
+			return errors.New("user or metadata is not valid UTF-8")
+		}
+	}
+	return nil
+}
+
+// bodyMembers are the members of a request that the plan says by other means.
+var bodyMembers = []string{
+	"model", "messages", "prompt", "max_tokens", "max_completion_tokens", "temperature", "top_p", "seed", "random_seed", "stream",
+	"stream_options", "logprobs", "top_logprobs", "prompt_logprobs", "echo", "user", "metadata", "n",
+}
+
+// checkExtraBody checks a target's further members.
+func checkExtraBody(extra map[string]json.RawMessage) error {
+	for name, value := range extra {
+		switch {
+		case name == "" || !utf8.ValidString(name):
+			return errors.New("extra_body has a member without a name, or one that is not valid UTF-8")
+		case slices.Contains(bodyMembers, name):
+			return fmt.Errorf("extra_body holds %q, which the plan says elsewhere", name)
+		case !json.Valid(value):
+			return fmt.Errorf("extra_body: the value of %q is not JSON", name)
+		}
 	}
 	return nil
 }
@@ -192,9 +278,10 @@ func (p *Plan) validateTests() error {
 }
 
 func (p *Plan) validateLimits() error {
+	if err := p.Params.validate(); err != nil {
+		return err
+	}
 	switch {
-	case p.Params.MaxTokens < 1:
-		return fmt.Errorf("max_tokens is %d: at least one is needed", p.Params.MaxTokens)
 	case !(p.Alpha > 0 && p.Alpha < 1):
 		return fmt.Errorf("alpha is %g, it must lie between 0 and 1", p.Alpha)
 	case p.Decoys.N < 0:
@@ -210,11 +297,6 @@ func (p *Plan) validateLimits() error {
 		return fmt.Errorf("stop.check_every is %d", p.Stop.CheckEvery)
 	case p.Caps.MaxRequests < 0 || p.Caps.MaxTokens < 0 || p.Caps.MaxTime < 0 || !(p.Caps.MaxCost >= 0) || math.IsInf(p.Caps.MaxCost, 0):
 		return errors.New("a cap is negative or not a number")
-	}
-	for _, f := range []*float64{p.Params.Temperature, p.Params.TopP} {
-		if f != nil && !(*f >= 0 && *f <= 100) {
-			return fmt.Errorf("temperature or top_p is %g", *f)
-		}
 	}
 	if p.Stop.OnEvidence {
 		for _, t := range p.Tests {

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/stillmark/stillmark/probe/ledger"
 )
@@ -40,6 +41,103 @@ func DecodeLogprobs(x Exchange) ([]TokenLogprob, error) {
 		}
 	}
 	return d.logprobs, nil
+}
+
+// Candidate is one token that a server weighed at a position of the prompt.
+type Candidate struct {
+	ID      int32 // in the server's vocabulary
+	Token   string
+	Logprob float64
+	Rank    int // 1 is the arg-max; 0 where the server does not say
+}
+
+// PromptToken is one token of a prompt: Candidates[0] is the token itself, the
+// others are what else was likely there. It has none where the server says null:
+// the first token of a prompt has no probability.
+type PromptToken struct{ Candidates []Candidate }
+
+// DecodePromptLogprobs reads the log-probabilities of the prompt's tokens, which
+// vLLM sends as "prompt_logprobs". It returns nil and no error when the reply has
+// none. Errors are those of [DecodeLogprobs].
+func DecodePromptLogprobs(x Exchange) ([]PromptToken, error) {
+	d := decoder{kind: x.Kind, collect: true}
+	if r := d.run(x); r.Outcome == ledger.Malformed {
+		return nil, errors.New("read log-probabilities of the prompt: " + r.Detail)
+	}
+	for i, t := range d.prompt {
+		for _, c := range t.Candidates {
+			if c.Logprob > 1e-3 {
+				return nil, fmt.Errorf("read log-probabilities of the prompt: token %d has log-probability %g, above 0", i, c.Logprob)
+			}
+		}
+	}
+	return d.prompt, nil
+}
+
+// readPrompt reads a list with, for every token of the prompt, null or an object
+// from the ids of candidates to what is known of them, the token's own first.
+func (d *decoder) readPrompt(p *parser) error {
+	if !d.collect || p.peek() != '[' {
+		return p.skip()
+	}
+	if d.prompt != nil {
+		return p.fail("two lists of prompt_logprobs")
+	}
+	d.prompt = []PromptToken{}
+	return p.array(func() error {
+		var t PromptToken
+		if !p.null() {
+			err := p.object(func(name []byte) error {
+				id, err := strconv.ParseInt(string(name), 10, 32)
+				if err != nil || id < 0 {
+					return p.fail("expected a token id")
+				}
+				c, err := candidate(p)
+				c.ID = int32(id)
+				t.Candidates = append(t.Candidates, c)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		d.prompt = append(d.prompt, t)
+		return nil
+	})
+}
+
+func candidate(p *parser) (Candidate, error) {
+	var c Candidate
+	said := false
+	err := p.object(func(name []byte) error {
+		var err error
+		switch string(name) {
+		case "logprob":
+			said = true
+			c.Logprob, err = p.float()
+		case "rank":
+			if p.null() {
+				return nil
+			}
+			var n int64
+			n, err = p.count()
+			c.Rank = int(n)
+		case "decoded_token":
+			if p.null() {
+				return nil
+			}
+			var b []byte
+			b, err = p.str()
+			c.Token = string(joinSurrogates(b))
+		default:
+			err = p.skip()
+		}
+		return err
+	})
+	if err == nil && !said {
+		err = p.fail("a candidate without a log-probability")
+	}
+	return c, err
 }
 
 // readLogprobs reads the logprobs member of a choice. Its columns are those of

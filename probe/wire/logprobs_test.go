@@ -6,6 +6,46 @@ import (
 	"testing"
 )
 
+func TestDecodePromptLogprobs(t *testing.T) {
+	t.Parallel()
+	list := `[null,{"560":{"logprob":-2.5,"rank":3,"decoded_token":" cat"},"11":{"logprob":-0.5,"rank":1,"decoded_token":" dog"}},{"9":{"logprob":0.0,"rank":null,"decoded_token":null}}]`
+	want := []PromptToken{
+		{},
+		{Candidates: []Candidate{{ID: 560, Token: " cat", Logprob: -2.5, Rank: 3}, {ID: 11, Token: " dog", Logprob: -.5, Rank: 1}}},
+		{Candidates: []Candidate{{ID: 9}}},
+	}
+	completion := `{"choices":[{"text":"x","finish_reason":"length","prompt_logprobs":LIST}]}`
+	chat := `{"choices":[{"message":{"content":"x"},"finish_reason":"length"}],"prompt_logprobs":LIST}`
+	for _, tt := range []struct {
+		name, kind, body, err string
+		want                  []PromptToken
+	}{
+		{name: "completion", kind: Completion, body: strings.Replace(completion, "LIST", list, 1), want: want},
+		{name: "chat", kind: Chat, body: strings.Replace(chat, "LIST", list, 1), want: want},
+		{name: "null", kind: Chat, body: strings.Replace(chat, "LIST", "null", 1)},
+		{name: "above one", kind: Chat, body: strings.Replace(chat, "LIST", `[{"1":{"logprob":0.5}}]`, 1), err: "above 0"},
+		{name: "no id", kind: Chat, body: strings.Replace(chat, "LIST", `[{"cat":{"logprob":-1}}]`, 1), err: "token id"},
+		{name: "no log-probability", kind: Chat, body: strings.Replace(chat, "LIST", `[{"1":{}}]`, 1), err: "without a log-probability"},
+		{name: "id twice", kind: Chat, body: strings.Replace(chat, "LIST", `[{"1":{"logprob":-1},"1":{"logprob":-2}}]`, 1), err: "duplicate"},
+		{name: "list twice", kind: Completion, body: `{"choices":[{"text":"x","finish_reason":"length","prompt_logprobs":[]}],"prompt_logprobs":[]}`, err: "two lists"},
+	} {
+		x := Exchange{Status: 200, Kind: tt.kind, Body: []byte(tt.body), Complete: true}
+		got, err := DecodePromptLogprobs(x)
+		if tt.err != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("%s: error %v, want %q", tt.name, err, tt.err)
+			}
+			continue
+		}
+		if err != nil || !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: %+v (%v), want %+v", tt.name, got, err, tt.want)
+		}
+		if r := Decode(x); r.Outcome != "ok" || r.Text != "x" {
+			t.Errorf("%s: decoded as %+v", tt.name, r)
+		}
+	}
+}
+
 func TestDecodeLogprobs(t *testing.T) {
 	t.Parallel()
 	completion := `{"model":"m","choices":[{"index":0,"text":" sat on","logprobs":{"tokens":["The"," cat"," sat"],"token_logprobs":[null,-2.5,0],` +

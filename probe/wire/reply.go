@@ -12,6 +12,7 @@ type decoder struct {
 	kind     string
 	collect  bool // keep log-probabilities, too
 	logprobs []TokenLogprob
+	prompt   []PromptToken
 
 	id, model, otherModel, fingerprint, provider string
 
@@ -73,6 +74,8 @@ func (d *decoder) document(b []byte, chunk bool) error {
 		case "usage":
 			known = true
 			return d.readUsage(&p)
+		case "prompt_logprobs": // of chats
+			return d.readPrompt(&p)
 		case "error":
 			if p.null() {
 				return nil
@@ -196,6 +199,8 @@ func (d *decoder) choice(p *parser, chunk bool) error {
 				return p.skip()
 			}
 			return d.readLogprobs(p)
+		case "prompt_logprobs": // of completions
+			return d.readPrompt(p)
 		case "error": // OpenRouter puts errors of upstream servers here
 			if p.null() {
 				return nil

@@ -11,8 +11,8 @@ import (
 
 // The kinds of exchange.
 const (
-	Chat       = "chat"       // POST /chat/completions
-	Completion = "completion" // POST /completions
+	Chat       = ledger.KindChat       // POST /chat/completions
+	Completion = ledger.KindCompletion // POST /completions
 )
 
 // MaxBody is the largest response body that is read: 16 MiB. A reply of 100,000
@@ -220,7 +220,8 @@ func (d *decoder) whole() (ledger.Outcome, string) {
 		return ledger.Refused, "the message is a refusal"
 	case finish == "refusal":
 		return ledger.Refused, "finish reason refusal"
-	case len(bytes.TrimSpace(d.text)) > 0:
+	case len(bytes.TrimSpace(d.text)) > 0 || d.kind == Completion && len(d.text) > 0:
+		// A text may well go on with a line break; a chat does not answer with one.
 		return ledger.OK, ""
 	case d.toolCall:
 		return ledger.Empty, "the reply calls a tool and has no text"

@@ -13,7 +13,7 @@ import (
 )
 
 func (b *builder) acquisition() Acquisition {
-	items := len(b.plan.Targets) * len(b.plan.Prompts) * b.plan.Samples
+	items := len(b.plan.Targets) * b.plan.PerTarget()
 	a := Acquisition{
 		Order: b.text.say("acq.order", "items", group(int64(items)),
 			"seed", strconv.FormatUint(b.plan.OrderSeed, 10)),

@@ -26,6 +26,7 @@ type GenRequest struct {
 // Alt is an alternative token.
 type Alt struct {
 	Text    string // raw bytes, may cut a rune
+	Token   int32
 	Logprob float64
 }
 
@@ -52,8 +53,8 @@ type PromptCounter interface {
 	CountTokens(text string) int
 }
 
-// Echoer is a generator that can score a prompt, for completions with echo: it
-// emits the prompt piece by piece.
+// Echoer is a generator that can score a prompt, for completions with echo and
+// for prompt_logprobs: it emits the prompt piece by piece.
 type Echoer interface {
 	Echo(ctx context.Context, req GenRequest, emit func(Piece) error) error
 }

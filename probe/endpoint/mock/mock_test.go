@@ -103,7 +103,7 @@ type bytewise string
 
 func (g bytewise) Generate(_ context.Context, _ GenRequest, emit func(Piece) error) (string, error) {
 	for i := range len(g) {
-		if err := emit(Piece{Text: string(g[i : i+1]), Token: int32(g[i]), Logprob: -1, Top: []Alt{{string(g[i : i+1]), -1}, {"\xe4", -2}}}); err != nil {
+		if err := emit(Piece{Text: string(g[i : i+1]), Token: int32(g[i]), Logprob: -1, Top: []Alt{{string(g[i : i+1]), int32(g[i]), -1}, {"\xe4", 0xe4, -2}}}); err != nil {
 			return "", err
 		}
 	}

@@ -44,6 +44,8 @@ type envelope struct {
 	Fingerprint *string `json:"system_fingerprint,omitempty"`
 	Choices     []any   `json:"choices"`
 	Usage       *usage  `json:"usage,omitempty"`
+	// PromptLogprobs stand here in chats, in the choice of completions.
+	PromptLogprobs []promptRow `json:"prompt_logprobs,omitempty"`
 }
 
 type message struct {
@@ -64,6 +66,8 @@ type textChoice struct {
 	Text     string        `json:"text"`
 	Logprobs *textLogprobs `json:"logprobs"`
 	Finish   *string       `json:"finish_reason"`
+
+	PromptLogprobs []promptRow `json:"prompt_logprobs,omitempty"`
 }
 
 type chatLogprobs struct {
@@ -75,6 +79,38 @@ type chatToken struct {
 	Logprob float64     `json:"logprob"`
 	Bytes   []int       `json:"bytes"`
 	Top     []chatToken `json:"top_logprobs,omitempty"`
+}
+
+// promptToken is what vLLM says of a candidate for a token of the prompt.
+type promptToken struct {
+	id int32
+
+	Logprob float64 `json:"logprob"`
+	Rank    int     `json:"rank"`
+	Token   string  `json:"decoded_token"`
+}
+
+// promptRow are the candidates for one token of the prompt, the token itself
+// first: an object by their ids in this very order, or null.
+type promptRow []promptToken
+
+// MarshalJSON keeps the order, which a map would lose.
+func (r promptRow) MarshalJSON() ([]byte, error) {
+	if r == nil {
+		return []byte("null"), nil
+	}
+	b := []byte{'{'}
+	for i, t := range r {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		value, err := json.Marshal(t)
+		if err != nil {
+			return nil, err
+		}
+		b = append(fmt.Appendf(b, `"%d":`, t.id), value...)
+	}
+	return append(b, '}'), nil
 }
 
 type textLogprobs struct {
@@ -167,7 +203,19 @@ func (p *reply) whole() {
 		p.fail(err)
 		return
 	}
-	e := p.envelope(p.choice(strings.ToValidUTF8(text.String(), "\uFFFD"), pieces, 0, p.finish(finish)))
+	scored, err := p.promptLogprobs()
+	if err != nil {
+		p.fail(err)
+		return
+	}
+	choice := p.choice(strings.ToValidUTF8(text.String(), "\uFFFD"), pieces, 0, p.finish(finish))
+	e := p.envelope(choice)
+	if text, ok := choice.(textChoice); ok {
+		text.PromptLogprobs = scored
+		e.Choices[0] = text
+	} else {
+		e.PromptLogprobs = scored
+	}
 	e.Usage = p.usage()
 	p.w.Header().Set("Content-Type", "application/json")
 	p.write(p.encode(e))
@@ -263,6 +311,35 @@ func (p *reply) textLogprobs(pieces []Piece, offset int) *textLogprobs {
 		out.TopLogprobs = append(out.TopLogprobs, top)
 	}
 	return out
+}
+
+// promptLogprobs scores the prompt as vLLM does, the most probable tokens beside
+// those of the prompt.
+func (p *reply) promptLogprobs() ([]promptRow, error) {
+	if p.q.scored < 0 {
+		return nil, nil
+	}
+	req := p.q.gen
+	req.Logprobs = p.q.scored
+	var rows []promptRow
+	err := p.gen.(Echoer).Echo(p.r.Context(), req, func(piece Piece) error {
+		if piece.NoLogprob {
+			rows = append(rows, nil)
+			return nil
+		}
+		// Below the alternatives its rank is not known; vLLM would count on.
+		row := promptRow{{piece.Token, finite(piece.Logprob), len(piece.Top) + 1, tokenString(piece.Text)}}
+		for i, a := range piece.Top {
+			if a.Token == piece.Token {
+				row[0].Rank = i + 1
+				continue
+			}
+			row = append(row, promptToken{a.Token, finite(a.Logprob), i + 1, tokenString(a.Text)})
+		}
+		rows = append(rows, row)
+		return nil
+	})
+	return rows, err
 }
 
 // tokenString writes a token that is no UTF-8 as OpenAI does: bytes:\xe4\xbd.

@@ -16,6 +16,7 @@ type request struct {
 	seeded    bool
 	echo      bool
 	echoOnly  bool // max_tokens is 0: nothing is generated
+	scored    int  // prompt_logprobs: alternatives wanted per token of the prompt; -1: none
 }
 
 // parseRequest reads a request body as lenient servers do: unknown members are
@@ -37,13 +38,19 @@ func parseRequest(body []byte, chat bool) (*request, error) {
 		StreamOptions       *streamOptions  `json:"stream_options"`
 		Logprobs            json.RawMessage `json:"logprobs"`
 		TopLogprobs         int             `json:"top_logprobs"`
+		PromptLogprobs      *int            `json:"prompt_logprobs"`
 		Echo                bool            `json:"echo"`
 		N                   *int            `json:"n"`
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
 		return nil, fmt.Errorf("the request is not valid: %w", err)
 	}
-	q := &request{chat: chat, stream: in.Stream, echo: in.Echo && !chat}
+	q := &request{chat: chat, stream: in.Stream, echo: in.Echo && !chat, scored: -1}
+	if in.PromptLogprobs != nil {
+		if q.scored = *in.PromptLogprobs; q.scored < 0 || in.Stream {
+			return nil, errors.New("prompt_logprobs must be at least 0, and are not streamed")
+		}
+	}
 	g := &q.gen
 	g.Model = in.Model
 	g.Temperature, g.TopP, g.Logprobs = 1, 1, -1

@@ -239,6 +239,8 @@ func (p *Personality) objects(q *request, gen Generator) (string, int) {
 		return "system messages are not supported", http.StatusBadRequest
 	case q.echo && (p.NoEcho || !canEcho):
 		return "echo is not supported", http.StatusBadRequest
+	case q.scored >= 0 && (p.NoLogprobs || !canEcho):
+		return "prompt_logprobs are not supported", http.StatusBadRequest
 	}
 	return "", 0
 }

@@ -44,11 +44,7 @@ func (Words) Generate(ctx context.Context, req GenRequest, emit func(Piece) erro
 			parts = []string{word[:i], word[i:]}
 		}
 		for _, s := range parts {
-			p := Piece{Text: s, Token: int32(n), Logprob: lp}
-			for k := range max(req.Logprobs, 0) {
-				p.Top = append(p.Top, Alt{" " + wordList[k%len(wordList)], lp})
-			}
-			if err := emit(p); err != nil {
+			if err := emit(Piece{Text: s, Token: int32(n), Logprob: lp, Top: alternatives(req.Logprobs, lp)}); err != nil {
 				return "", err
 			}
 			lp = 0 // the rest of a word is certain
@@ -58,10 +54,24 @@ func (Words) Generate(ctx context.Context, req GenRequest, emit func(Piece) erro
 	return "length", nil
 }
 
+// alternatives are n words, all as probable.
+func alternatives(n int, logprob float64) []Alt {
+	var top []Alt
+	for k := range min(max(n, 0), len(wordList)) {
+		top = append(top, Alt{" " + wordList[k], int32(k), logprob})
+	}
+	return top
+}
+
 // Echo emits the prompt word by word; the first has no probability.
 func (Words) Echo(_ context.Context, req GenRequest, emit func(Piece) error) error {
 	for i, w := range strings.SplitAfter(req.Prompt, " ") {
-		if err := emit(Piece{Text: w, Token: int32(i), Logprob: -math.Log(float64(len(wordList))), NoLogprob: i == 0}); err != nil {
+		lp := -math.Log(float64(len(wordList)))
+		p := Piece{Text: w, Token: int32(len(wordList) + i), Logprob: lp, NoLogprob: i == 0}
+		if i > 0 {
+			p.Top = alternatives(req.Logprobs, lp)
+		}
+		if err := emit(p); err != nil {
 			return err
 		}
 	}

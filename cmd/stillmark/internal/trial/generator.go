@@ -90,7 +90,7 @@ func (s *served) piece(t refmodel.Token) mock.Piece {
 	p := mock.Piece{Text: string(text), Token: t.ID, Logprob: t.Logprob}
 	for _, alt := range t.Top {
 		text, _ := s.enc.Token(alt.ID)
-		p.Top = append(p.Top, mock.Alt{Text: string(text), Logprob: alt.Logprob})
+		p.Top = append(p.Top, mock.Alt{Text: string(text), Token: alt.ID, Logprob: alt.Logprob})
 	}
 	return p
 }

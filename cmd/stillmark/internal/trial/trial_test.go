@@ -3,14 +3,18 @@ package trial
 import (
 	"encoding/json"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stillmark/stillmark/corpora/refmodel"
 	"github.com/stillmark/stillmark/probe/endpoint/mock"
 	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/probe/wire"
 	"github.com/stillmark/stillmark/watermark"
 )
 
@@ -106,6 +110,54 @@ func score(t *testing.T, w *world, k *watermark.Key, items []watermark.Item) flo
 }
 
 // TestDirectStrength detects the teacher's own marked texts at 200 tokens.
+// TestEcho: completions of the reference model come with the very
+// log-probabilities and alternatives that the model gives.
+func TestEcho(t *testing.T) {
+	t.Parallel()
+	models, err := MockModels(1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := models["reference"].(*served)
+	server, err := mock.New(mock.Options{Models: models})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const text = "The harbour was quiet in the morning."
+	body := `{"model":"reference","prompt":"` + text + `","max_tokens":1,"temperature":0,"echo":true,"logprobs":3,"prompt_logprobs":3}`
+	rec := httptest.NewRecorder()
+	server.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/v1/completions", strings.NewReader(body)))
+	x := wire.Exchange{Status: rec.Code, Kind: wire.Completion, Body: rec.Body.Bytes(), Complete: true}
+	echoed, err := wire.DecodeLogprobs(x)
+	if err != nil {
+		t.Fatalf("%v: %s", err, rec.Body)
+	}
+	prompt, err := wire.DecodePromptLogprobs(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, err := ref.enc.Encode(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(echoed) != len(ids)+1 || len(prompt) != len(ids) || echoed[0].Known || len(prompt[0].Candidates) != 0 {
+		t.Fatalf("%d and %d tokens for %d", len(echoed), len(prompt), len(ids))
+	}
+	for i := 1; i < len(ids); i++ {
+		token, _ := ref.enc.Token(ids[i])
+		top := ref.model.Top(ids[:i], 3)
+		own, lp := prompt[i].Candidates[0], ref.model.Logprob(ids[:i], ids[i])
+		if echoed[i].Token != string(token) || echoed[i].Logprob != lp || len(echoed[i].Top) != len(top) || own.ID != ids[i] || own.Logprob != lp {
+			t.Errorf("token %d (%q, %g): %+v and %+v", i, token, lp, echoed[i], own)
+		}
+		// The arg-max, which reading mode scores, has rank 1.
+		best := slices.IndexFunc(prompt[i].Candidates, func(c wire.Candidate) bool { return c.Rank == 1 })
+		if best < 0 || prompt[i].Candidates[best].ID != top[0].ID {
+			t.Errorf("token %d: %+v, want %d first", i, prompt[i].Candidates, top[0].ID)
+		}
+	}
+}
+
 func TestDirectStrength(t *testing.T) {
 	t.Parallel()
 	const texts = 25
