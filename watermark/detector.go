@@ -108,7 +108,7 @@ type Detector struct {
 	scheme  Scheme
 	seeded  seeded // scheme, if it has seeds and they count; else nil
 	null    null
-	keyless interface{ keyless(window []int32) bool } // nil: the key enters every window
+	keyless keyless // nil: the key enters every seed
 	vocab   int32
 	conv    convention
 	bos     int32 // -1: none
@@ -146,6 +146,13 @@ type seeded interface {
 	scoreSeed(seed uint64, tokens []int32, scores []float64)
 }
 
+// keyless is a scheme whose key is multiplied with token ids: a product with 0 is
+// the same under every key, so that the position says nothing of any. It answers
+// without looking at the key, and true where that depends on the key.
+type keyless interface {
+	keyless(window []int32, token int32) bool
+}
+
 // NewDetector starts a run under one key. It clones the scheme. It panics if
 // the weights are none that [ResolveWeights] accepts, or the rule of repetition
 // is none.
@@ -172,7 +179,7 @@ func NewDetector(s Scheme, opt Options) *Detector {
 		local:   newTuples(h + 1),
 	}
 	d.seeded, _ = d.scheme.(seeded)
-	d.keyless, _ = d.scheme.(interface{ keyless(window []int32) bool })
+	d.keyless, _ = d.scheme.(keyless)
 	if id, err := strconv.ParseInt(spec.Params.Preset.Get("bos"), 10, 32); err == nil {
 		d.bos = int32(id)
 	}
@@ -242,7 +249,7 @@ func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
 		}
 		window, ok := d.scheme.WindowOf(history[:i])
 		if ok && d.keyless != nil && d.peer == "" && i-strange > h {
-			ok = !d.keyless.keyless(window)
+			ok = !d.keyless.keyless(window, token)
 		}
 		f := d.fate(window, ok, i-strange <= h)
 		if d.peer == peerRing && ok && f != FateScored {

@@ -76,8 +76,14 @@ type green struct {
 	// step, the highest logits; 0 for rules whose list is the same for all.
 	top   int
 	order []int32
+	// bare is keyless; nil where the key enters every seed.
+	bare  func(window []int32, token int32) bool
 	one   [1]float64
 	token [1]int32
+}
+
+func (g *green) keyless(window []int32, token int32) bool {
+	return g.bare != nil && g.bare(window, token)
 }
 
 func (g *green) Law() evidence.Law { return evidence.Bernoulli(g.rate()) }

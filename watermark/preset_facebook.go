@@ -35,7 +35,7 @@ func facebookPresets() []Preset {
 			return effective(prf.ThreeBricksSeed(seed, salt, window), false)
 		}
 	}
-	kgw := func(spec Spec, a args) (Scheme, error) { return newGreen(spec, a, "gamma", "delta", 0, rule(a)) }
+	kgw := func(spec Spec, a args) (Scheme, error) { return newGreen(spec, a, "gamma", "delta", 0, rule(a), nil) }
 	gumbel := func(spec Spec, a args) (Scheme, error) {
 		p, _ := PresetByName(spec.Scheme)
 		c, err := p.frame(a)

@@ -85,7 +85,7 @@ func kirchenbauerPresets() []Preset {
 				key, wide := int64(a.key("hashing_key")), onGPU(a)
 				return newGreen(spec, a, "greenlist_ratio", "bias", 0, func(window []int32, _ int32) uint64 {
 					return effective(prf.AdditivePRF.Seed(nil, key, window[len(window)-1:]), wide)
-				})
+				}, func(window []int32, _ int32) bool { return window[len(window)-1] == 0 })
 			},
 		},
 		{
@@ -104,7 +104,7 @@ func kirchenbauerPresets() []Preset {
 				return newGreen(spec, a, "greenlist_ratio", "bias", 40, func(window []int32, token int32) uint64 {
 					var room [16]int32
 					return effective(prf.AnchoredMinHashPRF.Seed(table, key, append(append(room[:0], window...), token)), wide)
-				})
+				}, nil)
 			},
 		},
 		{
@@ -134,7 +134,7 @@ func kirchenbauerPresets() []Preset {
 				if s.self {
 					top = 41
 				}
-				return newGreen(spec, a, "gamma", "delta", top, s.rule(int64(a.key("hash_key")), onGPU(a)))
+				return newGreen(spec, a, "gamma", "delta", top, s.rule(int64(a.key("hash_key")), onGPU(a)), s.keyless)
 			},
 		},
 		{
@@ -145,14 +145,14 @@ func kirchenbauerPresets() []Preset {
 				key, wide := int64(a.key("hash_key")), onGPU(a)
 				return newGreen(spec, a, "gamma", "delta", 0, func(window []int32, _ int32) uint64 {
 					return effective(prf.AdditivePRF.Seed(nil, key, window), wide)
-				})
+				}, func(window []int32, _ int32) bool { return window[0] == 0 })
 			},
 		},
 	}
 }
 
-// newGreen builds a preset of permutation lists under a seed rule.
-func newGreen(spec Spec, a args, gamma, bias string, top int, seed seedRule) (Scheme, error) {
+// newGreen builds a preset of permutation lists under a seed rule; bare is green's.
+func newGreen(spec Spec, a args, gamma, bias string, top int, seed seedRule, bare func(window []int32, token int32) bool) (Scheme, error) {
 	p, _ := PresetByName(spec.Scheme)
 	conv, err := p.frame(a)
 	if err != nil {
@@ -162,7 +162,7 @@ func newGreen(spec Spec, a args, gamma, bias string, top int, seed seedRule) (Sc
 	if err != nil {
 		return nil, err
 	}
-	return &green{foreign: newForeign(spec, conv, seed), colours: lists, bias: float32(a.float(bias)), top: top}, nil
+	return &green{foreign: newForeign(spec, conv, seed), colours: lists, bias: float32(a.float(bias)), top: top, bare: bare}, nil
 }
 
 // onGPU reports whether the marking device is a GPU, whose generator takes all
@@ -281,6 +281,43 @@ func (s seeding) rule(key int64, wide bool) seedRule {
 		var room [16]int32
 		return effective(s.prf.Seed(table, key, append(append(room[:0], window...), token)), wide)
 	}
+}
+
+// keyless reports whether the rule multiplies the key with 0 alone; see
+// [prf.ContextPRF].
+func (s seeding) keyless(window []int32, token int32) bool {
+	var room [16]int32
+	ids := append(room[:0], window...)
+	if s.self {
+		ids = append(ids, token)
+	}
+	first, last, zeros := ids[0] == 0, ids[len(ids)-1] == 0, 0
+	for i, t := range ids {
+		if t == 0 && (s.prf != prf.SimpleSkipPRF || i%2 == 0) {
+			zeros++
+		}
+	}
+	switch s.prf {
+	case prf.AdditivePRF, prf.PositionPRF:
+		return zeros == len(ids)
+	case prf.MultiplicativePRF:
+		product := int64(1)
+		for _, t := range ids {
+			product *= int64(t)
+		}
+		return product == 0
+	case prf.MinFuncPRF, prf.MinHashPRF:
+		return zeros > 0
+	case prf.SimpleSkipPRF:
+		return zeros == (len(ids)+1)/2
+	case prf.SkipgramPRF:
+		return first
+	case prf.AnchoredSkipgramPRF:
+		return first && last
+	case prf.MinSkipgramPRF:
+		return zeros > 1
+	}
+	return false // the key is a factor beside hashes, which are never 0
 }
 
 // fixedTable is lm-watermarking's one table, the same for all keys.

@@ -32,7 +32,7 @@ func markllmPresets() []Preset {
 			},
 			build: func(spec Spec, a args) (Scheme, error) {
 				rule := prf.NewMarkLLM(prf.MarkLLMScheme(a.text("f_scheme")), int64(a.key("hash_key")), spec.Vocab)
-				return newGreen(spec, a, "gamma", "delta", 0, func(window []int32, _ int32) uint64 { return rule.Seed(window) })
+				return newGreen(spec, a, "gamma", "delta", 0, func(window []int32, _ int32) uint64 { return rule.Seed(window) }, nil)
 			},
 		},
 		{
@@ -90,7 +90,7 @@ type productOfIDs struct {
 	vocab int64
 }
 
-func (p *productOfIDs) keyless(window []int32) bool {
+func (p *productOfIDs) keyless(window []int32, _ int32) bool {
 	product := int64(1)
 	for _, t := range window {
 		product = product * int64(t) % p.vocab

@@ -306,6 +306,75 @@ func TestWeakKeys(t *testing.T) {
 	}
 }
 
+// TestKeyless: what is not scored for want of a key has the same seed under every
+// key, at least under one in two, and what is scored never has.
+func TestKeyless(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(5, 6))
+	for _, c := range []struct {
+		scheme string
+		params map[string]string
+		ids    []int32 // windows and tokens are drawn from these
+	}{
+		{"hf-kgw-lefthash", map[string]string{"context_width": "2"}, []int32{0, 0, 1, 7}},
+		{"tgi", nil, []int32{0, 1, 7}},
+		{"lm-watermarking", map[string]string{"seeding": "minhash"}, []int32{0, 1, 5, 7, 9}},
+		{"lm-watermarking", map[string]string{"seeding": "skipgram"}, []int32{0, 1, 7}},
+		{"lm-watermarking", map[string]string{"seeding": "selfhash"}, []int32{0, 0, 1}},
+		{"lm-watermarking", map[string]string{"seeding": "ff-additive_prf-2-True"}, []int32{0, 0, 1}},
+		{"lm-watermarking", map[string]string{"seeding": "ff-multiplicative_prf-2-False"}, []int32{0, 1, 7}},
+		{"lm-watermarking", map[string]string{"seeding": "ff-minfunc_prf-2-False"}, []int32{0, 1, 7}},
+		{"lm-watermarking", map[string]string{"seeding": "ff-simple_skip_prf-3-False"}, []int32{0, 0, 1}},
+		{"lm-watermarking", map[string]string{"seeding": "ff-anchored_skipgram_prf-2-False"}, []int32{0, 0, 1}},
+		{"lm-watermarking", map[string]string{"seeding": "ff-minskipgram_prf-3-False"}, []int32{0, 1, 7, 9}},
+		{"lm-watermarking", map[string]string{"seeding": "ff-noncomm_prf-2-False"}, []int32{0, 0, 1}},
+		{"lm-watermarking", map[string]string{"seeding": "ff-position_prf-2-False"}, []int32{0, 0, 1}},
+		{"markllm-exp", map[string]string{"prefix_length": "2"}, []int32{0, 10, 20, 30, 7}},
+	} {
+		p, _ := PresetByName(c.scheme)
+		var keys []seeded
+		for k := range 60 {
+			params := private(p, uint64(100+k))
+			for name, value := range c.params {
+				params[name] = value
+			}
+			s, _ := imported(t, c.scheme, 100, params).(seeded)
+			keys = append(keys, s)
+		}
+		rule, ok := keys[0].(keyless)
+		if !ok {
+			t.Fatalf("%s says nothing of keys", c.scheme)
+		}
+		dropped := 0
+		window := make([]int32, keys[0].Window())
+		for range 300 {
+			for i := range window {
+				window[i] = c.ids[random.IntN(len(c.ids))]
+			}
+			token := max(c.ids[random.IntN(len(c.ids))], 0)
+			times := map[uint64]int{}
+			most := 0
+			for _, s := range keys {
+				seed := s.seedOf(window, token)
+				times[seed]++
+				most = max(most, times[seed])
+			}
+			switch bare := rule.keyless(window, token); {
+			case bare && most < 2:
+				t.Fatalf("%s %v: %v, %d is not scored, and keys have seeds %v", c.scheme, c.params, window, token, times)
+			case !bare && most > 2: // two of 60 tables may agree by chance
+				t.Fatalf("%s %v: %v, %d is scored, and %d of 60 keys have one seed", c.scheme, c.params, window, token, most)
+			case bare:
+				dropped++
+			}
+		}
+		never := strings.Contains(c.params["seeding"], "noncomm") || c.params["seeding"] == "selfhash"
+		if (dropped == 0) != never {
+			t.Errorf("%s %v: %d of 300 positions without a key", c.scheme, c.params, dropped)
+		}
+	}
+}
+
 // TestSeedIsTheUnit: windows that a scheme's generator cannot tell apart are one
 // unit, and decoys find the units of their own key.
 func TestSeedIsTheUnit(t *testing.T) {
@@ -320,7 +389,7 @@ func TestSeedIsTheUnit(t *testing.T) {
 		{"lm-watermarking", map[string]string{"seeding": "ff-multiplicative_prf-2-False"}, 6}, // likewise
 		{"lm-watermarking", map[string]string{"seeding": "ff-noncomm_prf-2-False"}, 7},
 		{"three-bricks-kgw", map[string]string{"ngram": "2"}, 6}, // one position is not scored
-		{"vllm-sbw", map[string]string{"context_width": "2"}, 8}, // nine positions
+		{"vllm-sbw", map[string]string{"context_width": "2"}, 7}, // nine positions; -1 + 1 = 0 before the second leaves no key
 	} {
 		p, _ := PresetByName(c.scheme)
 		params := private(p, 4)

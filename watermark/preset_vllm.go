@@ -2,6 +2,7 @@ package watermark
 
 import (
 	"encoding/binary"
+	"slices"
 	"strconv"
 
 	"github.com/stillmark/stillmark/watermark/prf"
@@ -70,13 +71,15 @@ type sbw struct {
 
 func newSBW(spec Spec, c convention, a args) *sbw {
 	key, self := a.key("key"), a.text("seeding") == "selfhash"
-	rule := sumSeed
+	rule, bare := sumSeed, func(window []int32, _ int32) bool { return sumSeed(window, 0) == 0 }
 	if self {
-		rule = anchorSeed(int64(key))
+		rule, bare = anchorSeed(int64(key)), func(window []int32, _ int32) bool {
+			return slices.Contains(window[1:], -1) // whose hash is 0: its product is least under half of the keys
+		}
 	}
 	lists := &sbwColours{src: prf.NewSBW(key, self), self: self, threshold: uint32(a.float("gamma") * (1<<31 - 1))}
 	return &sbw{
-		green: green{foreign: newForeign(spec, c, rule), colours: lists, bias: float32(a.float("delta"))},
+		green: green{foreign: newForeign(spec, c, rule), colours: lists, bias: float32(a.float("delta")), bare: bare},
 		src:   prf.NewSBW(key, self),
 	}
 }

@@ -70,6 +70,12 @@ func (m *meter) count(what string, done, total int) {
 	m.set(text)
 }
 
+// share shows what is being done and how much of all of it is, from 0 to 1.
+func (m *meter) share(share float64, at string) {
+	left := time.Duration(float64(time.Since(m.begun)) * (1 - share) / max(share, 1e-9))
+	m.set(fmt.Sprintf("%.0f%% | ETA %s | %s", 100*share, left.Round(time.Second), at))
+}
+
 // clear removes the line, so that results stand alone.
 func (m *meter) clear() {
 	m.mu.Lock()

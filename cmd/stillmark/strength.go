@@ -182,6 +182,7 @@ versions, and say nothing about how many tokens a large model needs.`,
 		},
 	}
 	o.bind(c.Flags())
+	c.AddCommand(a.calibrateCommand())
 	return c
 }
 

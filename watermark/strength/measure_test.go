@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/stillmark/stillmark/watermark"
-	"github.com/stillmark/stillmark/watermark/evidence"
 )
 
 func TestMeasureFindsTheMark(t *testing.T) {
@@ -147,21 +146,6 @@ func TestNullIsUniform(t *testing.T) {
 	wrong := Run{Measurements: nullMeasurements("scheme=kgw", u)}
 	if bad := wrong.Uncalibrated(); len(bad) != 2 { // KS and the tail at 1e-2
 		t.Errorf("p-values that are too small were not noticed: %v", bad)
-	}
-}
-
-// TestDualPs compares the interpolated tail with the tail itself.
-func TestDualPs(t *testing.T) {
-	t.Parallel()
-	var scores []float64
-	for x := 70.; x < 140; x += .37 {
-		scores = append(scores, x)
-	}
-	for i, p := range dualPs(100, .1, scores) {
-		want := math.Pow(10, evidence.Log10DualGammaSF(100, .1, scores[i]))
-		if math.Abs(p/want-1) > 3e-3 {
-			t.Errorf("p at %v: %v, want %v", scores[i], p, want)
-		}
 	}
 }
 

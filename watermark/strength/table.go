@@ -17,6 +17,26 @@ type table struct {
 	rows  [][]string
 }
 
+// write lays the table out in columns.
+func (t table) write(w io.Writer) error {
+	fmt.Fprintln(w, t.title)
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "  "+strings.Join(t.head, "\t"))
+	for _, row := range t.rows {
+		fmt.Fprintln(tw, "  "+strings.Join(row, "\t"))
+	}
+	return tw.Flush()
+}
+
+// markdown is the table without its title, line by line.
+func (t table) markdown() []string {
+	lines := []string{"| " + strings.Join(t.head, " | ") + " |", strings.Repeat("|---", len(t.head)) + "|"}
+	for _, row := range t.rows {
+		lines = append(lines, "| "+strings.Join(row, " | ")+" |")
+	}
+	return lines
+}
+
 // tables are strength by length, cost and null, and attacks.
 func (r *Run) tables() []table {
 	byLength := table{title: "Texts detected at a false-positive rate of 1e-3 (95 % interval), by tokens", head: []string{"setting"}}
@@ -89,13 +109,8 @@ func short(n Number) string {
 func (r *Run) WriteTable(w io.Writer) error {
 	fmt.Fprintf(w, "%s, tokenizer %s, %d texts per setting, seed %d%s\n", r.Recorded.Model, r.Recorded.Tokenizer, r.Recorded.Texts, r.Recorded.Seed, r.weakened())
 	for _, t := range r.tables() {
-		fmt.Fprintf(w, "\n%s\n", t.title)
-		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(tw, "  "+strings.Join(t.head, "\t"))
-		for _, row := range t.rows {
-			fmt.Fprintln(tw, "  "+strings.Join(row, "\t"))
-		}
-		if err := tw.Flush(); err != nil {
+		fmt.Fprintln(w)
+		if err := t.write(w); err != nil {
 			return err
 		}
 	}
@@ -145,11 +160,7 @@ func (r *Run) WriteMarkdown(w io.Writer, verdicts []Verdict) error {
 	parts = append(parts, r.tables()...)
 	const cut = "\n(cut at 1 MiB; the JSON file holds all)\n"
 	for _, t := range parts {
-		lines := []string{"", "## " + t.title, "", "| " + strings.Join(t.head, " | ") + " |", strings.Repeat("|---", len(t.head)) + "|"}
-		for _, row := range t.rows {
-			lines = append(lines, "| "+strings.Join(row, " | ")+" |")
-		}
-		for _, line := range lines {
+		for _, line := range append([]string{"", "## " + t.title, ""}, t.markdown()...) {
 			if b.Len()+len(line)+len(cut)+1000 > maxMarkdown { // room for the last sentence
 				_, err := io.WriteString(w, b.String()+cut)
 				return err
