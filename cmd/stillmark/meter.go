@@ -71,7 +71,11 @@ func (m *meter) count(what string, done, total int) {
 }
 
 // share shows what is being done and how much of all of it is, from 0 to 1.
+// 0 begins the time that the rest is reckoned by.
 func (m *meter) share(share float64, at string) {
+	if share == 0 {
+		m.clear()
+	}
 	left := time.Duration(float64(time.Since(m.begun)) * (1 - share) / max(share, 1e-9))
 	m.set(fmt.Sprintf("%.0f%% | ETA %s | %s", 100*share, left.Round(time.Second), at))
 }

@@ -141,7 +141,8 @@ type CalibrationConfig struct {
 	// State is a folder that keeps what was drawn, so that the next run with it
 	// goes on; empty for none.
 	State string
-	// Progress, if set, is told the share of the work that is done, and at what it is.
+	// Progress, if set, is told the share of the work that is done, from 0 when it
+	// begins, and at what it is.
 	Progress func(share float64, at string)
 }
 
@@ -226,6 +227,9 @@ func Calibrate(ctx context.Context, c CalibrationConfig) (*Calibration, error) {
 		if err := p.plan(ctx, d); err != nil {
 			return nil, fmt.Errorf("%s: %w", x.Labels, err)
 		}
+	}
+	if p.total > 0 {
+		p.report(0, "first keys")
 	}
 	for i, d := range drawings {
 		for d.missing() > 0 {
@@ -423,8 +427,8 @@ func below(u []float64, level float64) int64 {
 	return n
 }
 
-// binomialInterval is the shortest set lo .. hi whose ends leave at most half of
-// what confidence leaves on either side of Bin(n, p).
+// binomialInterval are the quantiles of Bin(n, p) that leave at most half of what
+// confidence leaves below the one and above the other.
 func binomialInterval(n int64, p, confidence float64) (lo, hi int64) {
 	tail := math.Log10((1 - confidence) / 2)
 	// P(X >= k) falls in k: the first k with less than the tail above it ends the set.
