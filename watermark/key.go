@@ -184,6 +184,31 @@ func (k *Key) Derive(label, epoch string) (*Key, error) {
 	return d, nil
 }
 
+// Alike draws a key of the same kind and spec: nothing but its secret, its salt
+// and what follows from them tells it from k. random must be crypto/rand.Reader
+// outside tests.
+func (k *Key) Alike(random io.Reader) (*Key, error) {
+	secret := make([]byte, len(k.secret.reveal()))
+	p, isPreset := PresetByName(k.Scheme)
+	if isPreset {
+		secret = make([]byte, masterBytes)
+	}
+	salt := make([]byte, saltBytes)
+	for _, b := range [][]byte{secret, salt} {
+		if _, err := io.ReadFull(random, b); err != nil {
+			return nil, fmt.Errorf("drawing the key: %w", err)
+		}
+	}
+	if isPreset {
+		drawn, err := p.drawKeys(k.Spec, secret)
+		if err != nil {
+			return nil, err
+		}
+		secret = []byte(drawn.list)
+	}
+	return makeKey(k.Kind, k.Spec, secret, salt)
+}
+
 // Mark returns the scheme under the key's subkeys. A canary key has none.
 func (k *Key) Mark() (Scheme, error) {
 	if err := k.check(); err != nil {

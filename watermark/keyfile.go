@@ -6,16 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"runtime"
 )
-
-// ErrPermissions is wrapped by LoadKey for a key file that others could read
-// or that is executable.
-var ErrPermissions = errors.New("key file is open to others")
 
 // ErrMalformed is wrapped by every parser of this package for input that is not
 // exactly what the package writes.
@@ -59,69 +50,17 @@ func (k *Key) Save(path string) error {
 	if err != nil {
 		return fmt.Errorf("encoding the key: %w", err)
 	}
-	if err := writeNew(path, data); err != nil {
+	if err := WritePrivate(path, data); err != nil {
 		return fmt.Errorf("saving the key: %w", err)
 	}
 	return nil
 }
 
-// writeNew creates path with the data or leaves nothing behind. The data is on
-// disk before the name exists: linking a finished temporary file is the one
-// way to create that is both atomic and refuses an existing name.
-func writeNew(path string, data []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), ".key-*") // made with 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(data)
-	if err == nil {
-		err = temp.Sync()
-	}
-	if err = errors.Join(err, temp.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(temp.Name(), path); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("%s exists and was left as it is: %w", path, fs.ErrExist)
-		}
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes a new name durable. Windows has no way to sync a folder.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // LoadKey reads a key file. It refuses a file that grants anything beyond 0600
-// (ErrPermissions; not checked on Windows, which has no such bits) and anything
+// ([ErrPermissions], see [CheckPrivate]) and anything
 // but the exact form that Save writes (ErrMalformed), white space apart.
 func LoadKey(path string) (*Key, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("opening the key file: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("opening the key file: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file: %w", path, ErrMalformed)
-	}
-	if mode := info.Mode().Perm(); mode&^0o600 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("%s has permissions %#o; make them 0600 with: chmod 600 %s: %w", path, mode, path, ErrPermissions)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	data, err := ReadPrivate(path, maxKeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading the key file: %w", err)
 	}

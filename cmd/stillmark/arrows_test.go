@@ -19,6 +19,7 @@ var rooms = map[string][]string{
 	"watermark/prf":            {},
 	"watermark/evidence":       {},
 	"watermark":                {"watermark/prf", "watermark/evidence"},
+	"watermark/registry":       {"watermark"},
 	"watermark/replies":        {"watermark"},
 	"watermark/strength":       {"watermark", "watermark/evidence"},
 	"corpora/tokens":           {},

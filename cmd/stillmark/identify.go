@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/user"
 	"strings"
 	"time"
 
@@ -100,12 +99,9 @@ func (a *app) identify(ctx context.Context, o identifyOptions, inputs []string) 
 	if !(o.level < 0) || o.decoys < 0 {
 		return usageError(errors.New("--level must be negative, such as -6, and --decoys not"))
 	}
-	if o.operator == "" {
-		u, err := user.Current()
-		if err != nil {
-			return usageError(fmt.Errorf("the system does not say who asks: give --operator: %w", err))
-		}
-		o.operator = u.Username
+	var err error
+	if o.operator, err = operatorOr(o.operator); err != nil {
+		return err
 	}
 	policy, err := loadPolicy(o.policy)
 	if err != nil {

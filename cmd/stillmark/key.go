@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,9 +16,9 @@ import (
 )
 
 func (a *app) keyCommand() *cobra.Command {
-	return holder("key", "watermark keys: draw, show, derive per cohort, commit before serving",
+	return holder("key", "watermark keys: draw, show, derive per cohort, commit before serving, keep in a registry",
 		"  stillmark key new -o key.json --scheme gumbel --tokenizer cl100k --model nova\n  stillmark key commit key.json --tsa https://tsa.example/tsr",
-		a.keyNewCommand(), a.keyImportCommand(), a.keyShowCommand(), a.keyDeriveCommand(), a.keyCommitCommand())
+		a.keyNewCommand(), a.keyImportCommand(), a.keyShowCommand(), a.keyDeriveCommand(), a.keyCommitCommand(), a.keyRegistryCommand())
 }
 
 func (a *app) keyNewCommand() *cobra.Command {
@@ -267,18 +266,17 @@ a rival: commit first, serve afterwards.`,
 			if err != nil {
 				return usageError(err)
 			}
-			data, err := json.MarshalIndent(commitment, "", "  ")
+			data, err := commitment.Encode()
 			if err != nil {
 				return err
 			}
-			data = append(data, '\n')
 			if output == "" {
 				output = strings.TrimSuffix(args[0], ".json") + ".commitment.json"
 			}
 			var token []byte
 			if tsa != "" {
 				if token, err = requestStamp(c.Context(), tsa, sha256.Sum256(data)); err != nil {
-					return err
+					return fmt.Errorf("the commitment was not written: %w", err)
 				}
 			}
 			if err := ledger.WriteNewFile(output, data, 0o644); err != nil {

@@ -21,7 +21,7 @@ const (
 // binding of RFC 3161, section 3.4) and checks that it is for that digest.
 func requestStamp(ctx context.Context, url string, digest [32]byte) ([]byte, error) {
 	fail := func(err error) error {
-		return &codedError{codeUnreached, fmt.Errorf("no timestamp from %s: %w; nothing was written, try again or name another authority", url, err)}
+		return &codedError{codeUnreached, fmt.Errorf("no timestamp from %s: %w; no timestamp was written, try again or name another authority", url, err)}
 	}
 	query, err := timestamp.Request(digest)
 	if err != nil {

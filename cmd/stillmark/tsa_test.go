@@ -50,7 +50,7 @@ func TestRequestStamp(t *testing.T) {
 	}
 	for path, digest := range map[string][32]byte{"/replay": digest, "/replay?other": sha256.Sum256([]byte("another"))} {
 		_, err := requestStamp(t.Context(), server.URL+path, digest)
-		if err == nil || exitCode(err) != codeUnreached || !strings.Contains(err.Error(), "nothing was written") {
+		if err == nil || exitCode(err) != codeUnreached || !strings.Contains(err.Error(), "no timestamp was written") {
 			t.Errorf("an answer to another question gave %v", err)
 		}
 	}
