@@ -91,6 +91,9 @@ type PlanInput struct {
 	Alpha          float64 // DefaultAlpha
 	Decoys         int     // DefaultDecoys; negative means none
 	Caps           ledger.Caps
+	// Sentinels is how many rounds of sentinels are put to every target: none by
+	// default, as many as fit the plan if negative.
+	Sentinels int
 	// TokensPerReply and Distinct are assumptions of the power: tokens of the
 	// marked model's tokenizer per reply (3/4 of max_tokens), and the share of
 	// them that are distinct scored units (DefaultDistinct).
@@ -160,6 +163,9 @@ func NewPlan(in PlanInput) (*Draft, error) {
 			}
 			p.Prompts = append(p.Prompts, sealed)
 		}
+	}
+	if err := d.addSentinels(in.Sentinels); err != nil {
+		return nil, err
 	}
 	laws := map[string]evidence.Law{}
 	for i := range in.Keys {
@@ -479,7 +485,11 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 			d.Warnings = append(d.Warnings, fmt.Sprintf("%s ignores max_tokens: its replies may cost more than estimated.", t.Name))
 		}
 	}
-	units := int64(math.Round(float64(replies) * in.TokensPerReply * in.Distinct))
+	scored := replies
+	if p.Sentinels != nil {
+		scored -= int64(p.Sentinels.Rounds * len(sentinelTexts))
+	}
+	units := int64(math.Round(float64(scored) * in.TokensPerReply * in.Distinct))
 	m := 0
 	for i := range p.Tests {
 		if p.Tests[i].Primary {

@@ -17,7 +17,7 @@ func (r *runner) load() error {
 	state := r.w.State()
 	lanes := map[string]*lane{}
 	for i := range r.plan.Targets {
-		l := newLane(&r.plan.Targets[i], r.opt.Concurrency)
+		l := newLane(r.plan, i, r.opt.Concurrency)
 		lanes[l.target.Name] = l
 		r.lanes = append(r.lanes, l)
 	}
@@ -82,14 +82,27 @@ func (r *runner) replay(lanes map[string]*lane, items map[string]*ledger.Item) e
 				continue
 			}
 			r.classes[a.Outcome]++
-			lanes[it.Target.Name].meet(&a)
+			if err := r.meet(lanes[it.Target.Name], it, &a); err != nil {
+				return fmt.Errorf("event %d of the ledger: %w", e.Seq, err)
+			}
 		case ledger.EventDrift:
 			var d family.DriftEvent
 			if err := json.Unmarshal(e.Data, &d); err != nil {
 				return fmt.Errorf("read event %d of the ledger: %w", e.Seq, err)
 			}
 			r.drift++
-			if l := lanes[d.Target]; l != nil && d.Accepted {
+			l := lanes[d.Target]
+			if l == nil {
+				continue
+			}
+			l.epoch = max(l.epoch, d.Epoch)
+			switch {
+			case d.Field == fieldSentinels:
+				l.unnoted, l.refused = nil, ""
+				if !d.Accepted {
+					l.refused = d.To
+				}
+			case d.Accepted:
 				l.accept(d.Field, d.To)
 			}
 		case ledger.EventConfigChange, ledger.EventResume:
@@ -141,6 +154,26 @@ func (r *runner) openSession() error {
 	if _, err := r.w.Append(typ, "", 0, data); err != nil {
 		return r.storage(err)
 	}
+	return r.openDrift()
+}
+
+// openDrift takes up changes that an earlier run met: it writes down one that it
+// had no time to, and ends the run where the operator did not choose to go on.
+func (r *runner) openDrift() error {
+	for _, l := range r.lanes {
+		if d := l.unnoted; d != nil {
+			l.epoch = d.Epoch
+			if _, err := r.w.Append(ledger.EventDrift, "", 0, d); err != nil {
+				return r.storage(err)
+			}
+			if !d.Accepted {
+				l.refused = d.To
+			}
+		}
+		if l.refused != "" && r.opt.OnDrift == DriftStop {
+			r.halt(family.StopDrift, r.changed(l.target.Name, l.refused))
+		}
+	}
 	return nil
 }
 
@@ -159,6 +192,9 @@ func (r *runner) loadStopper() error {
 		return nil
 	}
 	err = r.w.Case().Replies(func(rec ledger.ReplyRecord) error {
+		if rec.Item.Prompt.Sentinel {
+			return nil
+		}
 		return s.Add(rec.Item, family.Decode(rec))
 	})
 	if err != nil {
@@ -200,14 +236,19 @@ type lane struct {
 
 	expected string              // the model that replies name
 	known    map[string][]string // values met, by field
+	epoch    int                 // from 1
+	watch    watch
+	refused  string             // a change of the sentinels that stopped an earlier run
+	unnoted  *family.DriftEvent // a change that the ledger has replies of, but no event
 }
 
-func newLane(t *ledger.Target, concurrency int) *lane {
+func newLane(p *ledger.Plan, target, concurrency int) *lane {
+	t := &p.Targets[target]
 	start, most := min(autoStart, autoMax), autoMax
 	if concurrency > 0 {
 		start, most = concurrency, concurrency
 	}
-	l := &lane{target: t, limiter: endpoint.NewAIMD(start, most), known: map[string][]string{}}
+	l := &lane{target: t, limiter: endpoint.NewAIMD(start, most), known: map[string][]string{}, epoch: 1, watch: newWatch(p)}
 	if c := t.Capabilities; c != nil && c.Model != "" {
 		l.accept(fieldModel, c.Model)
 	}
@@ -222,6 +263,8 @@ const (
 	fieldModel       = "model"
 	fieldFingerprint = "fingerprint"
 	fieldProvider    = "provider"
+	fieldHeaders     = "headers"
+	fieldSentinels   = "sentinels"
 )
 
 // maxKnown bounds the values that are remembered per field, and so the drift
@@ -240,16 +283,30 @@ func (l *lane) accept(field, value string) {
 }
 
 // meet takes note of what an earlier run's reply says about its origin.
-func (l *lane) meet(a *ledger.Attempt) {
+func (r *runner) meet(l *lane, it *ledger.Item, a *ledger.Attempt) error {
+	if it.Prompt.Sentinel {
+		rec := ledger.ReplyRecord{Attempt: *a}
+		if a.Response != nil {
+			var err error
+			if rec.Response, err = r.w.Case().Blob(*a.Response); err != nil {
+				return err
+			}
+		}
+		reply := family.Decode(rec)
+		if d := r.sentinel(l, it, &reply); d != nil {
+			l.unnoted = &d[0]
+		}
+	}
 	if a.Outcome == ledger.Drifted {
-		return
+		return nil
 	}
 	if a.Model != "" && l.expected == "" {
 		l.accept(fieldModel, a.Model)
 	}
-	for field, value := range map[string]string{fieldFingerprint: a.Fingerprint, fieldProvider: a.Provider} {
+	for field, value := range map[string]string{fieldFingerprint: a.Fingerprint, fieldProvider: a.Provider, fieldHeaders: identity(a.Headers)} {
 		if value != "" && len(l.known[field]) == 0 {
 			l.accept(field, value)
 		}
 	}
+	return nil
 }

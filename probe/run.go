@@ -250,13 +250,13 @@ func (r *runner) run(ctx context.Context) error {
 		defer client.Close()
 		l.client = client
 	}
-	if err := r.openSession(); err != nil {
-		return err
-	}
 	r.sending, r.stopNow = context.WithCancel(context.Background())
 	r.flying, r.ground = context.WithCancel(context.Background())
 	defer r.stopNow()
 	defer r.ground()
+	if err := r.openSession(); err != nil {
+		return err
+	}
 
 	if limit := r.plan.Caps.MaxTime; limit > 0 && r.before >= limit {
 		r.halt(family.StopCap, r.timeUp())

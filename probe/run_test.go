@@ -440,14 +440,14 @@ func TestModelSwitch(t *testing.T) {
 // A change of the fingerprint is noted and stops nothing.
 func TestFingerprintChange(t *testing.T) {
 	t.Parallel()
-	l := newLane(&ledger.Target{Name: "nova"}, 0)
+	l := newLane(&ledger.Plan{Targets: []ledger.Target{{Name: "nova"}}}, 0, 0)
 	var all []family.DriftEvent
 	for _, v := range []string{"a", "a", "", "b", "a", "b", "c"} {
 		all = l.note(all, fieldFingerprint, v)
 	}
 	want := []family.DriftEvent{
-		{Target: "nova", Field: "fingerprint", From: "a", To: "b", Accepted: true},
-		{Target: "nova", Field: "fingerprint", From: "b", To: "c", Accepted: true},
+		{Target: "nova", Field: "fingerprint", From: "a", To: "b", Epoch: 2, Accepted: true},
+		{Target: "nova", Field: "fingerprint", From: "b", To: "c", Epoch: 3, Accepted: true},
 	}
 	if !slices.Equal(all, want) {
 		t.Errorf("%+v", all)

@@ -207,7 +207,7 @@ func (r *runner) attempt(l *lane, t *task) (att endpoint.Attempt, err error) {
 	r.sentNow++
 	r.mu.Unlock()
 	att = prepared.Do(r.flying)
-	drift := r.drifted(l, &att)
+	drift := r.drifted(l, t.item, &att)
 	if len(att.Response) > 0 {
 		ref, err := r.w.PutBlob(att.Response)
 		if err != nil {
@@ -225,6 +225,9 @@ func (r *runner) attempt(l *lane, t *task) (att endpoint.Attempt, err error) {
 	for _, d := range drift {
 		if _, err = r.w.Append(ledger.EventDrift, t.item.ID, t.attempts, d); err != nil {
 			return att, err
+		}
+		if d.Field == fieldSentinels && !d.Accepted {
+			r.halt(family.StopDrift, r.changed(d.Target, d.To))
 		}
 	}
 	return att, nil
@@ -245,9 +248,9 @@ func (r *runner) settleAccount(l *lane, t *task, att *endpoint.Attempt, reserved
 
 // drifted compares what a reply says about its origin with what was known, and
 // decides what a change means: another model makes the reply Drifted unless the
-// operator chose to split; fingerprint and provider are noted only, since many
-// services balance over several.
-func (r *runner) drifted(l *lane, att *endpoint.Attempt) []family.DriftEvent {
+// operator chose to split; fingerprint, provider and headers open an epoch and no
+// more, since many services balance over several.
+func (r *runner) drifted(l *lane, it *ledger.Item, att *endpoint.Attempt) []family.DriftEvent {
 	m := &att.Meta
 	if !m.Outcome.Final() {
 		return nil
@@ -268,6 +271,8 @@ func (r *runner) drifted(l *lane, att *endpoint.Attempt) []family.DriftEvent {
 				m.Detail = fmt.Sprintf("answered by %q, not by %q", m.Model, l.expected)
 				events = append(events, d)
 			case !slices.Contains(l.known[fieldModel], m.Model):
+				l.epoch++
+				d.Epoch = l.epoch
 				events = append(events, d)
 				l.accept(fieldModel, m.Model)
 			default:
@@ -277,6 +282,8 @@ func (r *runner) drifted(l *lane, att *endpoint.Attempt) []family.DriftEvent {
 	}
 	events = l.note(events, fieldFingerprint, m.Fingerprint)
 	events = l.note(events, fieldProvider, m.Provider)
+	events = l.note(events, fieldHeaders, identity(m.Headers))
+	events = append(events, r.sentinel(l, it, &att.Reply)...)
 	r.drift += len(events)
 	return events
 }
@@ -291,9 +298,21 @@ func (l *lane) note(events []family.DriftEvent, field, value string) []family.Dr
 	if len(known) == 0 {
 		return events
 	}
+	l.epoch++
 	return append(events, family.DriftEvent{
-		Target: l.target.Name, Field: field, From: known[len(known)-1], To: value, Accepted: true,
+		Target: l.target.Name, Field: field, From: known[len(known)-1], To: value, Epoch: l.epoch, Accepted: true,
 	})
+}
+
+// identity is what the headers of a response say about who served it.
+func identity(headers map[string]string) string {
+	var parts []string
+	for _, name := range []string{"server", "openai-version", "openai-model", "x-model", "x-model-id", "x-served-model"} {
+		if v := headers[name]; v != "" {
+			parts = append(parts, name+": "+v)
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 // next is what follows an attempt.
@@ -309,7 +328,7 @@ const (
 // judge takes note of an attempt's outcome and says what follows.
 func (r *runner) judge(l *lane, t *task, att *endpoint.Attempt) next {
 	o := att.Meta.Outcome
-	if att.Meta.Outcome == ledger.OK && r.stopper != nil {
+	if att.Meta.Outcome == ledger.OK && r.stopper != nil && !t.item.Prompt.Sentinel {
 		r.weigh(t.item, &att.Reply)
 	}
 	r.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -36,7 +37,7 @@ type planOptions struct {
 	seed                                         uint64
 	temperature, topP                            float64
 	requestSeed                                  int64
-	servingFrom                                  string
+	servingFrom, sentinels                       string
 	dryRun, skipTest                             bool
 	in                                           probe.PlanInput
 }
@@ -76,6 +77,7 @@ is taken as its timestamp.`,
 	f.Float64Var(&o.temperature, "temperature", math.NaN(), "sent only if given")
 	f.Float64Var(&o.topP, "top-p", math.NaN(), "sent only if given")
 	f.Int64Var(&o.requestSeed, "request-seed", -1, "seed that is sent, plus the sample's number; sent only if given")
+	f.StringVar(&o.sentinels, "sentinels", "auto", "rounds of sentinel prompts, whose answers show that a model was changed: auto, 0 for none, or from 3 up")
 	f.BoolVar(&o.in.Params.Stream, "stream", true, "ask for streams")
 	f.StringVar(&o.in.Mode, "mode", ledger.ModeFixedN, "what the tests report: fixed-n (a p-value) or e-process (an e-value, may stop early)")
 	f.BoolVar(&o.in.StopOnEvidence, "stop-on-evidence", false, "stop collecting once every e-process reaches its threshold")
@@ -197,6 +199,14 @@ func (o *planOptions) params(c *cobra.Command) error {
 	}
 	if c.Flags().Changed("request-seed") {
 		o.in.Params.Seed = &o.requestSeed
+	}
+	o.in.Sentinels = -1
+	if o.sentinels != "auto" {
+		n, err := strconv.Atoi(o.sentinels)
+		if err != nil || n < 0 || n == 1 || n == 2 {
+			return usageError(fmt.Errorf("--sentinels %q is neither auto, 0 nor a number from 3 up", o.sentinels))
+		}
+		o.in.Sentinels = n
 	}
 	if o.in.Params.MaxTokens < 1 {
 		return usageError(fmt.Errorf("--max-tokens %d is not at least 1", o.in.Params.MaxTokens))

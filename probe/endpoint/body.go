@@ -28,10 +28,14 @@ type Request struct {
 
 // RequestFor is the request that asks for an item of a plan.
 func RequestFor(it ledger.Item, p *ledger.Plan) Request {
-	return Request{
+	r := Request{
 		Item: it.ID, Kind: it.Prompt.Kind, System: it.Prompt.System, Prompt: it.Prompt.Text,
 		Params: p.ParamsOf(it.Prompt), Sample: it.Sample,
 	}
+	if it.Prompt.Sentinel {
+		r.Sample = 0 // every round asks the very same
+	}
+	return r
 }
 
 func (r *Request) kind() string {

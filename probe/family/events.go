@@ -27,10 +27,11 @@ type SessionEvent struct {
 // DriftEvent is the data of a drift event.
 type DriftEvent struct {
 	Target   string `json:"target"`
-	Field    string `json:"field"` // model, fingerprint or provider
+	Field    string `json:"field"` // model, fingerprint, provider, headers or sentinels
 	From     string `json:"from"`
 	To       string `json:"to"`
-	Accepted bool   `json:"accepted"` // collection went on
+	Epoch    int    `json:"epoch,omitempty"` // of the target, that the change opens; the first is 1
+	Accepted bool   `json:"accepted"`        // collection went on
 }
 
 // PauseEvent is the data of a pause event.

@@ -109,7 +109,7 @@ func (g *gathered) take(rec ledger.ReplyRecord, position int, maxTokens int64) {
 			g.overlong++
 		}
 	}
-	if r.Outcome != ledger.OK {
+	if r.Outcome != ledger.OK || rec.Item.Prompt.Sentinel {
 		return
 	}
 	g.accounting.Analysed++

@@ -22,43 +22,78 @@ func ItemID(target, suite, prompt string, sample int) string {
 
 // Items lists what the plan asks for, in the order of sending: every block holds
 // one sample of one prompt for all targets, in random order, and the blocks are
-// shuffled, so that a fault in time hits rival and controls alike. The order is
-// a function of OrderSeed. The items point into the plan.
+// shuffled, so that a fault in time hits rival and controls alike. The rounds of
+// the sentinels stand between them. The order is a function of OrderSeed. The
+// items point into the plan.
 func (p *Plan) Items() []Item {
-	n := p.PerTarget()
-	items := make([]Item, 0, len(p.Targets)*n)
-	blocks := make([]int, n)
-	all := make([]Item, 0, n) // by block: prompts in the plan's order, their samples side by side
-	for i := range p.Prompts {
-		for s := range p.SamplesOf(&p.Prompts[i]) {
-			blocks[len(all)] = len(all)
-			all = append(all, Item{Prompt: &p.Prompts[i], Sample: s})
-		}
-	}
+	items := make([]Item, 0, len(p.Targets)*p.PerTarget())
 	targets := make([]int, len(p.Targets))
 	for i := range targets {
 		targets[i] = i
 	}
 	rng := rand.NewPCG(p.OrderSeed, orderStream)
-	shuffle(rng, blocks)
-	for _, b := range blocks {
-		prompt, sample := all[b].Prompt, all[b].Sample
+	for _, b := range p.blocks(rng) {
 		shuffle(rng, targets)
 		for _, t := range targets {
 			target := &p.Targets[t]
 			items = append(items, Item{
-				ID:     ItemID(target.Name, prompt.Suite, prompt.ID, sample),
+				ID:     ItemID(target.Name, b.Prompt.Suite, b.Prompt.ID, b.Sample),
 				Target: target,
-				Prompt: prompt,
-				Sample: sample,
+				Prompt: b.Prompt,
+				Sample: b.Sample,
 			})
 		}
 	}
 	return items
 }
 
+// blocks are the plan's prompts and samples in the order of sending; they have
+// neither id nor target.
+func (p *Plan) blocks(rng *rand.PCG) []Item {
+	var all, rounds []Item // prompts in the plan's order, their samples side by side
+	for i := range p.Prompts {
+		q := &p.Prompts[i]
+		if q.Sentinel {
+			rounds = append(rounds, Item{Prompt: q})
+			continue
+		}
+		for s := range p.SamplesOf(q) {
+			all = append(all, Item{Prompt: q, Sample: s})
+		}
+	}
+	order := make([]int, len(all))
+	for i := range order {
+		order[i] = i
+	}
+	shuffle(rng, order)
+	out := make([]Item, 0, p.PerTarget())
+	round := 0
+	for i := range len(order) + 1 {
+		for len(rounds) > 0 && round < p.Sentinels.Rounds && p.Sentinels.before(round, len(order)) == i {
+			for _, q := range rounds {
+				q.Sample = round
+				out = append(out, q)
+			}
+			round++
+		}
+		if i < len(order) {
+			out = append(out, all[order[i]])
+		}
+	}
+	return out
+}
+
+// before is how many of n blocks come before a round: none before the first two,
+// all before the last.
+func (s *Sentinels) before(round, n int) int {
+	return max(round-1, 0) * n / (s.Rounds - 2)
+}
+
 // SamplesOf is how often each target is asked a prompt.
 func (p *Plan) SamplesOf(q *Prompt) int {
+	if q.Sentinel {
+		return p.Sentinels.Rounds
+	}
 	if q.Samples > 0 {
 		return q.Samples
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"reflect"
@@ -138,6 +139,61 @@ func TestPromptsDiffer(t *testing.T) {
 	}
 	if !reflect.DeepEqual(q.Prompts, p.Prompts) || string(q.Targets[0].ExtraBody["provider"]) == "" {
 		t.Errorf("decoded %+v", q.Prompts)
+	}
+}
+
+// TestSentinelsAreInterleaved: two rounds first, one last, the others evenly
+// between, for all targets alike; the order of the other items is what it was.
+func TestSentinelsAreInterleaved(t *testing.T) {
+	t.Parallel()
+	p := testPlan(30)
+	var before []string
+	for _, it := range p.Items() {
+		before = append(before, it.ID)
+	}
+	p.Suites = append(p.Suites, SuiteRef{Name: "sentinel", Version: "1", SHA256: strings.Repeat("ab", 32), N: 2})
+	for _, id := range []string{"s1", "s2"} {
+		p.Prompts = append(p.Prompts, Prompt{ID: id, Suite: "sentinel", Text: "?", Sentinel: true})
+	}
+	p.Sentinels = &Sentinels{Rounds: 5, Unstable: 0, Changed: 2}
+	if err := p.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if n := p.PerTarget(); n != 40 {
+		t.Errorf("%d replies per target, want 40", n)
+	}
+	var rounds, others []string
+	for i, it := range p.Items() {
+		if !it.Prompt.Sentinel {
+			others = append(others, it.Prompt.ID)
+			continue
+		}
+		if i%4 == 0 {
+			rounds = append(rounds, fmt.Sprintf("%d@%d", it.Sample, len(others)/2))
+		}
+	}
+	if got := strings.Join(rounds, " "); got != "0@0 1@0 2@10 3@20 4@30" {
+		t.Errorf("rounds at %s", got)
+	}
+	for i, id := range others {
+		if !strings.Contains(before[i], "/"+id+"/") {
+			t.Fatalf("item %d is %s, was %s", i, id, before[i])
+		}
+	}
+	for want, change := range map[string]func(*Plan){
+		"not said how often": func(p *Plan) { p.Sentinels = nil },
+		"no prompt is one":   func(p *Plan) { p.Prompts = p.Prompts[:30] },
+		"2 rounds":           func(p *Plan) { p.Sentinels = &Sentinels{Rounds: 2, Changed: 1} },
+		"changed must be":    func(p *Plan) { p.Sentinels = &Sentinels{Rounds: 3, Unstable: 2, Changed: 2} },
+		"changed is 3":       func(p *Plan) { p.Sentinels = &Sentinels{Rounds: 3, Changed: 3} },
+		"sentinel's samples": func(p *Plan) { p.Prompts[30].Samples = 2 },
+	} {
+		q := *p
+		q.Prompts = append([]Prompt(nil), p.Prompts...)
+		change(&q)
+		if err := q.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
 	}
 }
 

@@ -154,6 +154,23 @@ type Prompt struct {
 	Kind    string        `json:"kind,omitempty"`    // KindChat (also the meaning of "") or KindCompletion
 	Samples int           `json:"samples,omitempty"` // replies per target, the plan's number if 0
 	Params  *PromptParams `json:"params,omitempty"`
+	// Sentinel marks a prompt of [Sentinels]: sample k is put in round k, always
+	// under the same seed, and enters no test.
+	Sentinel bool `json:"sentinel,omitempty"`
+}
+
+// Sentinels are prompts that are put to every target again and again while a run
+// goes on: when the answers change, so did the model. Two rounds open the run and
+// the last one closes it; those between are spread evenly over the items.
+type Sentinels struct {
+	Rounds int `json:"rounds"`
+	// Unstable is how many prompts may be answered differently in the first two
+	// rounds: with more the target does not repeat itself, and its sentinels say
+	// nothing.
+	Unstable int `json:"unstable"`
+	// Changed is how many prompts of a round must have an answer that no earlier
+	// round of the epoch had, for the round to open a new epoch.
+	Changed int `json:"changed"`
 }
 
 // Item is one reply that the plan asks for: a prompt put once to a target.
@@ -247,6 +264,7 @@ type Plan struct {
 	Prompts      []Prompt   `json:"prompts"`
 	Samples      int        `json:"samples"` // per prompt and target, where the prompt does not say
 	Params       Params     `json:"params"`
+	Sentinels    *Sentinels `json:"sentinels,omitempty"`
 	OrderSeed    uint64     `json:"order_seed"` // shuffles the items, targets and controls interleaved
 	Keys         []KeyRef   `json:"keys"`
 	Tests        []Test     `json:"tests"`

@@ -118,6 +118,9 @@ func (p *Plan) validatePrompts() error {
 	if len(p.Prompts) == 0 {
 		return errors.New("there is no prompt")
 	}
+	if err := p.validateSentinels(); err != nil {
+		return err
+	}
 	seen := make(map[[2]string]bool, len(p.Prompts))
 	for i := range p.Prompts {
 		q := &p.Prompts[i]
@@ -151,13 +154,42 @@ func (p *Plan) validatePrompts() error {
 	return nil
 }
 
+// maxRounds bounds the sentinels: a round a minute for a week.
+const maxRounds = 10_080
+
+func (p *Plan) validateSentinels() error {
+	n := 0
+	for i := range p.Prompts {
+		if p.Prompts[i].Sentinel {
+			n++
+		}
+	}
+	s := p.Sentinels
+	switch {
+	case s == nil && n > 0:
+		return errors.New("there are sentinel prompts, but it is not said how often they are put")
+	case s == nil:
+		return nil
+	case n == 0:
+		return errors.New("sentinels are planned, but no prompt is one")
+	case s.Rounds < 3 || s.Rounds > maxRounds:
+		return fmt.Errorf("%d rounds of sentinels are planned; from 3 to %d are possible", s.Rounds, maxRounds)
+	case s.Unstable < 0 || s.Changed <= s.Unstable || s.Changed > n:
+		return fmt.Errorf("sentinels: changed is %d and unstable %d of %d prompts; changed must be above unstable and at most all", s.Changed, s.Unstable, n)
+	}
+	return nil
+}
+
 // validateAsking checks how a prompt is put.
 func (p *Plan) validateAsking(q *Prompt) error {
 	if o := q.Params; o != nil && o.MaxTokens < 0 {
 		return fmt.Errorf("max_tokens is %d", o.MaxTokens)
 	}
-	if q.Samples < 0 {
+	switch {
+	case q.Samples < 0:
 		return fmt.Errorf("samples is %d", q.Samples)
+	case q.Samples > 0 && q.Sentinel:
+		return errors.New("a sentinel's samples are its rounds")
 	}
 	params := p.ParamsOf(q)
 	switch q.Kind {
