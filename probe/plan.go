@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +42,7 @@ const (
 // PlanSuite is a suite with the prompts that were drawn from it.
 type PlanSuite struct {
 	Ref     ledger.SuiteRef
+	Family  string // whose tests read it; empty: E1
 	Prompts []corpora.Prompt
 }
 
@@ -55,6 +57,7 @@ func ExpandSuite(s *corpora.Suite, seed uint64, n int) (PlanSuite, error) {
 	}
 	return PlanSuite{
 		Ref:     ledger.SuiteRef{Name: s.Name, Version: s.Version, SHA256: s.SHA256(), Seed: seed, N: len(prompts)},
+		Family:  s.Family,
 		Prompts: prompts,
 	}, nil
 }
@@ -84,6 +87,9 @@ type PlanInput struct {
 	Keys      []PlanKey
 	// Scored says which keys are tested on which targets; nil means all on all.
 	Scored func(keyID, target string) bool
+	// Reasoning declares a test of the separate reasoning text beside every test of
+	// E1: a hypothesis of its own, which costs a share of the level.
+	Reasoning bool
 	// Mode is fixed-n (default) or e-process. StopOnEvidence needs the latter.
 	Mode           string
 	StopOnEvidence bool
@@ -173,7 +179,9 @@ func NewPlan(in PlanInput) (*Draft, error) {
 			return nil, err
 		}
 	}
-	d.addTests(&in)
+	if err := d.addTests(&in); err != nil {
+		return nil, err
+	}
 	if err := checkAbilities(p); err != nil {
 		return nil, err
 	}
@@ -209,8 +217,6 @@ func (in *PlanInput) complete() error {
 		return errors.New("probe: a plan needs a clock and a source of randomness") // a programmer's error
 	case rivals == 0:
 		return usage("Give at least one target the role rival", "the plan has no rival")
-	case len(in.Keys) == 0:
-		return usage("Name a key file, made with `key new`", "the plan has no key")
 	case in.Params.MaxTokens < 1:
 		return usage("Set max_tokens, 400 for example", "max_tokens is %d: the length of a reply must be bounded", in.Params.MaxTokens)
 	case !(in.Alpha > 0) || in.Alpha > DefaultAlpha:
@@ -317,6 +323,12 @@ func (d *Draft) add(name string, data []byte) {
 // addKey enters a key with its commitment, and says now what the analysis would
 // say later about the tier.
 func (d *Draft) addKey(k *PlanKey, laws map[string]evidence.Law) error {
+	if k.Key.Scheme == watermark.Canary {
+		if k.Served != nil {
+			return usage("Leave it out", "key %s is a canary key: it has no served windows", k.Key.ID)
+		}
+		return d.addKeyRef(k)
+	}
 	mark, err := k.Key.Mark()
 	if err != nil {
 		return usage("Make the key file anew, or give another", "key %s cannot be used: %s", k.Key.ID, err)
@@ -332,6 +344,11 @@ func (d *Draft) addKey(k *PlanKey, laws map[string]evidence.Law) error {
 		}
 		d.add(family.WindowsName(k.Served), k.Served)
 	}
+	return d.addKeyRef(k)
+}
+
+// addKeyRef enters what a plan says of a key, and its commitment.
+func (d *Draft) addKeyRef(k *PlanKey) error {
 	spec, err := json.Marshal(k.Key.Spec)
 	if err != nil {
 		return fmt.Errorf("plan: key %s: %w", k.Key.ID, err)
@@ -402,42 +419,123 @@ func exploratory(k *PlanKey, now time.Time) string {
 	return ""
 }
 
-// addTests declares the hypotheses: every key on every target that it is scored
-// on, controls included.
-func (d *Draft) addTests(in *PlanInput) {
-	p := d.Plan
+// addTests declares the hypotheses, family by family: every key of a family's kind
+// on every target that it is scored on, controls included; a family without a key
+// on every rival, since the controls are what it compares with.
+func (d *Draft) addTests(in *PlanInput) error {
+	of := map[string][]string{} // suites by family
+	for _, s := range in.Suites {
+		id := s.Family
+		if id == "" {
+			id = family.Radioactivity
+		}
+		of[id] = append(of[id], s.Ref.Name)
+	}
+	for _, fam := range family.Families() {
+		suites := of[fam.ID]
+		delete(of, fam.ID)
+		if len(suites) == 0 {
+			continue
+		}
+		if len(suites) == len(in.Suites) {
+			suites = nil // all of the plan
+		}
+		if err := d.addFamily(in, &fam, suites); err != nil {
+			return err
+		}
+	}
+	for id, suites := range of {
+		return usage("Leave it out, or use a program that knows the family", "suite %s belongs to family %q, which this program has no test for", suites[0], id)
+	}
+	if len(d.Plan.Tests) == 0 && len(in.Suites) > 0 {
+		return usage("Name the suites and keys of at least one family", "the plan declares no test")
+	}
+	return nil
+}
+
+// addFamily declares the tests of one family.
+func (d *Draft) addFamily(in *PlanInput, fam *family.Family, suites []string) error {
+	if fam.Key == family.NoKey {
+		for i := range d.Plan.Targets {
+			if t := &d.Plan.Targets[i]; t.Role == ledger.Rival {
+				if err := d.addTest(in, fam, nil, t, suites); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	fits := 0
 	for i := range in.Keys {
 		k := &in.Keys[i]
-		// What is declared for an e-process are first occurrences, unweighted:
-		// counts are not known before the run ends.
-		weights := watermark.WeightsNone
-		if in.Mode == ledger.ModeFixedN {
-			weights, _ = watermark.ResolveWeights(watermark.WeightsAuto, k.Key.Scheme) // auto always resolves
+		if !fam.Key.Fits(k.Key.Scheme) {
+			continue
 		}
-		for j := range p.Targets {
-			t := &p.Targets[j]
-			if in.Scored != nil && !in.Scored(k.Key.ID, t.Name) {
+		fits++
+		for j := range d.Plan.Targets {
+			t := &d.Plan.Targets[j]
+			if t.Role != ledger.Rival && t.Role != ledger.Control || in.Scored != nil && !in.Scored(k.Key.ID, t.Name) {
 				continue
 			}
-			test := ledger.Test{
-				ID: strings.Join([]string{family.Radioactivity, k.Key.ID, t.Name}, "/"), Family: family.Radioactivity,
-				Key: k.Key.ID, Target: t.Name, Mode: in.Mode, Weights: weights, Primary: true,
-				Null: fmt.Sprintf("The replies of %s are statistically independent of secret key %s, which was drawn at random.", t.Name, k.Key.ID),
-			}
-			p.Tests = append(p.Tests, test)
-			if t.Role == ledger.Rival {
-				p.Propositions = append(p.Propositions,
-					"H0: "+test.Null,
-					fmt.Sprintf("H1: The replies of %s depend on secret key %s.", t.Name, k.Key.ID))
-			}
-			if k.Served != nil {
-				test.ID += "/served"
-				test.Primary, test.Filter = false, family.WindowsName(k.Served)
-				test.Null += " Only windows that were served are scored."
-				p.Tests = append(p.Tests, test)
+			if err := d.addTest(in, fam, k, t, suites); err != nil {
+				return err
 			}
 		}
 	}
+	if fits == 0 {
+		return usage("Name a key file with --key", "there is no key for family %s, which needs a %s key", fam.ID, fam.Key)
+	}
+	return nil
+}
+
+// addTest declares one test, and a secondary one where served windows are given.
+func (d *Draft) addTest(in *PlanInput, fam *family.Family, k *PlanKey, t *ledger.Target, suites []string) error {
+	for _, need := range fam.Needs {
+		if unsupported(t, need) {
+			return usage("Leave the family's suites out, or the target", "family %s needs %s, which target %s does not have", fam.ID, need, t.Name)
+		}
+	}
+	test := ledger.Test{ID: fam.ID + "/" + t.Name, Family: fam.ID, Target: t.Name, Mode: in.Mode, Primary: true, Suites: suites}
+	if k != nil {
+		test.ID, test.Key = strings.Join([]string{fam.ID, k.Key.ID, t.Name}, "/"), k.Key.ID
+	}
+	if !fam.Anytime {
+		test.Mode = ledger.ModeFixedN
+	}
+	if fam.Key == family.MarkKey {
+		// What is declared for an e-process are first occurrences, unweighted:
+		// counts are not known before the run ends.
+		test.Weights = watermark.WeightsNone
+		if in.Mode == ledger.ModeFixedN {
+			test.Weights, _ = watermark.ResolveWeights(watermark.WeightsAuto, k.Key.Scheme) // auto always resolves
+		}
+	}
+	null, alternative := fam.Propositions(t.Name, test.Key)
+	test.Null = null
+	d.Plan.Tests = append(d.Plan.Tests, test)
+	if t.Role == ledger.Rival {
+		d.Plan.Propositions = append(d.Plan.Propositions, "H0: "+null, "H1: "+alternative)
+	}
+	if fam.ID == family.Radioactivity && in.Reasoning {
+		reasoning := test
+		reasoning.ID += "/reasoning"
+		reasoning.Null = strings.Replace(test.Null, "The replies", "The reasoning texts", 1)
+		var err error
+		if reasoning.Options, err = json.Marshal(family.E1Options{Part: family.PartReasoning}); err != nil {
+			return fmt.Errorf("plan: %w", err)
+		}
+		d.Plan.Tests = append(d.Plan.Tests, reasoning)
+		if t.Role == ledger.Rival {
+			d.Plan.Propositions = append(d.Plan.Propositions, "H0: "+reasoning.Null, "H1: "+strings.Replace(alternative, "The replies", "The reasoning texts", 1))
+		}
+	}
+	if k != nil && k.Served != nil && fam.ID == family.Radioactivity {
+		test.ID += "/served"
+		test.Primary, test.Filter = false, family.WindowsName(k.Served)
+		test.Null += " Only windows that were served are scored."
+		d.Plan.Tests = append(d.Plan.Tests, test)
+	}
+	return nil
 }
 
 func exclusions() []string {
@@ -446,7 +544,7 @@ func exclusions() []string {
 		"A position whose window occurs in its prompt or system text is dropped.",
 		"A unit (window, token) counts once in the whole run; with weights min8 it counts as often as it occurs, at most 8 times.",
 		"A position with fewer predecessors than the window is long, or with a token outside the key's vocabulary, is dropped.",
-		"Separate reasoning text is not scored.",
+		"Separate reasoning text is scored only by a test that says so.",
 	}
 }
 
@@ -485,18 +583,6 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 			d.Warnings = append(d.Warnings, fmt.Sprintf("%s ignores max_tokens: its replies may cost more than estimated.", t.Name))
 		}
 	}
-	scored := replies
-	if p.Sentinels != nil {
-		scored -= int64(p.Sentinels.Rounds * len(sentinelTexts))
-	}
-	units := int64(math.Round(float64(scored) * in.TokensPerReply * in.Distinct))
-	m := 0
-	for i := range p.Tests {
-		if p.Tests[i].Primary {
-			m++
-		}
-	}
-	level := math.Log10(p.Alpha) - math.Log10(float64(max(m, 1)))
 	p.Power = []ledger.PowerRow{}
 	type search struct {
 		key    string
@@ -507,6 +593,16 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 		if !t.Primary {
 			continue
 		}
+		level := family.Log10Level(p, &t)
+		if t.Family != family.Radioactivity {
+			row, err := family.PlannedPower(p, &t, level-d.charge(in, &t))
+			if err != nil {
+				return err
+			}
+			p.Power = append(p.Power, row)
+			continue
+		}
+		units := int64(math.Round(float64(d.readBy(&t)) * in.TokensPerReply * in.Distinct))
 		law := laws[t.Key]
 		charge := d.charge(in, &t)
 		effect, ok := known[search{t.Key, charge}]
@@ -527,6 +623,17 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 		d.Warnings = append(d.Warnings, "The cap of "+limit+" is below the estimate: the run may end before the plan is done.")
 	}
 	return nil
+}
+
+// readBy counts the replies of one target that a test reads.
+func (d *Draft) readBy(t *ledger.Test) int64 {
+	var n int64
+	for i := range d.Plan.Prompts {
+		if len(t.Suites) == 0 || slices.Contains(t.Suites, d.Plan.Prompts[i].Suite) {
+			n += int64(d.Plan.Samples)
+		}
+	}
+	return n
 }
 
 // charge is what a test's log10 p will be charged for the keys that were

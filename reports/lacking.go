@@ -63,7 +63,7 @@ func withAll(dir string, f *ledger.Findings, keys []string) string {
 func checkExhibits(dir string, f *ledger.Findings, r *model.Report, keys []string) error {
 	var lacking []string
 	for _, x := range f.Findings {
-		if !x.Primary || x.Role != ledger.Rival || x.N == 0 || !slices.Contains(keys, x.Key) || slices.Contains(lacking, x.Key) {
+		if !model.Shown(&x) || x.N == 0 || !slices.Contains(keys, x.Key) || slices.Contains(lacking, x.Key) {
 			continue
 		}
 		if !slices.ContainsFunc(r.Exhibits, func(e model.Exhibits) bool { return e.Test == x.Test }) {

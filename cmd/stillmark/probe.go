@@ -31,15 +31,16 @@ func (a *app) probeCommand() *cobra.Command {
 }
 
 type planOptions struct {
-	targets, controls, keys, commitments, served []string
-	suite, signer, output, tsa                   string
-	n                                            int
-	seed                                         uint64
-	temperature, topP                            float64
-	requestSeed                                  int64
-	servingFrom, sentinels                       string
-	dryRun, skipTest                             bool
-	in                                           probe.PlanInput
+	targets, controls, ours, teachers, suites []string
+	keys, commitments, served                 []string
+	signer, output, tsa                       string
+	n                                         int
+	seed                                      uint64
+	temperature, topP                         float64
+	requestSeed                               int64
+	servingFrom, sentinels                    string
+	dryRun, skipTest                          bool
+	in                                        probe.PlanInput
 }
 
 func (a *app) probePlanCommand() *cobra.Command {
@@ -69,8 +70,11 @@ is taken as its timestamp.`,
 	f.StringArrayVar(&o.commitments, "commitment", nil, "commitment file of the key at the same position (repeatable)")
 	f.StringArrayVar(&o.served, "served", nil, "file of served windows of the key at the same position: adds a secondary test")
 	f.StringVar(&o.servingFrom, "serving-from", "", "when the first token was served under the keys (RFC 3339; default: what the key promises)")
-	f.StringVar(&o.suite, "suite", "longform-en", "suite: a name of `stillmark corpora list`, or a YAML or JSONL file")
-	f.IntVarP(&o.n, "number", "n", 0, "prompts to draw, 0 for all")
+	f.StringArrayVar(&o.ours, "ours", nil, "configured target that serves our own model, for comparative families (repeatable)")
+	f.StringArrayVar(&o.teachers, "teacher", nil, "configured target that others may have been trained on, for comparative families (repeatable)")
+	f.StringArrayVar(&o.suites, "suite", []string{"longform-en"}, "suite: a name of `stillmark corpora list`, or a YAML or JSONL file; its family decides the tests (repeatable)")
+	f.BoolVar(&o.in.Reasoning, "reasoning", false, "declare a test of the separate reasoning text beside every test of E1")
+	f.IntVarP(&o.n, "number", "n", 0, "prompts to draw of every suite, 0 for all")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the draw of prompts")
 	f.IntVar(&o.in.Samples, "samples", 1, "replies per prompt and target")
 	f.IntVar(&o.in.Params.MaxTokens, "max-tokens", 400, "token limit of a reply")
@@ -102,8 +106,6 @@ func (a *app) plan(c *cobra.Command, o *planOptions) error {
 	switch {
 	case len(o.targets) == 0:
 		return usageError(errors.New("name at least one --target"))
-	case len(o.keys) == 0:
-		return usageError(errors.New("name at least one --key"))
 	case len(o.commitments) > len(o.keys) || len(o.served) > len(o.keys):
 		return usageError(errors.New("more --commitment or --served files than keys: they belong to the key at the same position"))
 	case !o.dryRun && (o.signer == "" || o.output == ""):
@@ -124,16 +126,18 @@ func (a *app) plan(c *cobra.Command, o *planOptions) error {
 		return err
 	}
 	o.in.Authority, o.in.Purpose = f.Authority, f.Purpose
-	for i, name := range slices.Concat(o.targets, o.controls) {
-		t, err := resolve(f, name)
-		if err != nil {
-			return err
+	for _, group := range []struct {
+		role  ledger.Role
+		names []string
+	}{{ledger.Rival, o.targets}, {ledger.Control, o.controls}, {ledger.Ours, o.ours}, {ledger.Teacher, o.teachers}} {
+		for _, name := range group.names {
+			t, err := resolve(f, name)
+			if err != nil {
+				return err
+			}
+			t.Role = group.role
+			o.in.Targets = append(o.in.Targets, t)
 		}
-		t.Role = ledger.Rival
-		if i >= len(o.targets) {
-			t.Role = ledger.Control
-		}
-		o.in.Targets = append(o.in.Targets, t)
 	}
 	if err := o.params(c); err != nil {
 		return err
@@ -141,15 +145,17 @@ func (a *app) plan(c *cobra.Command, o *planOptions) error {
 	if err := o.readKeys(); err != nil {
 		return err
 	}
-	suite, err := loadSuite(o.suite)
-	if err != nil {
-		return err
+	for _, name := range o.suites {
+		suite, err := loadSuite(name)
+		if err != nil {
+			return err
+		}
+		drawn, err := probe.ExpandSuite(suite, o.seed, o.n)
+		if err != nil {
+			return usageError(err)
+		}
+		o.in.Suites = append(o.in.Suites, drawn)
 	}
-	drawn, err := probe.ExpandSuite(suite, o.seed, o.n)
-	if err != nil {
-		return usageError(err)
-	}
-	o.in.Suites = []probe.PlanSuite{drawn}
 	if !o.skipTest && !o.dryRun {
 		if err := a.testTargets(ctx, o.in.Targets); err != nil {
 			return err

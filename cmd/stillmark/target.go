@@ -49,7 +49,7 @@ func resolve(f *config.File, name string) (ledger.Target, error) {
 		}
 		t = preset.Target(c.Name, c.Model, os.Getenv)
 	}
-	t.Role, t.Price = c.Role, c.Price
+	t.Role, t.Price, t.Vendor, t.PreviousOf = c.Role, c.Price, c.Vendor, c.PreviousOf
 	if c.BaseURL != "" {
 		t.BaseURL = c.BaseURL
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark"
@@ -49,10 +50,8 @@ func Analyze(ctx context.Context, c *ledger.Case, keys []*watermark.Key, opt Opt
 	if err := a.load(); err != nil {
 		return nil, fmt.Errorf("analyse %s: %w", c.Plan().CaseID, err)
 	}
-	for i := range a.plan.Tests {
-		if err := a.test(ctx, i); err != nil {
-			return nil, fmt.Errorf("analyse %s: %w", c.Plan().CaseID, err)
-		}
+	if err := a.compute(ctx); err != nil {
+		return nil, fmt.Errorf("analyse %s: %w", c.Plan().CaseID, err)
 	}
 	a.judge()
 	return a.findings()
@@ -93,13 +92,15 @@ type analysis struct {
 	targets map[string]*gathered
 	order   []*gathered
 	history *history
-	seed    [32]byte
+	seed    [32]byte // of the decoys
+	other   [32]byte // of everything else that is random
 	decoys  int
 	head    ledger.Head
 
 	results []ledger.Finding
-	log10P  []float64 // of each test, as it enters Holm
-	given   []bool    // the key was there
+	own     [][]Warning // of each test's family
+	log10P  []float64   // of each test, as it enters Holm
+	given   []bool      // the key was there, or none is needed
 }
 
 func (a *analysis) load() error {
@@ -126,82 +127,151 @@ func (a *analysis) load() error {
 			return err
 		}
 	}
+	a.other = sha256.Sum256([]byte("stillmark analysis " + a.c.PlanSHA256()))
+	n := len(a.plan.Tests)
+	a.results, a.own = make([]ledger.Finding, n), make([][]Warning, n)
+	a.log10P, a.given = make([]float64, n), make([]bool, n)
 	return nil
 }
 
-// test computes one declared test.
-func (a *analysis) test(ctx context.Context, i int) error {
-	t := &a.plan.Tests[i]
-	g := a.targets[t.Target]
-	if t.Family != Radioactivity {
-		return fmt.Errorf("test %s: this program does not know family %q", t.ID, t.Family)
+// compute runs the declared tests: those of one family on one target together,
+// so that a family can read the replies once.
+func (a *analysis) compute(ctx context.Context) error {
+	done := make([]bool, len(a.plan.Tests))
+	for i := range a.plan.Tests {
+		if done[i] {
+			continue
+		}
+		t := &a.plan.Tests[i]
+		fam, ok := ByID(t.Family)
+		if !ok {
+			return fmt.Errorf("test %s: this program does not know family %q", t.ID, t.Family)
+		}
+		var together []int
+		for j := i; j < len(a.plan.Tests); j++ {
+			if u := &a.plan.Tests[j]; u.Family == t.Family && u.Target == t.Target {
+				together = append(together, j)
+				done[j] = true
+			}
+		}
+		if err := a.tests(ctx, &fam, together); err != nil {
+			return err
+		}
 	}
-	key, err := findKey(a.plan, t.Key, a.keys)
-	if err != nil {
-		return err
+	return nil
+}
+
+// tests computes the tests with these numbers, which share family and target.
+func (a *analysis) tests(ctx context.Context, fam *Family, numbers []int) error {
+	var ins []*Input
+	var computed []int
+	for _, i := range numbers {
+		in, err := a.prepare(fam, i)
+		if err != nil {
+			return err
+		}
+		if in != nil {
+			ins, computed = append(ins, in), append(computed, i)
+		}
 	}
-	if key == nil {
-		a.add(ledger.Finding{
-			Test: t.ID, Family: t.Family, Target: t.Target, Role: g.target.Role, Key: t.Key,
-			Tier: ledger.Exploratory, Primary: t.Primary, Mode: t.Mode, Hypothesis: rung, Null: t.Null,
-			Weights: t.Weights, Curve: []ledger.CurvePoint{}, Power: ledger.PowerRow{Test: t.ID},
-		}, 0, false)
+	if len(ins) == 0 {
 		return nil
 	}
-	mark, err := key.Mark()
-	if err != nil {
-		return fmt.Errorf("key %s: %w", key.ID, err)
-	}
-	r, err := a.readers.forKey(key)
+	outs, err := fam.run(ctx, ins)
 	if err != nil {
 		return err
+	}
+	for k, i := range computed {
+		a.enter(fam, i, outs[k])
+	}
+	return nil
+}
+
+// prepare fills in what identifies a test's finding and returns what its family
+// looks at: nil where the key is withheld.
+func (a *analysis) prepare(fam *Family, i int) (*Input, error) {
+	t := &a.plan.Tests[i]
+	g := a.targets[t.Target]
+	a.results[i] = ledger.Finding{
+		Test: t.ID, Family: t.Family, Target: t.Target, Role: g.target.Role, Key: t.Key,
+		Tier: ledger.Exploratory, Primary: t.Primary, Mode: t.Mode, Hypothesis: fam.Rung, Null: t.Null,
+		Weights: t.Weights, Curve: []ledger.CurvePoint{}, Power: ledger.PowerRow{Test: t.ID}, M: a.m(t),
+	}
+	in := &Input{
+		Test: t, Target: g.target, Log10Alpha: Log10Level(a.plan, t),
+		Decoys: a.decoys, DecoySeed: a.seed, Files: a.c.FS(), Progress: a.progress(i),
+		plan: a.plan, case_: a.c, targets: a.targets, seed: a.other, readers: &a.readers,
+	}
+	if fam.Tier == ledger.Comparative {
+		a.results[i].Tier = ledger.Comparative
+	}
+	if fam.Key == NoKey {
+		a.given[i] = true
+		return in, nil
+	}
+	key, err := findKey(a.plan, t.Key, a.keys)
+	if err != nil || key == nil {
+		return nil, err
+	}
+	if !fam.Key.Fits(key.Scheme) {
+		return nil, fmt.Errorf("test %s: family %s needs a %s key, and key %s is of scheme %s", t.ID, fam.ID, fam.Key, key.ID, key.Scheme)
 	}
 	committed, err := checkCommitment(a.c, a.ref(t.Key), key, t.Target, g.first)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	tier := ledger.Exploratory
 	if committed.State == CommitBeforeServing && t.Primary && !key.Published() {
-		tier = ledger.Exact
+		a.results[i].Tier = ledger.Exact
 	} else {
 		committed.SelectionLog10 = 0 // charged at the exact tier only
 	}
-	e := &e1{
-		test: t, target: g, scheme: mark, reader: r, decoys: a.decoys, seed: a.seed,
-		log10Alpha: a.log10Alpha() - math.Log10(float64(primaries(a.plan))) - committed.SelectionLog10,
-	}
-	if report := a.opt.Progress; report != nil {
-		p := Progress{Test: t.ID, Index: i + 1, Tests: len(a.plan.Tests), Decoys: a.decoys}
-		report(p)
-		e.progress = func(done int) {
-			p.Done = done
-			report(p)
-		}
-	}
-	if t.Filter != "" {
-		set, h, err := loadFilter(a.c, t.Filter)
-		if err != nil {
-			return fmt.Errorf("test %s: %w", t.ID, err)
-		}
-		if h != mark.Window() {
-			return fmt.Errorf("test %s: the filter has windows of %d tokens, the key has %d", t.ID, h, mark.Window())
-		}
-		e.keep = set.Has
-	}
-	f, log10P, err := e.run(ctx)
-	if err != nil {
-		return err
-	}
-	f.Committed, f.Tier = committed, tier
-	a.add(f, log10P, true)
-	return nil
+	a.results[i].Committed = committed
+	a.given[i] = true
+	in.Key = key
+	in.Log10Alpha -= committed.SelectionLog10
+	return in, nil
 }
 
-func (a *analysis) add(f ledger.Finding, log10P float64, given bool) {
-	f.M = primaries(a.plan)
-	a.results = append(a.results, f)
-	a.log10P = append(a.log10P, math.Min(0, log10P))
-	a.given = append(a.given, given)
+// enter takes over what a family says.
+func (a *analysis) enter(fam *Family, i int, out *Output) {
+	id, f := a.results[i], out.Finding
+	f.Test, f.Family, f.Target, f.Role, f.Key = id.Test, id.Family, id.Target, id.Role, id.Key
+	f.Tier, f.Primary, f.Mode, f.Hypothesis, f.Null = id.Tier, id.Primary, id.Mode, id.Hypothesis, id.Null
+	f.M, f.Committed = id.M, id.Committed
+	if f.Weights == "" {
+		f.Weights = id.Weights
+	}
+	if f.Curve == nil {
+		f.Curve = id.Curve
+	}
+	f.Power.Test = id.Test
+	a.results[i], a.log10P[i], a.own[i] = f, math.Min(0, out.Log10P), out.Warnings
+}
+
+// progress reports on test i; it does nothing where nobody listens.
+func (a *analysis) progress(i int) func(int) {
+	report := a.opt.Progress
+	if report == nil {
+		return func(int) {}
+	}
+	var once sync.Once
+	p := Progress{Test: a.plan.Tests[i].ID, Index: i + 1, Tests: len(a.plan.Tests), Decoys: a.decoys}
+	return func(done int) {
+		once.Do(func() { report(p) })
+		q := p
+		q.Done = done
+		report(q)
+	}
+}
+
+// m is the number of tests that a test is corrected for: the primary ones of its
+// tier. The comparative tier stands apart, since it carries no error rate.
+func (a *analysis) m(t *ledger.Test) int { return primaries(a.plan, comparative(t)) }
+
+// comparative reports whether a test can only be of the comparative tier.
+func comparative(t *ledger.Test) bool {
+	fam, ok := ByID(t.Family)
+	return ok && fam.Tier == ledger.Comparative
 }
 
 func (a *analysis) log10Alpha() float64 { return math.Log10(a.plan.Alpha) }
@@ -225,10 +295,38 @@ func (a *analysis) ref(id string) *ledger.KeyRef {
 // Secondary tests stand outside: each is held to Bonferroni's share of all
 // declared tests by itself.
 func (a *analysis) judge() {
+	a.correct(false)
+	a.correct(true)
+	for i := range a.results {
+		f := &a.results[i]
+		if f.Tier == ledger.Comparative {
+			f.Verdict = JudgeComparison(f.Comparison)
+			f.Warnings = warn(a.warnings(i), f)
+			f.NotShown = Say(f, a.log10Alpha()).NotShown
+			continue
+		}
+		claim := Claim{
+			Tier: f.Tier, Primary: f.Primary, KeyGiven: a.given[i], Powered: f.Power.Effect > 0,
+			Log10Alpha: a.log10Alpha(), Runs: 1, Gate: a.gate(f), Open: a.open(f),
+		}
+		if f.HolmLog10P != nil {
+			claim.Log10P = *f.HolmLog10P
+		} else if !f.Primary {
+			claim.Log10P = math.Min(0, a.log10P[i]+math.Log10(float64(a.declared())))
+		}
+		f.Verdict = Judge(claim)
+		f.Warnings = warn(a.warnings(i), f)
+		f.NotShown = Say(f, a.log10Alpha()).NotShown
+	}
+}
+
+// correct applies Holm's correction to the primary tests of the comparative tier,
+// or to those of the others.
+func (a *analysis) correct(compared bool) {
 	var primary []int
 	var log10P []float64
 	for i := range a.results {
-		if a.results[i].Primary {
+		if a.results[i].Primary && comparative(&a.plan.Tests[i]) == compared {
 			primary = append(primary, i)
 			log10P = append(log10P, math.Min(0, a.log10P[i]+selection(&a.results[i])))
 		}
@@ -239,21 +337,26 @@ func (a *analysis) judge() {
 			f.HolmLog10P = number(corrected[k])
 		}
 	}
-	for i := range a.results {
-		f := &a.results[i]
-		claim := Claim{
-			Tier: f.Tier, Primary: f.Primary, KeyGiven: a.given[i], Powered: f.Power.Effect > 0,
-			Log10Alpha: a.log10Alpha(), Runs: 1, Gate: GateOf(a.plan, f.Decoys), Open: a.open(f),
+}
+
+// declared counts the tests outside the comparative tier.
+func (a *analysis) declared() int {
+	n := 0
+	for i := range a.plan.Tests {
+		if !comparative(&a.plan.Tests[i]) {
+			n++
 		}
-		if f.HolmLog10P != nil {
-			claim.Log10P = *f.HolmLog10P
-		} else if !f.Primary {
-			claim.Log10P = math.Min(0, a.log10P[i]+math.Log10(float64(len(a.results))))
-		}
-		f.Verdict = Judge(claim)
-		f.Warnings = warn(a.warnings(i), f)
-		f.NotShown = Say(f, a.log10Alpha()).NotShown
 	}
+	return n
+}
+
+// gate is the outcome of a finding's decoys: passed where the law of its family
+// needs none.
+func (a *analysis) gate(f *ledger.Finding) Gate {
+	if fam, ok := ByID(f.Family); ok && fam.Lawful != "" && f.Decoys == nil {
+		return GatePassed
+	}
+	return GateOf(a.plan, f.Decoys)
 }
 
 // selection is what a finding's log10 p is charged for the keys that were
@@ -336,8 +439,13 @@ func (a *analysis) warnings(i int) []Warning {
 		return w
 	}
 	g := a.targets[f.Target]
+	if f.Tier == ledger.Comparative {
+		add(f.Comparison != nil && f.Comparison.Vendors < minVendors, WarnVendors)
+		add(g.drift > 0, WarnDrift)
+		return append(w, a.own[i]...)
+	}
 	control, hit := a.controls(f)
-	gate := GateOf(a.plan, f.Decoys)
+	gate := a.gate(f)
 	if f.Primary {
 		w = append(w, commitmentWarning(f.Committed.State))
 		add(f.Committed.ServingSource == ledger.ServingDeclared, WarnServingDeclared)
@@ -345,21 +453,36 @@ func (a *analysis) warnings(i int) []Warning {
 	add(selection(f) > 0, WarnSelection)
 	add(a.published(f.Key), WarnPublished)
 	add(!f.Primary, WarnSecondary)
-	add(f.PRF != watermark.AESCTR, WarnPRF)
-	add(f.Decoys == nil && f.N > 0, WarnNoDecoys)
+	add(f.PRF != watermark.AESCTR && f.PRF != watermark.HMAC, WarnPRF)
+	add(f.Decoys == nil && f.N > 0 && gate != GatePassed, WarnNoDecoys)
 	add(f.Decoys != nil && f.Decoys.Pass && gate == GateUnchecked, WarnDecoysPlan)
 	add(gate == GateFailed, WarnGate)
 	add(f.Decoys != nil && a.plan.Stop.OnEvidence, WarnRankStopped)
 	add(a.open(f), WarnOpen)
 	add(f.Role == ledger.Rival && !control, WarnNoControl)
 	add(f.Role == ledger.Rival && hit, WarnControlHit)
-	add(g.reasoning > 0, WarnReasoning)
+	add(g.reasoning > 0 && f.Family == Radioactivity && !a.readsReasoning(f.Target), WarnReasoning)
 	add(g.drift > 0, WarnDrift)
 	switch f.Verdict {
 	case ledger.VerdictDependence, ledger.VerdictSingleRun, ledger.VerdictExploratory, ledger.VerdictWeak:
 		add(!a.plan.Demo, WarnSearch)
 	}
-	return w
+	return append(w, a.own[i]...)
+}
+
+// readsReasoning reports whether a declared test reads the reasoning text of a
+// target.
+func (a *analysis) readsReasoning(target string) bool {
+	for i := range a.plan.Tests {
+		t := &a.plan.Tests[i]
+		if t.Family != Radioactivity || t.Target != target {
+			continue
+		}
+		if o, err := e1Options(t); err == nil && o.Part == PartReasoning {
+			return true
+		}
+	}
+	return false
 }
 
 // published reports whether the given key of an id is printed in public code:
@@ -378,7 +501,7 @@ func (a *analysis) published(id string) bool {
 func (a *analysis) controls(f *ledger.Finding) (scored, hit bool) {
 	for i := range a.results {
 		c := &a.results[i]
-		if c.Role != ledger.Control || c.Key != f.Key || c.N == 0 {
+		if c.Role != ledger.Control || c.Key != f.Key || c.Family != f.Family || c.N == 0 {
 			continue
 		}
 		scored = true

@@ -484,7 +484,7 @@ func TestGateFailed(t *testing.T) {
 	t.Parallel()
 	p := &ledger.Plan{Alpha: 1e-6, Tests: []ledger.Test{{Primary: true}}}
 	a := &analysis{
-		plan: p, given: []bool{true}, log10P: []float64{0}, targets: map[string]*gathered{"rival": {}},
+		plan: p, given: []bool{true}, own: make([][]Warning, 1), log10P: []float64{0}, targets: map[string]*gathered{"rival": {}},
 		history: &history{},
 		results: []ledger.Finding{{
 			Target: "rival", Role: ledger.Rival, N: 100, Primary: true, Tier: ledger.Exact, PRF: watermark.AESCTR,

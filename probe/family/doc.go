@@ -3,8 +3,11 @@
 // is a pure function of (ledger, keys, plan): the same input gives the same
 // bytes, on any machine and however often a run was interrupted.
 //
+//   - family.go: the table of families, and what each of them may look at.
+//   - replies.go: a case's replies, read from their raw bytes in the plan's order.
 //   - e1.go: radioactivity on text. Does the text of a rival's replies depend on
 //     the secret of a watermark that only our outputs carried?
+//   - comparison.go: what a rank among control models may be worth.
 //   - stopping.go: the same evidence, gathered reply by reply while a run goes on.
 //   - commitment.go: was the key committed before it was served and before the
 //     first reply? Only then is a result at the exact tier.

@@ -1,9 +1,13 @@
 package family
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
+	"runtime"
+	"sync"
 
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark"
@@ -33,33 +37,249 @@ const (
 // the ways the text took is for other tests to tell.
 const rung = "H_any: trained on, or otherwise dependent on, some text of ours generated under this key"
 
+func e1Family() Family {
+	return Family{
+		ID: Radioactivity, Name: "radioactivity on text", Tier: ledger.Exact, Key: MarkKey, Rung: rung,
+		Needs: []string{"chat"}, Anytime: true, run: runE1,
+		null:        "The replies of {target} are statistically independent of secret key {key}, which was drawn at random.",
+		alternative: "The replies of {target} depend on secret key {key}.",
+	}
+}
+
+// E1Options are what a plan may choose of E1.
+type E1Options struct {
+	// Part is what is read of a reply: its text (empty) or [PartReasoning], a
+	// hypothesis of its own.
+	Part string `json:"part,omitempty"`
+}
+
+// PartReasoning reads the separate reasoning text of replies in place of the
+// answer.
+const PartReasoning = "reasoning"
+
+// e1Options reads a test's options.
+func e1Options(t *ledger.Test) (E1Options, error) {
+	var o E1Options
+	if err := decodeOptions(t, &o); err != nil {
+		return o, err
+	}
+	if o.Part != "" && o.Part != PartReasoning {
+		return o, fmt.Errorf("test %s: part %q is neither empty nor %q", t.ID, o.Part, PartReasoning)
+	}
+	return o, nil
+}
+
+// decodeOptions reads the options of a test strictly; none leave into as it is.
+func decodeOptions(t *ledger.Test, into any) error {
+	if len(t.Options) == 0 {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(t.Options))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("test %s: its options cannot be read: %w", t.ID, err)
+	}
+	return nil
+}
+
+// runE1 scores the tests of one target in one pass over its replies: they are
+// tokenised once, however many keys are tried.
+func runE1(ctx context.Context, ins []*Input) ([]*Output, error) {
+	tests := make([]*e1, len(ins))
+	for i, in := range ins {
+		e, err := newE1(in)
+		if err != nil {
+			return nil, err
+		}
+		tests[i] = e
+	}
+	if err := readAll(ctx, ins, tests); err != nil {
+		return nil, err
+	}
+	outs := make([]*Output, len(ins))
+	for i, e := range tests {
+		var err error
+		if outs[i], err = e.finish(ctx); err != nil {
+			return nil, err
+		}
+		tests[i] = nil // its units are no longer needed
+	}
+	return outs, nil
+}
+
+// newE1 prepares a test.
+func newE1(in *Input) (*e1, error) {
+	mark, err := in.Key.Mark()
+	if err != nil {
+		return nil, fmt.Errorf("key %s: %w", in.Key.ID, err)
+	}
+	r, err := in.readers.forKey(in.Key)
+	if err != nil {
+		return nil, err
+	}
+	opt, err := e1Options(in.Test)
+	if err != nil {
+		return nil, err
+	}
+	e := &e1{
+		test: in.Test, reader: r, part: opt.Part, log10Alpha: in.Log10Alpha,
+		decoys: in.Decoys, seed: in.DecoySeed, progress: in.Progress, curve: make([]ledger.CurvePoint, 0, curvePoints),
+	}
+	for _, s := range in.targets[in.Target.Name].attempts {
+		if s != nil && in.reads(s.item.Prompt) && s.class == ledger.OK && (s.reasoning || opt.Part == "") {
+			e.replies++
+		}
+	}
+	options := watermark.Options{Weights: in.Test.Weights}
+	if in.Test.Filter != "" {
+		set, h, err := loadFilter(in.Files, in.Test.Filter)
+		if err != nil {
+			return nil, fmt.Errorf("test %s: %w", in.Test.ID, err)
+		}
+		if h != mark.Window() {
+			return nil, fmt.Errorf("test %s: the filter has windows of %d tokens, the key has %d", in.Test.ID, h, mark.Window())
+		}
+		options.Keep = set.Has
+	}
+	e.detector = watermark.NewDetector(mark, options)
+	return e, nil
+}
+
+// chunk is how many replies are decoded and tokenised at a time, in parallel: some
+// hundred kilobytes of text.
+const chunk = 64
+
+// readAll feeds the replies to all tests, in the plan's order.
+func readAll(ctx context.Context, ins []*Input, tests []*e1) error {
+	attempts := ins[0].targets[ins[0].Target.Name].attempts
+	var batch []*settled
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("test %s: %w", tests[0].test.ID, err)
+		}
+		err := feed(ins, tests, batch)
+		batch = batch[:0]
+		return err
+	}
+	for _, s := range attempts {
+		if s == nil {
+			continue
+		}
+		if batch = append(batch, s); len(batch) == chunk {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// textOf names one reading of a reply: which part of it, by which tokenizer.
+type textOf struct {
+	r    *reader
+	part string
+}
+
+// feed decodes and tokenises a batch on all cores, once for each reading, and
+// then adds it to every test in order.
+func feed(ins []*Input, tests []*e1, batch []*settled) error {
+	items := make([]map[textOf]watermark.Item, len(batch))
+	err := onAllCores(len(batch), func(i int) error {
+		s := batch[i]
+		a, err := s.answer(ins[0].case_)
+		if err != nil || a.Reply.Outcome != ledger.OK {
+			return err
+		}
+		items[i] = map[textOf]watermark.Item{}
+		for k, e := range tests {
+			of := textOf{e.reader, e.part}
+			if _, done := items[i][of]; done || !ins[k].reads(s.item.Prompt) {
+				continue
+			}
+			it, ok, err := e.item(a)
+			if err != nil {
+				return err
+			}
+			if ok {
+				items[i][of] = it
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return onAllCores(len(tests), func(k int) error {
+		e := tests[k]
+		for i, s := range batch {
+			if it, ok := items[i][textOf{e.reader, e.part}]; ok && ins[k].reads(s.item.Prompt) {
+				e.add(it)
+			}
+		}
+		return nil
+	})
+}
+
+// onAllCores calls do for 0 … n-1, on all cores, and returns the error of the
+// smallest number that had one.
+func onAllCores(n int, do func(i int) error) error {
+	errs := make([]error, n)
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	var wg sync.WaitGroup
+	for i := range n {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			errs[i] = do(i)
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // e1 is one test with all it needs.
 type e1 struct {
 	test       *ledger.Test
-	target     *gathered
-	scheme     watermark.Scheme
 	reader     *reader
-	keep       func(window []int32) bool
+	part       string // of a reply: see [E1Options]
+	detector   *watermark.Detector
 	log10Alpha float64 // per test: alpha/m
 	decoys     int
 	seed       [32]byte
 	progress   func(done int)
+
+	replies int64 // that are expected to enter: places the points of the curve
+	done    int64
+	tokens  int64
+	curve   []ledger.CurvePoint
 }
 
-// run scores the target's replies. Verdict, Holm and commitment are not its
-// business. The second result is the logarithm of the p-value that enters Holm.
-func (e *e1) run(ctx context.Context) (ledger.Finding, float64, error) {
-	detector := watermark.NewDetector(e.scheme, watermark.Options{Weights: e.test.Weights, Keep: e.keep})
-	curve, err := e.read(ctx, detector)
-	if err != nil {
-		return ledger.Finding{}, 0, err
+// item reads the part of an answer that the test scores. There may be none.
+func (e *e1) item(a *Answer) (watermark.Item, bool, error) {
+	text := a.Reply.Text
+	if e.part == PartReasoning {
+		if text = a.Reply.Reasoning; text == "" {
+			return watermark.Item{}, false, nil
+		}
 	}
-	d := detector.Result()
+	it, err := e.reader.item(a.Item, text)
+	return it, err == nil, err
+}
+
+// finish makes the finding of what was added. Verdict, Holm and commitment are
+// not its business.
+func (e *e1) finish(ctx context.Context) (*Output, error) {
+	d := e.detector.Result()
 	f := ledger.Finding{
-		Test: e.test.ID, Family: e.test.Family, Target: e.target.target.Name, Role: e.target.target.Role,
-		Key: e.test.Key, Scheme: d.Scheme, PRF: d.PRF, Primary: e.test.Primary, Mode: e.test.Mode,
-		Hypothesis: rung, Null: e.test.Null,
-		Replies: d.Items, Tokens: d.Tokens, N: d.N, Dropped: ledger.Dropped{
+		Scheme: d.Scheme, PRF: d.PRF, Replies: d.Items, Tokens: d.Tokens, N: d.N, Dropped: ledger.Dropped{
 			Prompt: d.Dropped.Prompt, Repeat: d.Dropped.Repeat, Short: d.Dropped.Short,
 			Filtered: d.Dropped.Filtered, OutOfVocab: d.Dropped.OutOfVocab,
 		},
@@ -67,15 +287,18 @@ func (e *e1) run(ctx context.Context) (ledger.Finding, float64, error) {
 		EffectUnit: EffectUnit(d.Law), PlainScore: d.Plain.Score, Curve: []ledger.CurvePoint{},
 		Power: e.power(&d),
 	}
+	if e.part == PartReasoning {
+		f.Statistic = "the scheme's score, summed over the reasoning text of the replies"
+	}
 	if d.N == 0 {
-		return f, 0, nil
+		return &Output{Finding: f}, nil
 	}
 	f.Effect, f.EffectLo, f.EffectHi = d.Effect.Value, d.Effect.Lo, d.Effect.Hi
 	gate := GateUnchecked
 	if e.decoys > 0 {
-		judged, scores, err := detector.Decoys(ctx, e.seed, e.decoys, e.progress)
+		judged, scores, err := e.detector.Decoys(ctx, e.seed, e.decoys, e.progress)
 		if err != nil {
-			return ledger.Finding{}, 0, fmt.Errorf("test %s: %w", e.test.ID, err)
+			return nil, fmt.Errorf("test %s: %w", e.test.ID, err)
 		}
 		f.Decoys = decoyFinding(judged, scores, d.Tail)
 		if gate = GatePassed; !judged.Pass {
@@ -83,51 +306,35 @@ func (e *e1) run(ctx context.Context) (ledger.Finding, float64, error) {
 		}
 	}
 	if gate == GateFailed {
-		return f, 0, nil // nothing analytic is shown, and nothing enters Holm
+		return &Output{Finding: f}, nil // nothing analytic is shown, and nothing enters Holm
 	}
-	f.Curve = curve
+	f.Curve = e.curve
 	f.Log10E = number(d.Log10E)
 	if e.test.Mode == ledger.ModeAnytime {
-		return f, math.Min(0, -d.Log10E), nil
+		return &Output{Finding: f, Log10P: math.Min(0, -d.Log10E)}, nil
 	}
 	f.Log10P, f.Log10PMethod = number(d.Tail.Log10P), d.Tail.Method
 	f.Log10PEstimate = number(d.Tail.Log10Estimate)
 	f.PlainLog10P = number(d.Plain.Tail.Log10P)
-	return f, d.Tail.Log10P, nil
+	return &Output{Finding: f, Log10P: d.Tail.Log10P}, nil
 }
 
-// read feeds the replies to the detector, in the plan's order, and notes the
-// evidence now and then. The curve is a description: the fixed-n test looks at
-// its end only.
-func (e *e1) read(ctx context.Context, d *watermark.Detector) ([]ledger.CurvePoint, error) {
-	replies := e.target.accounting.Analysed
-	curve := make([]ledger.CurvePoint, 0, curvePoints)
-	var done, tokens int64
-	err := e.target.items(e.reader, func(it watermark.Item) {
-		if ctx.Err() != nil {
-			return
-		}
-		d.Add(it)
-		done++
-		tokens += int64(len(it.Tokens))
-		// Points lie at equal numbers of replies, the last one at the end.
-		if done*curvePoints/replies == (done-1)*curvePoints/replies {
-			return
-		}
-		r := d.Result()
-		p := ledger.CurvePoint{Tokens: tokens, Log10E: finite(r.Log10E)}
-		if e.test.Mode == ledger.ModeFixedN {
-			p.Log10P = finite(r.Tail.Log10P)
-		}
-		curve = append(curve, p)
-	})
-	if err == nil {
-		err = ctx.Err()
+// add scores a reply, and notes the evidence now and then: at equal numbers of
+// replies, the last time at the end. The curve is a description: the fixed-n test
+// looks at its end only.
+func (e *e1) add(it watermark.Item) {
+	e.detector.Add(it)
+	e.done++
+	e.tokens += int64(len(it.Tokens))
+	if e.replies == 0 || e.done*curvePoints/e.replies == (e.done-1)*curvePoints/e.replies {
+		return
 	}
-	if err != nil {
-		return nil, fmt.Errorf("test %s: %w", e.test.ID, err)
+	r := e.detector.Result()
+	p := ledger.CurvePoint{Tokens: e.tokens, Log10E: finite(r.Log10E)}
+	if e.test.Mode == ledger.ModeFixedN {
+		p.Log10P = finite(r.Tail.Log10P)
 	}
-	return curve, nil
+	e.curve = append(e.curve, p)
 }
 
 // power is the smallest effect that the test, as it was run, would have found

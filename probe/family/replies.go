@@ -2,6 +2,8 @@ package family
 
 import (
 	"fmt"
+	"iter"
+	"sync"
 	"time"
 
 	"github.com/stillmark/stillmark/probe/ledger"
@@ -23,28 +25,31 @@ func Decode(rec ledger.ReplyRecord) ledger.Reply {
 	return r
 }
 
-// answer is one reply that enters: its outcome is OK.
-type answer struct {
-	prompt *ledger.Prompt
-	text   string
+// settled is a settled attempt without its bytes, which stay in the case: some
+// hundred bytes in place of a reply.
+type settled struct {
+	item      ledger.Item
+	attempt   ledger.Attempt
+	seq       uint64
+	at        time.Time
+	class     ledger.Outcome // as the bytes say
+	reasoning bool           // it has separate reasoning text
 }
 
 // gathered is what the ledger holds of one target.
 type gathered struct {
 	target     *ledger.Target
 	accounting ledger.Accounting
-	answers    []*answer // by position among the target's items in the plan, nil where none entered
-	first      time.Time // of its first reply, whatever the class
-	reasoning  int64     // entering replies with separate reasoning text
-	redecoded  int64     // replies whose bytes say otherwise than the runner did
+	attempts   []*settled // by position among the target's items in the plan, nil where none is settled
+	first      time.Time  // of its first reply, whatever the class
+	reasoning  int64      // entering replies with separate reasoning text
+	redecoded  int64      // replies whose bytes say otherwise than the runner did
 	drift      int
-	overlong   int64                 // replies beyond max_tokens, by the target's own count
-	tokens     map[*reader][][]int32 // ids per answer, made on demand
+	overlong   int64 // replies beyond max_tokens, by the target's own count
 }
 
-// gather decodes all replies of a case. It returns the targets in the plan's
-// order. Replies are put in the order of the plan's items, so that no result
-// depends on the order in which they arrived.
+// gather decodes all replies of a case once, one at a time, for the accounting. It
+// returns the targets in the plan's order.
 func gather(c *ledger.Case) ([]*gathered, error) {
 	plan := c.Plan()
 	byName := make(map[string]*gathered, len(plan.Targets))
@@ -56,18 +61,17 @@ func gather(c *ledger.Case) ([]*gathered, error) {
 			accounting: ledger.Accounting{
 				Target: t.Name, Classes: map[ledger.Outcome]int64{}, Failed: map[ledger.Outcome]int64{}, Models: map[string]int64{},
 			},
-			tokens: map[*reader][][]int32{},
 		}
 		byName[t.Name] = targets[i]
 	}
 	position := map[string]int{}
 	for _, it := range plan.Items() {
 		g := byName[it.Target.Name]
-		position[it.ID] = len(g.answers)
-		g.answers = append(g.answers, nil)
+		position[it.ID] = len(g.attempts)
+		g.attempts = append(g.attempts, nil)
 	}
 	for _, g := range targets {
-		g.accounting.Planned = int64(len(g.answers))
+		g.accounting.Planned = int64(len(g.attempts))
 	}
 	err := c.Replies(func(rec ledger.ReplyRecord) error {
 		g := byName[rec.Item.Target.Name]
@@ -93,6 +97,9 @@ func (g *gathered) take(rec ledger.ReplyRecord, position int, maxTokens int64) {
 		g.first = t.UTC()
 	}
 	r := Decode(rec)
+	g.attempts[position] = &settled{
+		item: rec.Item, attempt: rec.Attempt, seq: rec.Event.Seq, at: rec.Event.Time, class: r.Outcome, reasoning: r.Reasoning != "",
+	}
 	if r.Outcome != rec.Attempt.Outcome {
 		g.redecoded++
 	}
@@ -116,17 +123,50 @@ func (g *gathered) take(rec ledger.ReplyRecord, position int, maxTokens int64) {
 	if r.Reasoning != "" {
 		g.reasoning++
 	}
-	g.answers[position] = &answer{prompt: rec.Item.Prompt, text: r.Text}
 }
 
-// reader turns text into the ids of one tokenizer, prompts once each.
+// replies reads the target's settled attempts again, in the order of the plan's
+// items, one at a time.
+func (g *gathered) replies(c *ledger.Case) iter.Seq2[*Answer, error] {
+	return func(yield func(*Answer, error) bool) {
+		for _, s := range g.attempts {
+			if s == nil {
+				continue
+			}
+			a, err := s.answer(c)
+			if !yield(a, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// answer loads the bytes of an attempt and decodes them.
+func (s *settled) answer(c *ledger.Case) (*Answer, error) {
+	a := &Answer{Item: s.item, Attempt: &s.attempt, Seq: s.seq, At: s.at}
+	if ref := s.attempt.Response; ref != nil {
+		var err error
+		if a.Raw, err = c.Blob(*ref); err != nil {
+			return nil, fmt.Errorf("event %d (%s): %w", s.seq, s.item.ID, err)
+		}
+	}
+	a.Reply = Decode(ledger.ReplyRecord{Attempt: s.attempt, Response: a.Raw})
+	return a, nil
+}
+
+// reader turns text into the ids of one tokenizer, prompts once each. It is safe
+// for concurrent use.
 type reader struct {
 	tokenizer watermark.Tokenizer
-	prompts   map[*ledger.Prompt][]int32
+
+	mu      sync.Mutex
+	prompts map[*ledger.Prompt][]int32
 }
 
 // prompt returns the ids of system and prompt text, one after the other.
 func (r *reader) prompt(p *ledger.Prompt) ([]int32, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if ids, ok := r.prompts[p]; ok {
 		return ids, nil
 	}
@@ -145,31 +185,15 @@ func (r *reader) prompt(p *ledger.Prompt) ([]int32, error) {
 	return ids, nil
 }
 
-// items yields the target's entering replies as ids, in the plan's order.
-func (g *gathered) items(r *reader, yield func(watermark.Item)) error {
-	ids, ok := g.tokens[r]
-	if !ok {
-		ids = make([][]int32, len(g.answers))
-		for i, a := range g.answers {
-			if a == nil {
-				continue
-			}
-			var err error
-			if ids[i], err = r.tokenizer.Encode(a.text); err != nil {
-				return fmt.Errorf("tokenise a reply of %s to %s: %w", g.target.Name, a.prompt.ID, err)
-			}
-		}
-		g.tokens[r] = ids
+// item turns a reply's text into ids.
+func (r *reader) item(it ledger.Item, text string) (watermark.Item, error) {
+	prompt, err := r.prompt(it.Prompt)
+	if err != nil {
+		return watermark.Item{}, err
 	}
-	for i, a := range g.answers {
-		if a == nil {
-			continue
-		}
-		prompt, err := r.prompt(a.prompt)
-		if err != nil {
-			return err
-		}
-		yield(watermark.Item{Prompt: prompt, Tokens: ids[i]})
+	ids, err := r.tokenizer.Encode(text)
+	if err != nil {
+		return watermark.Item{}, fmt.Errorf("tokenise a reply of %s to %s: %w", it.Target.Name, it.Prompt.ID, err)
 	}
-	return nil
+	return watermark.Item{Prompt: prompt, Tokens: ids}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"math"
 	"path"
+	"slices"
 	"sync"
 
 	"github.com/stillmark/stillmark/probe/ledger"
@@ -36,11 +37,13 @@ type Stopper struct {
 }
 
 type running struct {
-	test      string
-	target    string
-	reader    *reader
-	detector  *watermark.Detector
+	e1
 	threshold float64
+}
+
+// reads reports whether a prompt belongs to the test.
+func (r *running) reads(p *ledger.Prompt) bool {
+	return len(r.test.Suites) == 0 || slices.Contains(r.test.Suites, p.Suite)
 }
 
 // checkEvery is how many replies lie between two looks where the plan does not
@@ -86,10 +89,16 @@ func NewStopper(p *ledger.Plan, files fs.FS, keys []*watermark.Key, open OpenTok
 		if err != nil {
 			return nil, err
 		}
+		opt, err := e1Options(t)
+		if err != nil {
+			return nil, err
+		}
 		s.tests = append(s.tests, &running{
-			test: t.ID, target: t.Target, reader: r,
-			detector:  watermark.NewDetector(mark, watermark.Options{Weights: watermark.WeightsNone}),
-			threshold: math.Log10(float64(primaries(p))) - math.Log10(p.Alpha) + charge,
+			e1: e1{
+				test: t, reader: r, part: opt.Part,
+				detector: watermark.NewDetector(mark, watermark.Options{Weights: watermark.WeightsNone}),
+			},
+			threshold: math.Log10(float64(primaries(p, false))) - math.Log10(p.Alpha) + charge,
 		})
 	}
 	if len(s.tests) == 0 {
@@ -127,18 +136,16 @@ func (s *Stopper) Add(it ledger.Item, r ledger.Reply) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.tests {
-		if t.target != it.Target.Name {
+		if t.test.Target != it.Target.Name {
 			continue
 		}
-		prompt, err := t.reader.prompt(it.Prompt)
+		entering, ok, err := t.item(&Answer{Item: it, Reply: r})
 		if err != nil {
 			return err
 		}
-		ids, err := t.reader.tokenizer.Encode(r.Text)
-		if err != nil {
-			return fmt.Errorf("tokenise the reply to %s: %w", it.ID, err)
+		if ok && t.reads(it.Prompt) {
+			t.detector.Add(entering)
 		}
-		t.detector.Add(watermark.Item{ID: it.ID, Prompt: prompt, Tokens: ids})
 	}
 	s.added++
 	return nil
@@ -155,18 +162,19 @@ func (s *Stopper) Check() (due bool, evidence []RunningE, enough bool) {
 	s.last = s.added
 	enough = true
 	for _, t := range s.tests {
-		e := RunningE{Test: t.test, Log10E: t.detector.Result().Log10E, Threshold: t.threshold}
+		e := RunningE{Test: t.test.ID, Log10E: t.detector.Result().Log10E, Threshold: t.threshold}
 		evidence = append(evidence, e)
 		enough = enough && e.Log10E >= e.Threshold
 	}
 	return true, evidence, enough
 }
 
-// primaries is m, the number of tests that the family-wise level is shared by.
-func primaries(p *ledger.Plan) int {
+// primaries is m: the number of tests that the family-wise level is shared by, or
+// that of the comparative tier.
+func primaries(p *ledger.Plan, compared bool) int {
 	m := 0
 	for i := range p.Tests {
-		if p.Tests[i].Primary {
+		if t := &p.Tests[i]; t.Primary && comparative(t) == compared {
 			m++
 		}
 	}

@@ -15,15 +15,19 @@ import (
 	"github.com/stillmark/stillmark/watermark/evidence"
 )
 
-// collected is one target's replies without a case around them, so that many
-// keys can be tried on them through the test's own path.
-func collected(replies, prompts []string) *gathered {
-	g := &gathered{target: &ledger.Target{Name: "t", Role: ledger.Rival}, tokens: map[*reader][][]int32{}}
-	for i, r := range replies {
-		g.answers = append(g.answers, &answer{prompt: &ledger.Prompt{ID: fmt.Sprint(i), Text: prompts[i]}, text: r})
+// collected is one target's replies without a case around them, read once, so that
+// many keys can be tried on them through the test's own path.
+func collected(t testing.TB, r *reader, replies, prompts []string) []watermark.Item {
+	t.Helper()
+	items := make([]watermark.Item, len(replies))
+	for i, reply := range replies {
+		it := ledger.Item{Target: &ledger.Target{Name: "t", Role: ledger.Rival}, Prompt: &ledger.Prompt{ID: fmt.Sprint(i), Text: prompts[i]}}
+		var err error
+		if items[i], err = r.item(it, reply); err != nil {
+			t.Fatal(err)
+		}
 	}
-	g.accounting.Analysed = int64(len(replies))
-	return g
+	return items
 }
 
 func newReader(t testing.TB) *reader {
@@ -36,17 +40,21 @@ func newReader(t testing.TB) *reader {
 }
 
 // score runs one key over the replies.
-func score(t testing.TB, g *gathered, r *reader, k *watermark.Key, keep func([]int32) bool) ledger.Finding {
+func score(t testing.TB, items []watermark.Item, k *watermark.Key, keep func([]int32) bool) ledger.Finding {
 	t.Helper()
 	e := &e1{
-		test:   &ledger.Test{Mode: ledger.ModeFixedN, Weights: watermark.WeightsAuto},
-		target: g, scheme: mark(t, k), reader: r, keep: keep, log10Alpha: -6,
+		test:     &ledger.Test{Mode: ledger.ModeFixedN, Weights: watermark.WeightsAuto},
+		detector: watermark.NewDetector(mark(t, k), watermark.Options{Weights: watermark.WeightsAuto, Keep: keep}), log10Alpha: -6,
+		replies: int64(len(items)),
 	}
-	f, _, err := e.run(t.Context())
+	for _, it := range items {
+		e.add(it)
+	}
+	out, err := e.finish(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return f
+	return out.Finding
 }
 
 // uniform checks that p-values are uniform: Kolmogorov and Smirnov's test at
@@ -96,10 +104,10 @@ func TestNullIsCalibrated(t *testing.T) {
 				replies = append(replies, text(slices.Concat(reply, prompt[5:15], reply[10:30])))
 				prompts = append(prompts, text(prompt))
 			}
-			g, r := collected(replies, prompts), newReader(t)
+			g := collected(t, newReader(t), replies, prompts)
 			p := make([]float64, keysPerCell(200))
 			for i := range p {
-				f := score(t, g, r, newKey(t, scheme, uint64(1000+i)), nil)
+				f := score(t, g, newKey(t, scheme, uint64(1000+i)), nil)
 				if i == 0 && (f.Dropped.Prompt == 0 || f.Dropped.Repeat == 0) {
 					t.Fatalf("the text was to have repeats and quotes: %+v", f.Dropped)
 				}
@@ -126,7 +134,7 @@ func TestFilterKeepsTheNull(t *testing.T) {
 			for range 20 {
 				replies = append(replies, text(speak(rng, 100, nil, 0)))
 			}
-			g, r := collected(replies, neutral(len(replies))), newReader(t)
+			g := collected(t, newReader(t), replies, neutral(len(replies)))
 			var p []float64
 			for i := range keysPerCell(80) {
 				k := newKey(t, scheme, uint64(2000+i), func(s *watermark.Spec) { s.Params.Window = 1 })
@@ -143,7 +151,7 @@ func TestFilterKeepsTheNull(t *testing.T) {
 				if err != nil || h != 1 || set.Len() != n {
 					t.Fatalf("%d windows of %d tokens: %v", set.Len(), h, err)
 				}
-				f := score(t, g, r, k, set.Has)
+				f := score(t, g, k, set.Has)
 				if f.Dropped.Filtered == 0 || f.N == 0 {
 					t.Fatalf("the filter was to keep some units: %d of them, %+v", f.N, f.Dropped)
 				}

@@ -9,10 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"slices"
 
-	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark"
 )
 
@@ -122,8 +122,8 @@ func WindowsName(data []byte) string {
 }
 
 // loadFilter reads a test's filter and checks that it is the planned one.
-func loadFilter(c *ledger.Case, name string) (*watermark.WindowSet, int, error) {
-	data, err := readCaseFile(c.FS(), name, maxWindowsFile)
+func loadFilter(files fs.FS, name string) (*watermark.WindowSet, int, error) {
+	data, err := readCaseFile(files, name, maxWindowsFile)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the filter: %w", err)
 	}

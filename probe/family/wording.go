@@ -10,7 +10,7 @@ import (
 
 // WordingVersion names the table below. A plan seals it, so that nobody can
 // choose the words after having seen the numbers.
-const WordingVersion = "stillmark-wording-2"
+const WordingVersion = "stillmark-wording-3"
 
 // Statement is what the program says about one finding.
 type Statement struct {
@@ -41,7 +41,7 @@ var wording = map[ledger.Verdict]map[ledger.Tier]words{
 	ledger.VerdictSingleRun: {
 		ledger.Exact: {
 			"On one run, the replies of {target} depend on secret key {key}: a result this strong would be expected no more than once in 10^{k} audits if the replies were statistically independent of that key.",
-			dependenceMeaning + " The claim rule asks for a second run at least seven days later that scores only what the first did not; until then this is a lead.",
+			dependenceMeaning + singleRun,
 		},
 		"": exploratoryWords,
 	},
@@ -61,10 +61,32 @@ var wording = map[ledger.Verdict]map[ledger.Tier]words{
 	ledger.VerdictWithheld: {
 		"": {
 			"The analytic result for key {key} on {target} is withheld: the decoy keys did not behave as the theory says they should on this text.",
-			"Only the rank of the true key among {decoys} decoy keys is reported (log10 p = {rank}); it supports at most a lead.",
+			"Only the rank of the true key among {decoys} decoy keys is reported (log10 p = {decoyrank}); it supports at most a lead.",
+		},
+	},
+	ledger.VerdictLead: {
+		"": {
+			"An internal lead: in {family}, {target} agrees with our model more than any of {controls} (rank 1 of {of}, log10 p of the rank = {rankp}, {holm} after correction for {m} comparative tests).",
+			"A rank among control models is comparative evidence: it assumes that {target} would have been as likely as any control to come first, and its p cannot fall below 1/{of}. It may direct further tests; by itself it supports no statement about {target}.",
+		},
+	},
+	ledger.VerdictNoLead: {
+		"": {
+			"No lead in {family}: {target} has rank {rank} of {of} among the controls in agreement with our model (log10 p of the rank = {rankp}).",
+			"A rank below the first says that at least one model without known access agrees with ours as much; it clears nobody.",
+		},
+	},
+	ledger.VerdictFewControls: {
+		"": {
+			"Too few controls in {family} for {target}: with {controls} the rank cannot reach below a floor of 1/{of}, and at least 19 controls are needed for a word.",
+			"The figures beside are descriptions; no statement rests on them.",
 		},
 	},
 	ledger.VerdictInsufficient: {
+		ledger.Comparative: {
+			"Nothing can be said about {target} in {family}: there is nothing to compare.",
+			"This is neither a positive nor a negative result.",
+		},
 		"": {
 			"Nothing can be said about key {key} and {target}: {n} scored units are too few for any effect to be found with 90 % power.",
 			"This is neither a positive nor a negative result.",
@@ -80,6 +102,8 @@ var wording = map[ledger.Verdict]map[ledger.Tier]words{
 
 const dependenceMeaning = "The replies depend on key {key}: training on text generated under it, forwarding of requests to our service, use of our weights, or retrieval of such text would each explain this; other tests are needed to tell them apart."
 
+const singleRun = " The claim rule asks for a second run at least seven days later that scores only what the first did not; until then this is a lead."
+
 var exploratoryWords = words{
 	"An exploratory signal of key {key} in the replies of {target}: {result}, at the threshold or beyond it (log10 p = {alpha}), but not under the conditions of exact evidence.",
 	"It is a lead that a new run with a key committed beforehand can test; by itself it supports no statement about {target}.",
@@ -87,6 +111,10 @@ var exploratoryWords = words{
 
 // What no finding of this kind establishes, by verdict.
 var (
+	notShownCompared = []string{
+		"It does not show that {target} was trained on outputs of our model: shared training data and convergence lead to agreement, too.",
+		"It carries no error rate: the controls are models that were chosen, not drawn.",
+	}
 	notShownPositive = []string{
 		"It does not establish how the text was obtained, by whom, or any breach.",
 		"It does not tell apart training on marked text, forwarding, use of weights and retrieval.",
@@ -103,6 +131,9 @@ var (
 		ledger.VerdictWeak:         append(notShownPositive[:len(notShownPositive):len(notShownPositive)], notShownNone...),
 		ledger.VerdictNone:         notShownNone,
 		ledger.VerdictWithheld:     {"It shows neither that the replies depend on key {key} nor that they do not."},
+		ledger.VerdictLead:         notShownCompared,
+		ledger.VerdictNoLead:       append(notShownCompared[1:2:2], "It does not show that {target} was not trained on outputs of our model."),
+		ledger.VerdictFewControls:  {"It shows neither that {target} was trained on outputs of our model nor that it was not."},
 		ledger.VerdictInsufficient: {"It shows neither that the replies depend on key {key} nor that they do not."},
 		ledger.VerdictUnverified:   {"Nothing about key {key} was verified."},
 	}
@@ -136,6 +167,7 @@ const (
 	WarnReasoning       Warning = "reasoning"
 	WarnDrift           Warning = "drift"
 	WarnSearch          Warning = "search"
+	WarnVendors         Warning = "few-vendors"
 )
 
 var warningText = map[Warning]string{
@@ -161,6 +193,7 @@ var warningText = map[Warning]string{
 	WarnControlHit:      "A control under the same key also reaches log10 p <= -2 by itself: shared data, the public web, or a leaked key must be considered.",
 	WarnReasoning:       "Some replies carried separate reasoning text, which this test does not score.",
 	WarnDrift:           "The target changed its model, fingerprint or provider while replies were collected.",
+	WarnVendors:         "The controls come from fewer than 8 declared vendors: kin among them count as many where they are few.",
 	WarnSearch:          "Whether the target used search or tools could not be verified; with them on, a hit may be retrieval.",
 }
 
@@ -179,6 +212,12 @@ func Say(f *ledger.Finding, log10Alpha float64) Statement {
 		w = byTier[""]
 	}
 	r := placeholders(f, log10Alpha)
+	if fam, ok := ByID(f.Family); ok && fam.meaning != "" && w.meaning != "" && positive(verdict) {
+		w.meaning = fam.meaning
+		if verdict == ledger.VerdictSingleRun && f.Tier == ledger.Exact {
+			w.meaning += singleRun
+		}
+	}
 	st := Statement{Headline: r.Replace(w.headline), Meaning: r.Replace(w.meaning)}
 	for _, s := range notShown[verdict] {
 		st.NotShown = append(st.NotShown, r.Replace(s))
@@ -187,16 +226,32 @@ func Say(f *ledger.Finding, log10Alpha float64) Statement {
 	return st
 }
 
+// positive reports whether a verdict at the exact tier says that there is a
+// dependence.
+func positive(v ledger.Verdict) bool {
+	return v == ledger.VerdictDependence || v == ledger.VerdictSingleRun
+}
+
 func placeholders(f *ledger.Finding, log10Alpha float64) *strings.Replacer {
 	c := f.Committed
 	if c == nil {
 		c = &ledger.CommitmentCheck{}
 	}
+	family := f.Family
+	if fam, ok := ByID(f.Family); ok {
+		family = fam.ID + " (" + fam.Name + ")"
+	}
+	cmp := f.Comparison
+	if cmp == nil {
+		cmp = &ledger.Comparison{Of: 1}
+	}
 	return strings.NewReplacer(
+		"{family}", family, "{controls}", count(len(cmp.Controls), "control"), "{rank}", strconv.Itoa(cmp.Rank), "{of}", strconv.Itoa(cmp.Of),
+		"{rankp}", log10(&cmp.Log10P), "{holm}", log10(f.HolmLog10P), "{m}", strconv.Itoa(f.M),
 		"{target}", f.Target, "{key}", f.Key, "{prf}", f.PRF,
 		"{k}", audits(f.HolmLog10P),
 		"{result}", result(f), "{alpha}", log10(&log10Alpha), "{n}", strconv.FormatInt(f.N, 10),
-		"{decoys}", decoyCount(f.Decoys), "{rank}", decoyRank(f.Decoys),
+		"{decoys}", decoyCount(f.Decoys), "{decoyrank}", decoyRank(f.Decoys),
 		"{power}", powerSentence(f.Power),
 		"{leaves}", strconv.Itoa(c.Leaves), "{declared}", strconv.Itoa(c.Declared), "{selection}", log10(&c.SelectionLog10),
 	)
@@ -213,6 +268,14 @@ func result(f *ledger.Finding) string {
 		p = &inverse
 	}
 	return "log10 p = " + log10(p) + " without correction"
+}
+
+// count is a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
 }
 
 // audits is the k of "once in 10^k audits", rounded down: in the target's favour.

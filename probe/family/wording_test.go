@@ -14,6 +14,7 @@ var (
 	allVerdicts = []ledger.Verdict{
 		ledger.VerdictDependence, ledger.VerdictSingleRun, ledger.VerdictExploratory, ledger.VerdictWeak,
 		ledger.VerdictNone, ledger.VerdictWithheld, ledger.VerdictInsufficient, ledger.VerdictUnverified,
+		ledger.VerdictLead, ledger.VerdictNoLead, ledger.VerdictFewControls,
 	}
 	allTiers = []ledger.Tier{ledger.Exact, ledger.Exploratory, ledger.Comparative, ""}
 
@@ -26,10 +27,19 @@ var (
 func TestEverySentence(t *testing.T) {
 	t.Parallel()
 	deep, zero, inf := -123.456, 0.0, math.Inf(-1)
+	for _, fam := range Families() {
+		sayEverything(t, fam.ID, []*float64{nil, &deep, &zero, &inf})
+	}
+}
+
+// sayEverything checks every sentence that a family's findings can lead to.
+func sayEverything(t *testing.T, family string, numbers []*float64) {
+	t.Helper()
 	for _, verdict := range allVerdicts {
 		for _, tier := range allTiers {
-			for _, holm := range []*float64{nil, &deep, &zero, &inf} {
+			for _, holm := range numbers {
 				f := &ledger.Finding{
+					Family: family, Comparison: &ledger.Comparison{Rank: 1, Of: 21, Log10P: -1.32},
 					Verdict: verdict, Tier: tier, HolmLog10P: holm, M: 12, N: 8412,
 					Target: "acme-nova", Key: "k-3f2a", PRF: "philox-v1",
 					Decoys:    &ledger.DecoyFinding{N: 999, RankP: 0.001},

@@ -55,17 +55,28 @@ type Role string
 const (
 	Rival   Role = "rival"
 	Control Role = "control"
+	// Ours is an endpoint of the model whose outputs are in question: what the
+	// comparative tests compare with. It is never a control.
+	Ours Role = "ours"
+	// Teacher is another model whose outputs others may have been trained on:
+	// another column of the agreement matrix, and no control.
+	Teacher Role = "teacher"
 )
 
 // Target is an endpoint as the plan names it. It never holds a secret:
 // APIKeyEnv is the name of an environment variable.
 type Target struct {
-	Name         string        `json:"name"`
-	Role         Role          `json:"role"`
-	BaseURL      string        `json:"base_url"` // up to and including /v1
-	Model        string        `json:"model"`
-	APIKeyEnv    string        `json:"api_key_env,omitempty"`
-	Preset       string        `json:"preset,omitempty"`
+	Name      string `json:"name"`
+	Role      Role   `json:"role"`
+	BaseURL   string `json:"base_url"` // up to and including /v1
+	Model     string `json:"model"`
+	APIKeyEnv string `json:"api_key_env,omitempty"`
+	Preset    string `json:"preset,omitempty"`
+	// Vendor names who makes the model: controls are counted by vendor, and kin of
+	// a teacher is no control. PreviousOf names the rival whose earlier version a
+	// control is. Both are the operator's words.
+	Vendor       string        `json:"vendor,omitempty"`
+	PreviousOf   string        `json:"previous_of,omitempty"`
 	Price        *Price        `json:"price,omitempty"`
 	Capabilities *Capabilities `json:"capabilities,omitempty"`
 	// ExtraBody are further members of every request to this target, such as
@@ -202,7 +213,8 @@ type KeyRef struct {
 	ServingFrom time.Time `json:"serving_from,omitzero"`
 }
 
-// Test is one declared hypothesis test: (family, key, target).
+// Test is one declared hypothesis test: (family, key, target). Families that
+// compare models have no key, and weights only where units have some.
 type Test struct {
 	ID      string `json:"id"` // unique in the plan, e.g. "E1/k-3f2a/acme-nova"
 	Family  string `json:"family"`
@@ -212,7 +224,11 @@ type Test struct {
 	Weights string `json:"weights"`          // none or min8
 	Primary bool   `json:"primary"`          // false: a secondary result, outside Holm, never at the exact tier
 	Filter  string `json:"filter,omitempty"` // file of served windows; only in secondary tests
-	Null    string `json:"null"`
+	// Suites are those whose prompts the test reads; none means all of the plan.
+	Suites []string `json:"suites,omitempty"`
+	// Options are what the family lets a plan choose, in the family's own form.
+	Options json.RawMessage `json:"options,omitempty"`
+	Null    string          `json:"null"`
 }
 
 // The modes of a test: a plan names one of them per test.
@@ -440,9 +456,64 @@ type Finding struct {
 
 	Committed *CommitmentCheck `json:"commitment"`
 
+	// What families other than E1 add. Statistic says in a sentence what Score is;
+	// Extractor names the version of what read the replies; Parts are the same
+	// statistic on parts of the data, as a description.
+	Statistic  string      `json:"statistic,omitempty"`
+	Extractor  string      `json:"extractor,omitempty"`
+	Comparison *Comparison `json:"comparison,omitempty"`
+	Parts      []Part      `json:"parts,omitempty"`
+
 	Verdict  Verdict  `json:"verdict"`
 	Warnings []string `json:"warnings"`
 	NotShown []string `json:"not_shown"`
+}
+
+// Comparison is what a comparative finding rests on: the rival's rank among
+// control models. Residuals are double-centred agreements (see the family).
+type Comparison struct {
+	Rival    float64       `json:"rival"` // the statistic that is ranked
+	Controls []ControlStat `json:"controls"`
+	// NotControls are targets that cannot serve as controls, with the reason.
+	NotControls []string `json:"not_controls,omitempty"`
+	Vendors     int      `json:"vendors"` // distinct ones among the controls, as declared
+	Rank        int      `json:"rank"`    // 1 is the highest of Of = C+1, ties against the rival's favour not taken
+	Of          int      `json:"of"`
+	// Log10P is log10 of rank/of, Log10Floor what it can reach at best.
+	Log10P     float64 `json:"log10_p"`
+	Log10Floor float64 `json:"log10_floor"`
+	// Log10Parametric is the companion t-test's (nu = C-1), which supposes normal
+	// residuals; nil with fewer than three controls.
+	Log10Parametric *float64 `json:"log10_p_parametric,omitempty"`
+	// LikelihoodRatio is calibrated on students of our own model against controls
+	// and capped at Cap; nil where no such students were measured.
+	LikelihoodRatio *float64 `json:"likelihood_ratio,omitempty"`
+	Cap             float64  `json:"likelihood_ratio_cap,omitempty"`
+	Matrix          *Matrix  `json:"matrix,omitempty"`
+}
+
+// ControlStat is one control's statistic.
+type ControlStat struct {
+	Target string  `json:"target"`
+	Vendor string  `json:"vendor,omitempty"`
+	N      int64   `json:"n"` // units of analysis
+	Value  float64 `json:"value"`
+}
+
+// Matrix is agreement of sources (rival and controls) with teachers (ours first).
+type Matrix struct {
+	Sources  []string    `json:"sources"`
+	Teachers []string    `json:"teachers"`
+	Values   [][]float64 `json:"values"` // by source, then teacher
+}
+
+// Part is a finding's statistic on a part of its data: a language, a category.
+type Part struct {
+	Name   string  `json:"name"`
+	N      int64   `json:"n"`
+	Effect float64 `json:"effect"`
+	Lo     float64 `json:"lo"`
+	Hi     float64 `json:"hi"`
 }
 
 // Dropped counts the positions that were not scored, by reason.
@@ -524,7 +595,18 @@ const (
 	VerdictInsufficient Verdict = "insufficient-data"
 	// VerdictUnverified: the key is withheld; nothing about it was computed.
 	VerdictUnverified Verdict = "key-withheld"
+	// VerdictLead: comparative tier, rank 1 among at least MinControls controls.
+	VerdictLead Verdict = "internal-lead"
+	// VerdictNoLead: comparative tier, enough controls, another rank.
+	VerdictNoLead Verdict = "no-lead"
+	// VerdictFewControls: comparative tier, fewer than MinControls controls: their
+	// number alone decides that nothing can be said.
+	VerdictFewControls Verdict = "too-few-controls"
 )
+
+// MinControls is how many controls a comparative result needs to be worth a
+// word: with 19 the smallest rank p is 1/20.
+const MinControls = 19
 
 // Findings is the whole outcome of an analysis: a pure function of ledger,
 // keys and plan, so that the same input gives the same bytes.

@@ -16,11 +16,17 @@ import (
 // days of sending; a larger number is a slip of the keyboard.
 const maxItems = 10_000_000
 
+// maxTestOptions bounds what a family's options may take: a few numbers and names.
+const maxTestOptions = 1 << 16
+
 // Weights of a test's units.
 const (
 	WeightsNone = "none"
 	WeightsMin8 = "min8"
 )
+
+// maxVendor bounds the name of a vendor, which is printed in tables.
+const maxVendor = 100
 
 var (
 	// A name is part of item ids, file names and tables.
@@ -74,8 +80,11 @@ func (p *Plan) validateTargets() error {
 			return fmt.Errorf("target %q is given twice", t.Name)
 		}
 		seen[t.Name] = true
-		if t.Role != Rival && t.Role != Control {
-			return fmt.Errorf("target %q: role %q is neither %q nor %q", t.Name, t.Role, Rival, Control)
+		if t.Role != Rival && t.Role != Control && t.Role != Ours && t.Role != Teacher {
+			return fmt.Errorf("target %q: role %q is none of %q, %q, %q and %q", t.Name, t.Role, Rival, Control, Ours, Teacher)
+		}
+		if !utf8.ValidString(t.Vendor) || len(t.Vendor) > maxVendor {
+			return fmt.Errorf("target %q: the vendor's name is not valid UTF-8 or longer than %d bytes", t.Name, maxVendor)
 		}
 		if t.Model == "" || !utf8.ValidString(t.Model) {
 			return fmt.Errorf("target %q: the model's name is missing or not valid UTF-8", t.Name)
@@ -96,6 +105,15 @@ func (p *Plan) validateTargets() error {
 		}
 		if t.Price != nil && !(t.Price.Input >= 0 && t.Price.Output >= 0 && !math.IsInf(t.Price.Input+t.Price.Output, 0)) {
 			return fmt.Errorf("target %q: a price is negative or not a number", t.Name)
+		}
+	}
+	for i := range p.Targets {
+		t := &p.Targets[i]
+		if t.PreviousOf == "" {
+			continue
+		}
+		if t.Role != Control || !slices.ContainsFunc(p.Targets, func(r Target) bool { return r.Name == t.PreviousOf && r.Role == Rival }) {
+			return fmt.Errorf("target %q: previous_of %q must name a rival of the plan, and the target be a control", t.Name, t.PreviousOf)
 		}
 	}
 	return nil
@@ -284,6 +302,10 @@ func (p *Plan) validateTests() error {
 	for _, t := range p.Targets {
 		targets[t.Name] = true
 	}
+	suites := make(map[string]bool)
+	for _, s := range p.Suites {
+		suites[s.Name] = true
+	}
 	seen := make(map[string]bool)
 	for _, t := range p.Tests {
 		switch {
@@ -293,16 +315,23 @@ func (p *Plan) validateTests() error {
 			return fmt.Errorf("test %q is given twice", t.ID)
 		case t.Family == "":
 			return fmt.Errorf("test %q names no family", t.ID)
-		case !keys[t.Key]:
+		case t.Key != "" && !keys[t.Key]:
 			return fmt.Errorf("test %q: key %q is not among the plan's keys", t.ID, t.Key)
 		case !targets[t.Target]:
 			return fmt.Errorf("test %q: target %q is not among the plan's targets", t.ID, t.Target)
 		case t.Mode != ModeFixedN && t.Mode != ModeAnytime:
 			return fmt.Errorf("test %q: mode %q is neither %q nor %q", t.ID, t.Mode, ModeFixedN, ModeAnytime)
-		case t.Weights != WeightsNone && t.Weights != WeightsMin8:
+		case t.Weights != WeightsNone && t.Weights != WeightsMin8 && t.Weights != "":
 			return fmt.Errorf("test %q: weights %q are neither %q nor %q", t.ID, t.Weights, WeightsNone, WeightsMin8)
+		case len(t.Options) > maxTestOptions:
+			return fmt.Errorf("test %q: its options are longer than %d bytes", t.ID, maxTestOptions)
 		case t.Filter != "" && t.Primary:
 			return fmt.Errorf("test %q: a filter by served windows makes a test secondary; it cannot be primary", t.ID)
+		}
+		for _, s := range t.Suites {
+			if !suites[s] {
+				return fmt.Errorf("test %q: suite %q is not among the plan's suites", t.ID, s)
+			}
 		}
 		seen[t.ID] = true
 	}

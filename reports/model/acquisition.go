@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark/evidence"
 )
@@ -92,7 +93,7 @@ func (b *builder) accounting() []Account {
 		}
 		for i := range b.f.Findings {
 			f := &b.f.Findings[i]
-			if f.Target == a.Target && f.Primary && f.N > 0 && f.Replies > 0 {
+			if f.Target == a.Target && f.Family == family.Radioactivity && f.Primary && f.N > 0 && f.Replies > 0 {
 				account.Bounds = append(account.Bounds, bound(f, b.laws[f.Key], a.Planned-a.Analysed))
 			}
 		}

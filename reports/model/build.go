@@ -121,12 +121,16 @@ func (b *builder) prepare() error {
 		if err := json.Unmarshal(k.Spec, &s); err != nil {
 			return fmt.Errorf("spec of key %s: %w", k.ID, err)
 		}
+		b.specs[k.ID] = s
+		if s.Scheme == watermark.Canary {
+			continue // it marks no text, so a token has no law
+		}
 		// The law is a function of the public spec; any key of it will do.
 		m, err := watermark.DecoyKey([32]byte{}, 0, s)
 		if err != nil {
 			return fmt.Errorf("spec of key %s: %w", k.ID, err)
 		}
-		b.specs[k.ID], b.laws[k.ID] = s, m.Law()
+		b.laws[k.ID] = m.Law()
 	}
 	return nil
 }

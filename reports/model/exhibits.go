@@ -104,6 +104,12 @@ func chooseExhibits(ctx context.Context, c *ledger.Case, f *ledger.Findings, key
 	return out, ids, nil
 }
 
+// Shown reports whether a finding has exhibits: replies of a rival with their
+// scored tokens, under the key of a primary test of their text.
+func Shown(f *ledger.Finding) bool {
+	return f.Primary && f.Role == ledger.Rival && f.Family == family.Radioactivity && f.Statistic == ""
+}
+
 // newScorers makes one scorer for each primary test of a rival whose key is at
 // hand.
 func newScorers(f *ledger.Findings, keys []*watermark.Key, open family.OpenTokenizer) ([]*scorer, error) {
@@ -115,7 +121,7 @@ func newScorers(f *ledger.Findings, keys []*watermark.Key, open family.OpenToken
 	for i := range f.Findings {
 		finding := &f.Findings[i]
 		key := byID[finding.Key]
-		if !finding.Primary || finding.Role != ledger.Rival || key == nil {
+		if !Shown(finding) || key == nil {
 			continue
 		}
 		mark, err := key.Mark()

@@ -32,7 +32,11 @@ func (b *builder) method() Method {
 	m.Paragraphs = append(m.Paragraphs, t.say("method.holm"), t.say("method.effect"))
 
 	for _, k := range b.plan.Keys {
-		s, law := b.specs[k.ID], b.laws[k.ID]
+		s := b.specs[k.ID]
+		law, marks := b.laws[k.ID]
+		if !marks {
+			continue
+		}
 		info := SchemeInfo{Scheme: s.Scheme, PRF: s.PRF, NullMean: law.Mean(), NullSD: math.Sqrt(law.Variance())}
 		info.Statement, info.Unit = t.say("scheme.other"), ""
 		if _, known := t["scheme."+s.Scheme]; known {

@@ -53,6 +53,9 @@ type Target struct {
 	Model     string        `json:"model"`
 	APIKeyEnv string        `json:"api_key_env"`
 	Price     *ledger.Price `json:"price"`
+	// Vendor and PreviousOf are for comparative families: see ledger.Target.
+	Vendor     string `json:"vendor"`
+	PreviousOf string `json:"previous_of"`
 }
 
 // Error is a mistake in a configuration file.

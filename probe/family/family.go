@@ -1,0 +1,271 @@
+package family
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"iter"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/watermark"
+)
+
+// Family is one kind of test: what it asks of a plan, and how it turns replies and
+// secrets into a finding.
+type Family struct {
+	ID   string // such as "E1"
+	Name string // the field's term
+	// Tier is the best that a result can be: [ledger.Exact] where the null
+	// hypothesis is about a secret that we randomised, else [ledger.Comparative].
+	Tier ledger.Tier
+	// Key is what secret it needs.
+	Key KeyKind
+	// Rung is what a positive reaches on the ladder of hypotheses.
+	Rung string
+	// Needs are capabilities of a target (ledger.Capabilities.Support) without
+	// which the test cannot be planned.
+	Needs []string
+	// Anytime reports whether the family has an e-process beside its fixed-n test.
+	Anytime bool
+	// Lawful says why no decoys gate the result: the null law follows from the draw
+	// of the secret alone, with no unit or repetition that could be counted wrongly.
+	// Empty: the claim rule asks for a passed gate.
+	Lawful string
+	// null and alternative are the propositions, with {target} and {key} for names.
+	null, alternative string
+	// power is the planner's promise; nil for E1, whose power needs the law of a key.
+	power func(*PlannedTest) (ledger.PowerRow, error)
+	// meaning replaces what the wording table says of a positive's causes.
+	meaning string
+	// run computes tests that share the target, so that the replies can be read once
+	// for all of them; see [alone].
+	run func(context.Context, []*Input) ([]*Output, error)
+}
+
+// alone makes a family's run of a function that computes one test at a time.
+func alone(run func(context.Context, *Input) (*Output, error)) func(context.Context, []*Input) ([]*Output, error) {
+	return func(ctx context.Context, ins []*Input) ([]*Output, error) {
+		outs := make([]*Output, len(ins))
+		for i, in := range ins {
+			var err error
+			if outs[i], err = run(ctx, in); err != nil {
+				return nil, fmt.Errorf("test %s: %w", in.Test.ID, err)
+			}
+		}
+		return outs, nil
+	}
+}
+
+// KeyKind is the secret that a family needs.
+type KeyKind string
+
+// The kinds of keys.
+const (
+	NoKey     KeyKind = ""
+	MarkKey   KeyKind = "watermark" // a key that marks text
+	CanaryKey KeyKind = "canary"    // a key that draws the secrets of probes
+)
+
+// Fits reports whether a key of a scheme is of the kind.
+func (k KeyKind) Fits(scheme string) bool {
+	switch k {
+	case MarkKey:
+		return scheme != watermark.Canary
+	case CanaryKey:
+		return scheme == watermark.Canary
+	}
+	return false
+}
+
+// Families lists the known families in the order of the handbook's tables.
+func Families() []Family {
+	return []Family{
+		e1Family(),
+	}
+}
+
+// ByID finds a family.
+func ByID(id string) (Family, bool) {
+	all := Families()
+	if i := slices.IndexFunc(all, func(f Family) bool { return f.ID == id }); i >= 0 {
+		return all[i], true
+	}
+	return Family{}, false
+}
+
+// Propositions words a test's null hypothesis and its alternative.
+func (f *Family) Propositions(target, key string) (null, alternative string) {
+	r := strings.NewReplacer("{target}", target, "{key}", key)
+	return r.Replace(f.null), r.Replace(f.alternative)
+}
+
+// PlannedTest is what the planner knows of a test before anything is sent.
+type PlannedTest struct {
+	Test       *ledger.Test
+	Prompts    []*ledger.Prompt // that it reads
+	Samples    int              // per prompt
+	Controls   int              // controls in the plan
+	Log10Alpha float64
+}
+
+// PlannedPower is what a test of a family other than E1 promises at a level.
+func PlannedPower(p *ledger.Plan, t *ledger.Test, log10Alpha float64) (ledger.PowerRow, error) {
+	fam, ok := ByID(t.Family)
+	if !ok || fam.power == nil {
+		return ledger.PowerRow{}, fmt.Errorf("test %s: family %q promises no power", t.ID, t.Family)
+	}
+	planned := &PlannedTest{Test: t, Samples: p.Samples, Log10Alpha: log10Alpha}
+	for i := range p.Targets {
+		if p.Targets[i].Role == ledger.Control {
+			planned.Controls++
+		}
+	}
+	in := &Input{Test: t, plan: p}
+	planned.Prompts = in.Prompts()
+	row, err := fam.power(planned)
+	if err != nil {
+		return ledger.PowerRow{}, fmt.Errorf("test %s: %w", t.ID, err)
+	}
+	row.Test, row.Log10Alpha = t.ID, log10Alpha
+	return row, nil
+}
+
+// Log10Level is a primary test's share of the family-wise level, in log10.
+func Log10Level(p *ledger.Plan, t *ledger.Test) float64 {
+	return math.Log10(p.Alpha) - math.Log10(float64(primaries(p, comparative(t))))
+}
+
+// Input is all that a test may look at: a finding is a pure function of it.
+type Input struct {
+	Test   *ledger.Test
+	Target *ledger.Target // the one that is tested
+	Key    *watermark.Key // nil where the family needs none
+	// Log10Alpha is the level of this test, its share of the family-wise one.
+	Log10Alpha float64
+	// Decoys is how many decoy secrets are scored, drawn from DecoySeed.
+	Decoys    int
+	DecoySeed [32]byte
+	// Files is the case's own file system, read-only: beside replies, what was
+	// observed on our own side lies there.
+	Files fs.FS
+	// Progress is told how many decoys (or permutations) are done; never nil.
+	Progress func(done int)
+
+	plan    *ledger.Plan
+	case_   *ledger.Case
+	targets map[string]*gathered
+	seed    [32]byte // of everything random that is no decoy
+	readers *readers
+}
+
+// Targets lists the plan's targets of the given roles (none: all), in its order.
+func (in *Input) Targets(roles ...ledger.Role) []*ledger.Target {
+	var out []*ledger.Target
+	for i := range in.plan.Targets {
+		if t := &in.plan.Targets[i]; len(roles) == 0 || slices.Contains(roles, t.Role) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// Prompts lists the prompts that the test reads, in the plan's order.
+func (in *Input) Prompts() []*ledger.Prompt {
+	var out []*ledger.Prompt
+	for i := range in.plan.Prompts {
+		if p := &in.plan.Prompts[i]; in.reads(p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// reads reports whether a prompt belongs to the test.
+func (in *Input) reads(p *ledger.Prompt) bool {
+	return len(in.Test.Suites) == 0 || slices.Contains(in.Test.Suites, p.Suite)
+}
+
+// Samples is how many replies the plan asks for per prompt and target.
+func (in *Input) Samples() int { return in.plan.Samples }
+
+// Answer is one settled attempt. Only those of class [ledger.OK] enter an
+// estimate, unless the family is about refusals.
+type Answer struct {
+	Item    ledger.Item
+	Reply   ledger.Reply
+	Attempt *ledger.Attempt
+	Seq     uint64    // of its ledger event
+	At      time.Time // of its ledger event
+	Raw     []byte    // the response's body, owned by the callee
+}
+
+// Replies yields a target's settled attempts on the test's prompts, of every
+// class, in the order of the plan's items, so that no result depends on the order
+// in which they arrived. They are read from the raw bytes one at a time. An error
+// ends the iteration.
+func (in *Input) Replies(target string) iter.Seq2[*Answer, error] {
+	return func(yield func(*Answer, error) bool) {
+		g := in.targets[target]
+		if g == nil {
+			yield(nil, fmt.Errorf("target %q is not one of the plan", target))
+			return
+		}
+		for a, err := range g.replies(in.case_) {
+			if err == nil && !in.reads(a.Item.Prompt) {
+				continue
+			}
+			if !yield(a, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// OK yields what [Input.Replies] does, of class [ledger.OK] only.
+func (in *Input) OK(target string) iter.Seq2[*Answer, error] {
+	return func(yield func(*Answer, error) bool) {
+		for a, err := range in.Replies(target) {
+			if err == nil && a.Reply.Outcome != ledger.OK {
+				continue
+			}
+			if !yield(a, err) {
+				return
+			}
+		}
+	}
+}
+
+// Tokenizer opens the tokenizer of the test's key.
+func (in *Input) Tokenizer() (watermark.Tokenizer, error) {
+	r, err := in.readers.forKey(in.Key)
+	if err != nil {
+		return nil, err
+	}
+	return r.tokenizer, nil
+}
+
+// Rand is a generator for one purpose (permutations, a bootstrap). Its seed is a
+// hash of the sealed plan, the test's id and the purpose: fixed before the first
+// reply, the same on every machine.
+func (in *Input) Rand(purpose string) *rand.Rand {
+	h := sha256.New()
+	h.Write(in.seed[:])
+	fmt.Fprintf(h, "%d:%s%s", len(in.Test.ID), in.Test.ID, purpose)
+	return rand.New(rand.NewChaCha8([32]byte(h.Sum(nil))))
+}
+
+// Output is what a family says: a finding without what identifies it (test,
+// target, key, tier) and without what is judged over all tests.
+type Output struct {
+	Finding ledger.Finding
+	// Log10P enters Holm's correction: of min(1, 1/e) where the plan says
+	// e-process. 0 where nothing analytic is reported.
+	Log10P   float64
+	Warnings []Warning // of this family's own
+}
