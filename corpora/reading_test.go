@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/stillmark/stillmark/corpora/reading"
 )
 
 // asked has readings of every form that the YAML has for them.
@@ -100,7 +102,7 @@ func TestReadingsAreFilled(t *testing.T) {
 		if p.Lang == "fr" {
 			want = [][]string{{"rouge"}, {"blanc"}, {"bleu"}}
 		}
-		if r.Kind != KindChoice || !reflect.DeepEqual(r.Options, want) || *r.Correct != 0 {
+		if r.Kind != reading.KindChoice || !reflect.DeepEqual(r.Options, want) || *r.Correct != 0 {
 			t.Errorf("%s: reading %+v", p.ID, r)
 		}
 		for i, forms := range r.Options {
@@ -268,26 +270,6 @@ func TestReadingErrors(t *testing.T) {
 	}
 }
 
-func TestMentions(t *testing.T) {
-	t.Parallel()
-	r := &Reading{Options: [][]string{{"Bruges"}, {"New Bruges", "la nouvelle  Bruges"}, {"i++"}, {"i += 1"}, {"巴黎"}}}
-	for text, want := range map[string][]int{
-		"I like Bruges.":                    {0},
-		"bruges, then New\nBRUGES":          {0, 1},
-		"New Bruges":                        {1, 0},
-		"Brugesois or Zebruges":             {},
-		"use i++ or i += 1":                 {2, 3},
-		"我选巴黎吧":                             {4},
-		"":                                  {},
-		"La Nouvelle Bruges":                {1, 0},
-		"Zebruges and Bruges and Brugesois": {0},
-	} {
-		if got := r.Mentions(text); !slices.Equal(got, want) {
-			t.Errorf("Mentions(%q) = %v, want %v", text, got, want)
-		}
-	}
-}
-
 func TestReadingJSON(t *testing.T) {
 	t.Parallel()
 	for _, p := range byText(t, parseAsked(t), 1, "") {
@@ -295,7 +277,7 @@ func TestReadingJSON(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := ParseReading(data)
+		r, err := reading.Parse(data)
 		if err != nil || !reflect.DeepEqual(r, p.Reading) {
 			t.Errorf("%s: %s is read as %+v, error %v", p.ID, data, r, err)
 		}
@@ -306,11 +288,11 @@ func TestReadingJSON(t *testing.T) {
 		`{"item":"a","kind":"style"} {}`:       "more than one",
 		`{"item":"a","kind":"choice","options":[["x"],["y"]],"order":[1,1],"correct":0}`: "order [1 1]",
 		`{"item":"a","kind":"coin","options":[["x"],[]]}`:                                "no form",
-		`{"item":"` + strings.Repeat("a", maxReading) + `","kind":"style"}`:              "longer than",
+		`{"item":"` + strings.Repeat("a", reading.MaxBytes) + `","kind":"style"}`:        "longer than",
 		"{\"item\":\"\xff\",\"kind\":\"style\"}":                                         "UTF-8",
 		`[]`:                                                                             "reading",
 	} {
-		if _, err := ParseReading([]byte(in)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := reading.Parse([]byte(in)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.80s: error %v, want one with %q", in, err, want)
 		}
 	}

@@ -1,7 +1,6 @@
 package corpora
 
 import (
-	"encoding/json"
 	"reflect"
 	"slices"
 	"testing"
@@ -47,29 +46,6 @@ func FuzzParseJSONL(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if s, err := parseJSONL("fuzz", data); err == nil {
 			exercise(t, s)
-		}
-	})
-}
-
-func FuzzParseReading(f *testing.F) {
-	f.Add([]byte(`{"item":"i","kind":"choice","options":[["x","y"],["z"]],"order":[1,0],"correct":0}`), "the Y or z")
-	f.Add([]byte(`{"item":"i","kind":"units","unit":"ab","repeats":8}`), "")
-	f.Fuzz(func(t *testing.T, data []byte, reply string) {
-		r, err := ParseReading(data)
-		if err != nil {
-			return
-		}
-		again, err := json.Marshal(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if back, err := ParseReading(again); err == nil && !reflect.DeepEqual(back, r) {
-			t.Fatalf("%s is read as %+v and then %+v", data, r, back)
-		}
-		for _, i := range r.Mentions(reply) {
-			if i < 0 || i >= len(r.Options) {
-				t.Fatalf("option %d of %d", i, len(r.Options))
-			}
 		}
 	})
 }

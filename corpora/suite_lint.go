@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/stillmark/stillmark/corpora/reading"
 	"github.com/stillmark/stillmark/corpora/tokens"
 )
 
@@ -184,7 +185,7 @@ func lintReading(r *findings, p *Prompt) {
 				continue
 			}
 			for _, j := range q.Mentions(form) {
-				if j != i && (q.Kind != KindChoice || folded(form) == folded(q.Options[j][0])) {
+				if j != i && (q.Kind != reading.KindChoice || reading.Fold(form) == reading.Fold(q.Options[j][0])) {
 					r.add("overlap", p.ID, "option %d is read in %q, a form of option %d", j, form, i)
 				}
 			}
@@ -197,7 +198,7 @@ func lintReading(r *findings, p *Prompt) {
 	}
 	for _, good := range q.Accept {
 		for _, bad := range q.Reject {
-			if folded(bad) == folded(good) {
+			if reading.Fold(bad) == reading.Fold(good) {
 				r.add("overlap", p.ID, "%q is both accepted and rejected", good)
 			}
 		}
@@ -296,7 +297,7 @@ func words(text string) []string {
 	}
 	for _, c := range strings.ToLower(text) {
 		switch {
-		case unbroken(c):
+		case reading.Unbroken(c):
 			flush()
 			out = append(out, string(c))
 		case unicode.IsLetter(c), unicode.IsNumber(c), unicode.IsMark(c):

@@ -16,6 +16,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/stillmark/stillmark/corpora/reading"
 )
 
 // Limits on suite files: an order of magnitude above the largest suite that is
@@ -211,7 +213,7 @@ func (s *Suite) template(g *groupFile, src *templateFile) (template, error) {
 	} else if !r.empty() {
 		err = errors.New("the reading does not state its kind")
 	} else if t.byLang || t.item != "" {
-		t.reading = &readingTemplate{kind: KindText, repeats: []int{0}}
+		t.reading = &readingTemplate{kind: reading.KindText, repeats: []int{0}}
 	}
 	return t, err
 }
@@ -359,7 +361,7 @@ func parseJSONL(name string, data []byte) (*Suite, error) {
 		}
 		if item.Reading != nil {
 			var err error
-			if t.fixed, err = ParseReading(item.Reading); err != nil {
+			if t.fixed, err = reading.Parse(item.Reading); err != nil {
 				return nil, fmt.Errorf("line %d: %w", n, err)
 			}
 		}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/stillmark/stillmark/corpora/reading"
 )
 
 // template is one prompt text with slots, in one or more languages.
@@ -57,7 +59,7 @@ func readingSlot(name string) bool {
 func shownOption(name string) int {
 	rest, ok := strings.CutPrefix(name, slotOption)
 	n, err := strconv.Atoi(rest)
-	if !ok || err != nil || n < 1 || n > maxOptions {
+	if !ok || err != nil || n < 1 || n > reading.MaxOptions {
 		return 0
 	}
 	return n
@@ -342,7 +344,7 @@ func render(segments []segment, r *Reading, fill func(slot string) string) (stri
 		case r == nil:
 			return "", fmt.Errorf("slot {%s} needs a reading that fills it", seg.slot)
 		case seg.slot == slotOptions && len(r.Options) > 0:
-			text.WriteString(r.list())
+			text.WriteString(r.List())
 		case seg.slot == slotUnits && r.Unit != "":
 			text.WriteString(strings.Repeat(r.Unit, r.Repeats))
 		case n > 0 && n <= len(r.Order):

@@ -630,7 +630,7 @@ func (d *Draft) readBy(t *ledger.Test) int64 {
 	var n int64
 	for i := range d.Plan.Prompts {
 		if len(t.Suites) == 0 || slices.Contains(t.Suites, d.Plan.Prompts[i].Suite) {
-			n += int64(d.Plan.Samples)
+			n += int64(d.Plan.SamplesOf(&d.Plan.Prompts[i]))
 		}
 	}
 	return n

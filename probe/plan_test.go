@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/stillmark/stillmark/corpora"
+	"github.com/stillmark/stillmark/corpora/reading"
 	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/probe/timestamp"
@@ -333,8 +334,8 @@ func TestPlanSealsReadings(t *testing.T) {
 			}
 			continue
 		}
-		r, err := corpora.ParseReading(p.Reading)
-		if err != nil || r.Item != "toss" || r.Kind != corpora.KindCoin {
+		r, err := reading.Parse(p.Reading)
+		if err != nil || r.Item != "toss" || r.Kind != reading.KindCoin {
 			t.Errorf("%s is read as %+v, error %v", p.Reading, r, err)
 		}
 	}

@@ -15,7 +15,7 @@
 //     prints about a finding. The program never accuses: it words what the
 //     numbers support.
 //
-// The package imports watermark and its parts, corpora/tokens, probe/ledger,
+// The package imports watermark and its parts, corpora/tokens, corpora/reading, probe/ledger,
 // probe/wire and probe/timestamp. It opens no connection, reads nothing but the
 // case that it is given, and knows neither YAML nor the command line.
 package family

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stillmark/stillmark/corpora/reading"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark"
 )
@@ -107,11 +108,8 @@ func (f *Family) Propositions(target, key string) (null, alternative string) {
 
 // PlannedTest is what the planner knows of a test before anything is sent.
 type PlannedTest struct {
-	Test       *ledger.Test
-	Prompts    []*ledger.Prompt // that it reads
-	Samples    int              // per prompt
-	Controls   int              // controls in the plan
-	Log10Alpha float64
+	*Input       // without replies, key and files
+	Controls int // controls in the plan
 }
 
 // PlannedPower is what a test of a family other than E1 promises at a level.
@@ -120,14 +118,12 @@ func PlannedPower(p *ledger.Plan, t *ledger.Test, log10Alpha float64) (ledger.Po
 	if !ok || fam.power == nil {
 		return ledger.PowerRow{}, fmt.Errorf("test %s: family %q promises no power", t.ID, t.Family)
 	}
-	planned := &PlannedTest{Test: t, Samples: p.Samples, Log10Alpha: log10Alpha}
+	planned := &PlannedTest{Input: &Input{Test: t, Log10Alpha: log10Alpha, plan: p}}
 	for i := range p.Targets {
 		if p.Targets[i].Role == ledger.Control {
 			planned.Controls++
 		}
 	}
-	in := &Input{Test: t, plan: p}
-	planned.Prompts = in.Prompts()
 	row, err := fam.power(planned)
 	if err != nil {
 		return ledger.PowerRow{}, fmt.Errorf("test %s: %w", t.ID, err)
@@ -158,7 +154,7 @@ type Input struct {
 	Progress func(done int)
 
 	plan    *ledger.Plan
-	case_   *ledger.Case
+	store   *ledger.Case
 	targets map[string]*gathered
 	seed    [32]byte // of everything random that is no decoy
 	readers *readers
@@ -191,8 +187,22 @@ func (in *Input) reads(p *ledger.Prompt) bool {
 	return len(in.Test.Suites) == 0 || slices.Contains(in.Test.Suites, p.Suite)
 }
 
-// Samples is how many replies the plan asks for per prompt and target.
-func (in *Input) Samples() int { return in.plan.Samples }
+// SamplesOf is how many replies the plan asks for of a prompt and target.
+func (in *Input) SamplesOf(p *ledger.Prompt) int { return in.plan.SamplesOf(p) }
+
+// Reading is what a prompt says of how its reply is read: nil where it says
+// nothing. A reading that makes no sense is an error, of a plan that was made
+// by another program.
+func (in *Input) Reading(p *ledger.Prompt) (*reading.Reading, error) {
+	if len(p.Reading) == 0 {
+		return nil, nil
+	}
+	r, err := reading.Parse(p.Reading)
+	if err != nil {
+		return nil, fmt.Errorf("prompt %s of suite %s: %w", p.ID, p.Suite, err)
+	}
+	return r, nil
+}
 
 // Answer is one settled attempt. Only those of class [ledger.OK] enter an
 // estimate, unless the family is about refusals.
@@ -216,7 +226,7 @@ func (in *Input) Replies(target string) iter.Seq2[*Answer, error] {
 			yield(nil, fmt.Errorf("target %q is not one of the plan", target))
 			return
 		}
-		for a, err := range g.replies(in.case_) {
+		for a, err := range g.replies(in.store) {
 			if err == nil && !in.reads(a.Item.Prompt) {
 				continue
 			}

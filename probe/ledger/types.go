@@ -159,7 +159,7 @@ type Prompt struct {
 	System   string `json:"system,omitempty"` // chats only
 	Text     string `json:"text"`
 	// Reading is what the prompt's family needs to know to read the reply
-	// (corpora.Reading). It is never sent; without it the reply is read as a whole.
+	// (corpora/reading.Reading). It is never sent; without it the reply is read as a whole.
 	Reading json.RawMessage `json:"reading,omitempty"`
 
 	Kind    string        `json:"kind,omitempty"`    // KindChat (also the meaning of "") or KindCompletion
