@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -629,8 +628,8 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 func (d *Draft) readBy(t *ledger.Test) int64 {
 	var n int64
 	for i := range d.Plan.Prompts {
-		if len(t.Suites) == 0 || slices.Contains(t.Suites, d.Plan.Prompts[i].Suite) {
-			n += int64(d.Plan.SamplesOf(&d.Plan.Prompts[i]))
+		if q := &d.Plan.Prompts[i]; t.Reads(q) {
+			n += int64(d.Plan.SamplesOf(q))
 		}
 	}
 	return n

@@ -126,7 +126,7 @@ func newE1(in *Input) (*e1, error) {
 		decoys: in.Decoys, seed: in.DecoySeed, progress: in.Progress, curve: make([]ledger.CurvePoint, 0, curvePoints),
 	}
 	for _, s := range in.targets[in.Target.Name].attempts {
-		if s != nil && in.reads(s.item.Prompt) && s.class == ledger.OK && (s.reasoning || opt.Part == "") {
+		if s != nil && in.Test.Reads(s.item.Prompt) && s.class == ledger.OK && (s.reasoning || opt.Part == "") {
 			e.replies++
 		}
 	}
@@ -194,9 +194,9 @@ func feed(ins []*Input, tests []*e1, batch []*settled) error {
 			return err
 		}
 		items[i] = map[textOf]watermark.Item{}
-		for k, e := range tests {
+		for _, e := range tests {
 			of := textOf{e.reader, e.part}
-			if _, done := items[i][of]; done || !ins[k].reads(s.item.Prompt) {
+			if _, done := items[i][of]; done || !e.test.Reads(s.item.Prompt) {
 				continue
 			}
 			it, ok, err := e.item(a)
@@ -215,7 +215,7 @@ func feed(ins []*Input, tests []*e1, batch []*settled) error {
 	return onAllCores(len(tests), func(k int) error {
 		e := tests[k]
 		for i, s := range batch {
-			if it, ok := items[i][textOf{e.reader, e.part}]; ok && ins[k].reads(s.item.Prompt) {
+			if it, ok := items[i][textOf{e.reader, e.part}]; ok && e.test.Reads(s.item.Prompt) {
 				e.add(it)
 			}
 		}

@@ -45,22 +45,8 @@ type Family struct {
 	// meaning replaces what the wording table says of a positive's causes.
 	meaning string
 	// run computes tests that share the target, so that the replies can be read once
-	// for all of them; see [alone].
+	// for all of them.
 	run func(context.Context, []*Input) ([]*Output, error)
-}
-
-// alone makes a family's run of a function that computes one test at a time.
-func alone(run func(context.Context, *Input) (*Output, error)) func(context.Context, []*Input) ([]*Output, error) {
-	return func(ctx context.Context, ins []*Input) ([]*Output, error) {
-		outs := make([]*Output, len(ins))
-		for i, in := range ins {
-			var err error
-			if outs[i], err = run(ctx, in); err != nil {
-				return nil, fmt.Errorf("test %s: %w", in.Test.ID, err)
-			}
-		}
-		return outs, nil
-	}
 }
 
 // KeyKind is the secret that a family needs.
@@ -175,16 +161,11 @@ func (in *Input) Targets(roles ...ledger.Role) []*ledger.Target {
 func (in *Input) Prompts() []*ledger.Prompt {
 	var out []*ledger.Prompt
 	for i := range in.plan.Prompts {
-		if p := &in.plan.Prompts[i]; in.reads(p) {
+		if p := &in.plan.Prompts[i]; in.Test.Reads(p) {
 			out = append(out, p)
 		}
 	}
 	return out
-}
-
-// reads reports whether a prompt belongs to the test.
-func (in *Input) reads(p *ledger.Prompt) bool {
-	return len(in.Test.Suites) == 0 || slices.Contains(in.Test.Suites, p.Suite)
 }
 
 // SamplesOf is how many replies the plan asks for of a prompt and target.
@@ -227,7 +208,7 @@ func (in *Input) Replies(target string) iter.Seq2[*Answer, error] {
 			return
 		}
 		for a, err := range g.replies(in.store) {
-			if err == nil && !in.reads(a.Item.Prompt) {
+			if err == nil && !in.Test.Reads(a.Item.Prompt) {
 				continue
 			}
 			if !yield(a, err) || err != nil {

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"math"
 	"path"
-	"slices"
 	"sync"
 
 	"github.com/stillmark/stillmark/probe/ledger"
@@ -39,11 +38,6 @@ type Stopper struct {
 type running struct {
 	e1
 	threshold float64
-}
-
-// reads reports whether a prompt belongs to the test.
-func (r *running) reads(p *ledger.Prompt) bool {
-	return len(r.test.Suites) == 0 || slices.Contains(r.test.Suites, p.Suite)
 }
 
 // checkEvery is how many replies lie between two looks where the plan does not
@@ -136,14 +130,14 @@ func (s *Stopper) Add(it ledger.Item, r ledger.Reply) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.tests {
-		if t.test.Target != it.Target.Name {
+		if t.test.Target != it.Target.Name || !t.test.Reads(it.Prompt) {
 			continue
 		}
 		entering, ok, err := t.item(&Answer{Item: it, Reply: r})
 		if err != nil {
 			return err
 		}
-		if ok && t.reads(it.Prompt) {
+		if ok {
 			t.detector.Add(entering)
 		}
 	}

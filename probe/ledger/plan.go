@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 )
 
@@ -87,6 +88,12 @@ func (p *Plan) blocks(rng *rand.PCG) []Item {
 // all before the last.
 func (s *Sentinels) before(round, n int) int {
 	return max(round-1, 0) * n / (s.Rounds - 2)
+}
+
+// Reads reports whether the replies to a prompt enter the test. Those to sentinels
+// enter none.
+func (t *Test) Reads(q *Prompt) bool {
+	return !q.Sentinel && (len(t.Suites) == 0 || slices.Contains(t.Suites, q.Suite))
 }
 
 // SamplesOf is how often each target is asked a prompt.
