@@ -1,7 +1,6 @@
 package watermark
 
 import (
-	"encoding/binary"
 	"math"
 
 	"github.com/stillmark/stillmark/watermark/evidence"
@@ -89,15 +88,17 @@ func (g *gumbel) Process(history []int32, logits []float32) {
 	if !g.begin(history) {
 		return
 	}
-	bounds, words := g.noiseBounds(), g.src.Stream(len(logits))
+	bounds := g.noiseBounds()
 	best, chosen := math.Inf(-1), -1
-	for t, logit := range logits {
-		word, x := binary.LittleEndian.Uint32(words[4*t:]), float64(logit)
-		if x+bounds[word>>22] <= best {
-			continue
-		}
-		if x += g.noise(word); x > best {
-			best, chosen = x, t
+	for from := 0; from < len(logits); from += piece {
+		for i, word := range g.pieces.of(g.src, from, len(logits)) {
+			x := float64(logits[from+i])
+			if x+bounds[word>>22] <= best {
+				continue
+			}
+			if x += g.noise(word); x > best {
+				best, chosen = x, from+i
+			}
 		}
 	}
 	keepOnly(logits, chosen)

@@ -29,7 +29,7 @@ func newBatchScorer(s Scheme, units unitList) (*batchScorer, bool) {
 	case *gumbel:
 		b.sumGumbel()
 	case *kgw:
-		b.sumCounts(func(word uint32) int64 { return (int64(word) - s.threshold) >> 63 & 1 })
+		b.sumCounts(func(word uint32) int64 { return (int64(word) - int64(s.threshold)) >> 63 & 1 })
 	case *tournament:
 		b.sumCounts(func(word uint32) int64 { return int64(bits.OnesCount32(word & (1<<layers - 1))) })
 	default:

@@ -1,7 +1,6 @@
 package watermark
 
 import (
-	"encoding/binary"
 	"math"
 
 	"github.com/stillmark/stillmark/watermark/evidence"
@@ -15,14 +14,14 @@ import (
 // cost one word.
 type kgw struct {
 	core
-	threshold int64  // green words are below it; at most 2^32
+	threshold uint32 // green words are below it
 	delta     uint32 // bits of float32(delta)
 }
 
 func newKGW(c core) *kgw {
 	return &kgw{
 		core:      c,
-		threshold: int64(math.Ceil(math.Ldexp(c.spec.Params.Gamma, 32))),
+		threshold: uint32(math.Ceil(math.Ldexp(c.spec.Params.Gamma, 32))),
 		delta:     math.Float32bits(float32(c.spec.Params.Delta)),
 	}
 }
@@ -34,7 +33,7 @@ func (k *kgw) Law() evidence.Law {
 }
 
 func (k *kgw) Score(window []int32, token int32) float64 {
-	if int64(k.word(window, token)) < k.threshold {
+	if k.word(window, token) < k.threshold {
 		return 1
 	}
 	return 0
@@ -43,25 +42,23 @@ func (k *kgw) Score(window []int32, token int32) float64 {
 // bonus is delta (its bits) for a green word and 0 for another, without a
 // branch: one token in four is green at random, which no branch predictor
 // follows, and a mispredicted branch costs five times as much as all the rest.
-func bonus(word uint32, threshold int64, delta uint32) float32 {
-	return math.Float32frombits(uint32((int64(word)-threshold)>>63) & delta)
+func bonus(word, threshold, delta uint32) float32 {
+	return math.Float32frombits(uint32((int64(word)-int64(threshold))>>63) & delta)
+}
+
+func addBonusEach(logits []float32, words []uint32, threshold, delta uint32) {
+	for i, word := range words {
+		logits[i] += bonus(word, threshold, delta)
+	}
 }
 
 func (k *kgw) Process(history []int32, logits []float32) {
 	if !k.begin(history) {
 		return
 	}
-	words, threshold, delta := k.src.Stream(len(logits)), k.threshold, k.delta
-	for len(logits) >= 4 && len(words) >= 16 {
-		a, b := binary.LittleEndian.Uint64(words), binary.LittleEndian.Uint64(words[8:])
-		logits[0] += bonus(uint32(a), threshold, delta)
-		logits[1] += bonus(uint32(a>>32), threshold, delta)
-		logits[2] += bonus(uint32(b), threshold, delta)
-		logits[3] += bonus(uint32(b>>32), threshold, delta)
-		logits, words = logits[4:], words[16:]
-	}
-	for i := range logits {
-		logits[i] += bonus(binary.LittleEndian.Uint32(words[4*i:]), threshold, delta)
+	for from := 0; from < len(logits); from += piece {
+		words := k.pieces.of(k.src, from, len(logits))
+		addBonus(logits[from:from+len(words)], words, k.threshold, k.delta)
 	}
 }
 

@@ -1,7 +1,7 @@
 package watermark
 
 import (
-	"encoding/binary"
+	"math"
 	"slices"
 	"strconv"
 
@@ -66,7 +66,8 @@ func vllmPresets() []Preset {
 // sbw is vLLM's stateless Bernoulli watermark.
 type sbw struct {
 	green
-	src *prf.SBW
+	src    *prf.SBW
+	pieces pieces
 }
 
 func newSBW(spec Spec, c convention, a args) *sbw {
@@ -114,11 +115,13 @@ func (s *sbw) Process(history []int32, logits []float32) {
 		return
 	}
 	s.src.SetWindow(window)
-	words, threshold := s.src.Stream(len(logits)), s.colours.(*sbwColours).threshold
-	for t := range logits {
-		if binary.LittleEndian.Uint32(words[4*t:])&(1<<31-1) < threshold {
-			logits[t] += s.bias
+	threshold := s.colours.(*sbwColours).threshold
+	for from := 0; from < len(logits); from += piece {
+		words := s.pieces.of(s.src, from, len(logits))
+		for i := range words {
+			words[i] &= 1<<31 - 1
 		}
+		addBonus(logits[from:from+len(words)], words, threshold, math.Float32bits(s.bias))
 	}
 }
 

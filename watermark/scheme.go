@@ -118,7 +118,12 @@ type core struct {
 	scratch []int32
 	current []int32 // the window that src is under, if set
 	set     bool
+	pieces  pieces
 }
+
+// piece is the number of words that schemes take from their source at a time: 4 KiB,
+// which stay in the first cache until they are used.
+const piece = 1024
 
 func newCore(s Spec, conv convention, src prf.Source) core {
 	return core{spec: s, conv: conv, src: src, scratch: make([]int32, conv.width), current: make([]int32, conv.width)}
@@ -139,7 +144,7 @@ func (c *core) WindowOf(history []int32) ([]int32, bool) { return c.conv.window(
 func (c *core) clone() core {
 	d := *c
 	d.src = c.src.Clone()
-	d.scratch, d.current = slices.Clone(c.scratch), slices.Clone(c.current)
+	d.scratch, d.current, d.pieces = slices.Clone(c.scratch), slices.Clone(c.current), pieces{}
 	return d
 }
 
@@ -160,6 +165,20 @@ func (c *core) enter(window []int32) {
 	copy(c.current, window)
 	c.src.SetWindow(window)
 	c.set = true
+}
+
+// pieces takes words from a source piece by piece.
+type pieces struct{ words []uint32 }
+
+// of is the words of tokens from, from+1, ... below vocab, at most [piece] of them.
+// The slice is valid until the next call.
+func (p *pieces) of(src prf.Source, from, vocab int) []uint32 {
+	if p.words == nil {
+		p.words = make([]uint32, piece)
+	}
+	words := p.words[:min(piece, vocab-from)]
+	src.Words(int32(from), words)
+	return words
 }
 
 // begin puts the source under the window of the next step and reports whether

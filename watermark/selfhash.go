@@ -1,7 +1,6 @@
 package watermark
 
 import (
-	"encoding/binary"
 	"math"
 	"slices"
 
@@ -55,7 +54,7 @@ func (k *selfHash) scoreSeed(seed uint64, tokens []int32, scores []float64) {
 	k.under(int32(uint32(seed)))
 	for i, t := range tokens {
 		scores[i] = 0
-		if int64(k.src.Word(t)) < k.threshold {
+		if k.src.Word(t) < k.threshold {
 			scores[i] = 1
 		}
 	}
@@ -85,10 +84,11 @@ func (k *selfHash) Process(history []int32, logits []float32) {
 	for i := range window {
 		at := len(window) - 1 - i
 		k.src.SetWindow(window[at : at+1])
-		words := k.src.Stream(len(logits))
-		for t := range logits {
-			if w := binary.LittleEndian.Uint32(words[4*t:]); i == 0 || w < lowest[t] {
-				anchor[t], lowest[t] = window[at], w
+		for from := 0; from < len(logits); from += piece {
+			for j, w := range k.pieces.of(k.src, from, len(logits)) {
+				if t := from + j; i == 0 || w < lowest[t] {
+					anchor[t], lowest[t] = window[at], w
+				}
 			}
 		}
 	}
@@ -97,10 +97,11 @@ func (k *selfHash) Process(history []int32, logits []float32) {
 			continue
 		}
 		k.under(c)
-		words := k.src.Stream(len(logits))
-		for t := range logits {
-			if anchor[t] == c {
-				logits[t] += bonus(binary.LittleEndian.Uint32(words[4*t:]), k.threshold, k.delta)
+		for from := 0; from < len(logits); from += piece {
+			for j, w := range k.pieces.of(k.src, from, len(logits)) {
+				if t := from + j; anchor[t] == c {
+					logits[t] += bonus(w, k.threshold, k.delta)
+				}
 			}
 		}
 	}

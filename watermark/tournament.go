@@ -1,7 +1,6 @@
 package watermark
 
 import (
-	"encoding/binary"
 	"math"
 	"math/bits"
 
@@ -24,9 +23,9 @@ const layers = 30
 // token's 30 g-values: Binomial(30, 1/2) under the null.
 type tournament struct {
 	core
-	// The candidates of a step: ids, words, and logits that become probabilities.
+	// The candidates of a step: ids, their words, and logits that become probabilities.
 	ids   []int32
-	words []uint32
+	drawn []uint32
 	p     []float64
 
 	width  int              // layers of a group: see play
@@ -69,12 +68,16 @@ func (t *tournament) Process(history []int32, logits []float32) {
 	t.room(len(t.ids))
 	if len(t.ids) < streamFrom {
 		for i, id := range t.ids {
-			t.words[i], t.p[i] = t.src.Word(id), float64(logits[id])
+			t.drawn[i], t.p[i] = t.src.Word(id), float64(logits[id])
 		}
 	} else {
-		stream := t.src.Stream(len(logits))
-		for i, id := range t.ids {
-			t.words[i], t.p[i] = binary.LittleEndian.Uint32(stream[4*id:]), float64(logits[id])
+		i := 0
+		for from := 0; from < len(logits); from += piece {
+			words := t.pieces.of(t.src, from, len(logits))
+			for ; i < len(t.ids) && int(t.ids[i]) < from+len(words); i++ {
+				id := t.ids[i]
+				t.drawn[i], t.p[i] = words[int(id)-from], float64(logits[id])
+			}
 		}
 	}
 	norm, ok := t.play()
@@ -82,7 +85,7 @@ func (t *tournament) Process(history []int32, logits []float32) {
 		return
 	}
 	for i, id := range t.ids {
-		logits[id] = float32(float64(logits[id]) - norm + t.logFactor(t.words[i]))
+		logits[id] = float32(float64(logits[id]) - norm + t.logFactor(t.drawn[i]))
 	}
 }
 
@@ -92,13 +95,13 @@ func (t *tournament) ProcessCandidates(history, ids []int32, logits []float32) {
 	}
 	t.room(len(ids))
 	for i, id := range ids {
-		t.words[i], t.p[i] = t.src.Word(id), float64(logits[i])
+		t.drawn[i], t.p[i] = t.src.Word(id), float64(logits[i])
 	}
 	norm, ok := t.play()
 	if !ok {
 		return
 	}
-	for i, w := range t.words {
+	for i, w := range t.drawn {
 		logits[i] = float32(float64(logits[i]) - norm + t.logFactor(w))
 	}
 }
@@ -106,9 +109,9 @@ func (t *tournament) ProcessCandidates(history, ids []int32, logits []float32) {
 // room makes the scratch n candidates long.
 func (t *tournament) room(n int) {
 	if cap(t.ids) < n {
-		t.ids, t.words, t.p = make([]int32, n), make([]uint32, n), make([]float64, n)
+		t.ids, t.drawn, t.p = make([]int32, n), make([]uint32, n), make([]float64, n)
 	}
-	t.ids, t.words, t.p = t.ids[:n], t.words[:n], t.p[:n]
+	t.ids, t.drawn, t.p = t.ids[:n], t.drawn[:n], t.p[:n]
 }
 
 // play runs all layers on the candidates' words and logits (in p). The log of a
@@ -122,7 +125,7 @@ func (t *tournament) room(n int) {
 // they need. One pass adds these up, the layers run on the patterns, and the
 // next pass applies each pattern's factor.
 func (t *tournament) play() (norm float64, ok bool) {
-	words, p := t.words, t.p[:len(t.words)]
+	words, p := t.drawn, t.p[:len(t.drawn)]
 	t.width = narrow
 	if len(p) >= wideFrom {
 		t.width = wide

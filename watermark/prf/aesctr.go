@@ -1,10 +1,9 @@
 package prf
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
-	"encoding/binary"
 	"fmt"
+	"math"
+	"math/bits"
 )
 
 // nonceTag is the first byte of every CBC-MAC input of aes-ctr-v1. It is the
@@ -23,30 +22,19 @@ const nonceTag = 1
 // 13, 2000). The words of tokens 0, 1, 2, ... are the counter-mode key stream with
 // initial counter block N || 0.
 type AESCTR struct {
-	nonce, token cipher.Block
-	bulk         cipher.AEAD // GCM over the token key, made by the first Stream
-	// Blocks passed through the cipher.Block interface would escape to the
-	// heap if they were local: the scratch lives here.
-	mac    [aes.BlockSize]byte // CBC-MAC state, then its result
-	ctr    [aes.BlockSize]byte // N || counter
-	out    [aes.BlockSize]byte // E_Kt(ctr)
-	block  uint32              // counter whose output is in out
-	valid  bool                // out holds that output
-	stream []byte              // the last Stream
+	nonce, token aes128
+	lo, hi       uint64    // N: the first 12 bytes of a counter block, little-endian
+	block        uint32    // the counter whose output is in out
+	valid        bool      // out holds that output
+	out          [2]uint64 // four words
 }
 
 // NewAESCTR returns the source under the two 128-bit subkeys: kn for the
 // nonce of a window, kt for the tokens.
 func NewAESCTR(kn, kt [16]byte) *AESCTR {
-	n, err := aes.NewCipher(kn[:])
-	if err != nil {
-		panic("prf: " + err.Error()) // 16 bytes are always a valid key
-	}
-	t, err := aes.NewCipher(kt[:])
-	if err != nil {
-		panic("prf: " + err.Error())
-	}
-	a := &AESCTR{nonce: n, token: t}
+	a := &AESCTR{}
+	a.nonce.set(&kn)
+	a.token.set(&kt)
 	a.SetWindow(nil)
 	return a
 }
@@ -57,20 +45,18 @@ func (a *AESCTR) SetWindow(window []int32) {
 	if len(window) >= 1<<24 {
 		panic("prf: context window of 2^24 tokens or more")
 	}
-	clear(a.mac[:])
-	binary.LittleEndian.PutUint32(a.mac[:], nonceTag<<24|uint32(len(window)))
-	at := 4
+	state := [2]uint64{uint64(nonceTag<<24 | len(window))}
+	at := 1
 	for _, id := range window {
-		if at == aes.BlockSize {
-			a.nonce.Encrypt(a.mac[:], a.mac[:])
+		if at == 4 {
+			state[0], state[1] = a.nonce.encrypt(state[0], state[1])
 			at = 0
 		}
-		word := a.mac[at : at+4]
-		binary.LittleEndian.PutUint32(word, binary.LittleEndian.Uint32(word)^uint32(id))
-		at += 4
+		state[at>>1] ^= uint64(uint32(id)) << (32 * (at & 1))
+		at++
 	}
-	a.nonce.Encrypt(a.mac[:], a.mac[:])
-	copy(a.ctr[:12], a.mac[:12])
+	a.lo, a.hi = a.nonce.encrypt(state[0], state[1])
+	a.hi &= math.MaxUint32
 	a.valid = false
 }
 
@@ -78,52 +64,24 @@ func (a *AESCTR) SetWindow(window []int32) {
 func (a *AESCTR) Word(token int32) uint32 {
 	t := uint32(token)
 	if block := t >> 2; !a.valid || block != a.block {
-		binary.BigEndian.PutUint32(a.ctr[12:], block)
-		a.token.Encrypt(a.out[:], a.ctr[:])
+		a.out[0], a.out[1] = a.token.encrypt(a.lo, a.hi|uint64(bits.ReverseBytes32(block))<<32)
 		a.block, a.valid = block, true
 	}
-	return binary.LittleEndian.Uint32(a.out[4*(t&3):])
+	return uint32(a.out[t>>1&1] >> (32 * (t & 1)))
 }
 
-// Stream is the key stream from counter 0.
-//
-// [cipher.NewCTR] is the plain way to it, but allocates half a kilobyte for
-// every window. The same key stream is inside GCM, whose AEAD value is reusable:
-// with a 12-byte nonce N it encrypts under the counter blocks N||2, N||3, ...
-// (NIST SP 800-38D, 7.1), so sealing zeros yields all but the first two blocks.
-// Its authentication tag is thrown away; computing it costs a quarter of the time.
-// Go's FIPS 140-only mode refuses GCM with a chosen nonce: there it is NewCTR.
-func (a *AESCTR) Stream(vocab int) []byte {
-	if vocab <= 0 {
-		return nil
-	}
-	// Whole blocks, at least the two that GCM does not give, and room for the tag.
-	n := max(4*vocab+aes.BlockSize-1, 2*aes.BlockSize) &^ (aes.BlockSize - 1)
-	if cap(a.stream) < n+aes.BlockSize {
-		a.stream = make([]byte, n+aes.BlockSize)
-	}
-	s := a.stream[:n]
-	clear(s)
-	a.valid = false
-	binary.BigEndian.PutUint32(a.ctr[12:], 0)
-	if a.bulk == nil {
-		a.bulk, _ = cipher.NewGCM(a.token)
-	}
-	if a.bulk == nil {
-		cipher.NewCTR(a.token, a.ctr[:]).XORKeyStream(s, s)
-		return s[:4*vocab]
-	}
-	a.token.Encrypt(s[:16], a.ctr[:])
-	a.ctr[15] = 1
-	a.token.Encrypt(s[16:32], a.ctr[:])
-	a.bulk.Seal(s[32:32], a.ctr[:12], s[32:], nil)
-	return s[:4*vocab]
+// Words is the key stream from counter first/4. Without AES instructions of the
+// machine, or in FIPS 140 mode, it allocates half a kilobyte for each window.
+func (a *AESCTR) Words(first int32, words []uint32) {
+	checkFirst(first)
+	a.token.counter(a.lo, a.hi, uint32(first)>>2, words)
 }
 
 // Clone shares the key schedules, which are read-only, and nothing else.
 func (a *AESCTR) Clone() Source {
 	c := *a
-	c.stream = nil
+	c.nonce.detach()
+	c.token.detach()
 	return &c
 }
 

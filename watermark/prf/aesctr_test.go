@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 )
 
@@ -50,7 +51,8 @@ func TestAESVectors(t *testing.T) {
 	for _, c := range v.Words {
 		a := NewAESCTR(key16(t, c.NonceKey), key16(t, c.TokenKey))
 		a.SetWindow(c.Window)
-		if got := hex.EncodeToString(a.ctr[:12]); got != c.Nonce {
+		nonce := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint64(nil, a.lo), uint32(a.hi))
+		if got := hex.EncodeToString(nonce); got != c.Nonce {
 			t.Errorf("window %v: nonce %s, want %s", c.Window, got, c.Nonce)
 		}
 		for i, token := range c.Tokens {
@@ -74,20 +76,24 @@ func sources() map[string]Source {
 // prfs orders the benchmarks.
 var prfs = []string{"aes-ctr-v1", "philox-v1"}
 
-// TestStreamIsRandomAccess compares the whole-vocabulary stream with single
-// words, id by id.
-func TestStreamIsRandomAccess(t *testing.T) {
+// stream is the words of a whole vocabulary.
+func stream(s Source, vocab int) []uint32 {
+	words := make([]uint32, vocab)
+	s.Words(0, words)
+	return words
+}
+
+// TestWordsAreRandomAccess compares the whole vocabulary's words with single
+// ones, id by id.
+func TestWordsAreRandomAccess(t *testing.T) {
 	t.Parallel()
 	for name, s := range sources() {
 		for _, window := range [][]int32{nil, {464, 3290}, {1, 2, 3, 4, 5, 6, 7, 8, 9}} {
 			s.SetWindow(window)
-			stream := s.Stream(largest)
-			if len(stream) != 4*largest {
-				t.Fatalf("%s: stream of %d bytes", name, len(stream))
-			}
+			words := stream(s, largest)
 			one, differ := s.Clone(), 0
 			for id := range int32(largest) {
-				if one.Word(id) != binary.LittleEndian.Uint32(stream[4*id:]) {
+				if one.Word(id) != words[id] {
 					differ++
 				}
 			}
@@ -98,31 +104,32 @@ func TestStreamIsRandomAccess(t *testing.T) {
 	}
 }
 
-// TestStreamOfSmallVocabulary covers the ends of blocks, and interleaving.
-func TestStreamOfSmallVocabulary(t *testing.T) {
+// TestWordsInPieces covers the ends of blocks and of groups of them, pieces that
+// do not follow one another, and interleaving with single words.
+func TestWordsInPieces(t *testing.T) {
 	t.Parallel()
 	for name, s := range sources() {
 		s.SetWindow([]int32{7, 8})
-		for vocab := range 70 {
-			stream := s.Stream(vocab)
-			if len(stream) != 4*vocab {
-				t.Fatalf("%s: Stream(%d) has %d bytes", name, vocab, len(stream))
-			}
-			for id := range vocab {
-				if got, want := binary.LittleEndian.Uint32(stream[4*id:]), s.Word(int32(id)); got != want {
-					t.Fatalf("%s: Stream(%d), token %d: %d, Word says %d", name, vocab, id, got, want)
+		for n := range 300 {
+			for _, first := range []int32{0, 4, 1 << 20} {
+				words := make([]uint32, n+1)
+				s.Words(first, words[:n])
+				for i := range n {
+					if want := s.Word(first + int32(i)); words[i] != want {
+						t.Fatalf("%s: %d words from %d, token %d: %d, Word says %d", name, n, first, i, words[i], want)
+					}
+				}
+				if words[n] != 0 {
+					t.Fatalf("%s: %d words from %d: wrote beyond them", name, n, first)
 				}
 			}
-		}
-		if got := s.Stream(-1); len(got) != 0 {
-			t.Errorf("%s: Stream(-1) has %d bytes", name, len(got))
 		}
 	}
 }
 
-// TestStreamInFIPSMode runs the comparison again in a process that refuses GCM
-// with a chosen nonce.
-func TestStreamInFIPSMode(t *testing.T) {
+// TestFIPSMode runs the comparisons again in a process that has only what the
+// certified module offers.
+func TestFIPSMode(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a process")
 	}
@@ -130,7 +137,7 @@ func TestStreamInFIPSMode(t *testing.T) {
 	if os.Getenv("GODEBUG") == mode {
 		t.Skip("already in that mode")
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestStreamIsRandomAccess$|^TestAESVectors$", "-test.v")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^(TestWordsAreRandomAccess|TestAESVectors|TestBatch)$", "-test.v")
 	cmd.Env = append(os.Environ(), "GODEBUG="+mode)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("under GODEBUG=%s: %v\n%s", mode, err, out)
@@ -159,17 +166,18 @@ func TestCloneIsIndependent(t *testing.T) {
 	t.Parallel()
 	for name, s := range sources() {
 		s.SetWindow([]int32{1, 2})
-		s.Stream(10)
 		want := s.Word(5)
 		c := s.Clone()
 		if got := c.Word(5); got != want {
 			t.Errorf("%s: the clone's word is %d, not %d", name, got, want)
 		}
-		held := s.Stream(10)
-		before := string(held)
+		half := make([]uint32, 8)
+		s.Words(0, half)
 		c.SetWindow([]int32{3, 4})
-		c.Stream(10)
-		if got := s.Word(5); got != want || string(held) != before {
+		c.Words(0, make([]uint32, 16))
+		rest := make([]uint32, 8)
+		s.Words(8, rest)
+		if got := s.Word(5); got != want || !slices.Equal(append(half, rest...), stream(s, 16)) {
 			t.Errorf("%s: the clone's window changed the original", name)
 		}
 	}
@@ -177,13 +185,13 @@ func TestCloneIsIndependent(t *testing.T) {
 
 func TestNothingAllocates(t *testing.T) {
 	for name, s := range sources() {
-		window := []int32{1, 2, 3, 4}
-		s.Stream(largest)
+		window, words := []int32{1, 2, 3, 4}, make([]uint32, 1000)
 		var sum uint32
 		n := testing.AllocsPerRun(100, func() {
 			window[0]++
 			s.SetWindow(window)
-			sum += s.Word(3) + uint32(s.Stream(largest)[0])
+			sum += s.Word(3) + words[0]
+			s.Words(4, words)
 		})
 		if n != 0 {
 			t.Errorf("%s: %v allocations per step (%d)", name, n, sum)
@@ -230,6 +238,7 @@ func BenchmarkWord(b *testing.B) {
 	}
 }
 
+// BenchmarkStream is a vocabulary in pieces that stay in the first cache.
 func BenchmarkStream(b *testing.B) {
 	for _, name := range prfs {
 		s := sources()[name]
@@ -238,10 +247,13 @@ func BenchmarkStream(b *testing.B) {
 				b.ReportAllocs()
 				b.SetBytes(int64(4 * vocab))
 				window := []int32{0, 1}
+				words := make([]uint32, 1024)
 				for b.Loop() {
 					window[0]++
 					s.SetWindow(window)
-					sink += uint32(s.Stream(vocab)[0])
+					for first := 0; first < vocab; first += len(words) {
+						s.Words(int32(first), words[:min(len(words), vocab-first)])
+					}
 				}
 			})
 		}

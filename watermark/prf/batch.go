@@ -2,7 +2,9 @@ package prf
 
 import (
 	"crypto/aes"
+	"crypto/subtle"
 	"encoding/binary"
+	"math/bits"
 	"slices"
 )
 
@@ -64,7 +66,7 @@ func (b *Batch) Len() int { return len(b.tokens) }
 
 // BatchReader is scratch space for reading batches.
 type BatchReader struct {
-	nonce, token batchCipher
+	nonce, token aes128
 	nonces, ctr  [batchChunk * aes.BlockSize]byte
 	words        [batchChunk]uint32
 }
@@ -75,30 +77,31 @@ func (r *BatchReader) Read(b *Batch, kn, kt [16]byte, yield func(from int, words
 	r.nonce.set(&kn)
 	r.token.set(&kt)
 	for from := 0; from < len(b.tokens); from += batchChunk {
-		to := min(from+batchChunk, len(b.tokens))
-		first := int(b.window[from])
-		windows := int(b.window[to-1]) + 1 - first
+		tokens := b.tokens[from:min(from+batchChunk, len(b.tokens))]
+		window := b.window[from:][:len(tokens)]
+		first := window[0]
+		windows := int(window[len(window)-1]-first) + 1
 		for block, mac := range b.mac {
-			part := mac[first*aes.BlockSize : (first+windows)*aes.BlockSize]
+			part := mac[int(first)*aes.BlockSize:][:windows*aes.BlockSize]
 			if block == 0 {
 				copy(r.nonces[:], part)
 			} else {
-				for i, x := range part {
-					r.nonces[i] ^= x
-				}
+				subtle.XORBytes(r.nonces[:], r.nonces[:len(part)], part)
 			}
-			r.nonce.encrypt(&r.nonces, windows)
+			r.nonce.encryptBlocks(&r.nonces, windows)
 		}
-		for i, token := range b.tokens[from:to] {
-			n := (int(b.window[from+i]) - first) * aes.BlockSize
-			c := r.ctr[i*aes.BlockSize : (i+1)*aes.BlockSize]
-			copy(c, r.nonces[n:n+12])
-			binary.BigEndian.PutUint32(c[12:], uint32(token)>>2)
+		for i, token := range tokens {
+			n := r.nonces[int(window[i]-first)*aes.BlockSize:]
+			c := r.ctr[i*aes.BlockSize:]
+			hi := uint64(binary.LittleEndian.Uint32(n[8:])) | uint64(bits.ReverseBytes32(uint32(token)>>2))<<32
+			binary.LittleEndian.PutUint64(c, binary.LittleEndian.Uint64(n))
+			binary.LittleEndian.PutUint64(c[8:], hi)
 		}
-		r.token.encrypt(&r.ctr, to-from)
-		for i, token := range b.tokens[from:to] {
-			r.words[i] = binary.LittleEndian.Uint32(r.ctr[i*aes.BlockSize+4*int(token&3):])
+		r.token.encryptBlocks(&r.ctr, len(tokens))
+		words := r.words[:len(tokens)]
+		for i, token := range tokens {
+			words[i] = binary.LittleEndian.Uint32(r.ctr[i*aes.BlockSize+4*int(token&3):])
 		}
-		yield(from, r.words[:to-from])
+		yield(from, words)
 	}
 }

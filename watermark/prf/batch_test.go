@@ -1,7 +1,6 @@
 package prf
 
 import (
-	"crypto/aes"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -52,28 +51,6 @@ func TestBatch(t *testing.T) {
 				t.Errorf("stride %d: %d words of %d pairs", stride, seen, n)
 			}
 		}
-	}
-}
-
-// TestBlockCipher is the path of machines without AES instructions.
-func TestBlockCipher(t *testing.T) {
-	t.Parallel()
-	var (
-		plain blockCipher
-		fast  batchCipher
-		a, b  [batchChunk * aes.BlockSize]byte
-	)
-	for i := range a {
-		a[i] = byte(i * 7)
-	}
-	b = a
-	key := [16]byte{0x2b, 0x7e, 0x15, 0x16}
-	plain.set(&key)
-	fast.set(&key)
-	plain.encrypt(&a, 16)
-	fast.encrypt(&b, 16)
-	if a != b {
-		t.Error("the two ciphers differ")
 	}
 }
 

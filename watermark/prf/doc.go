@@ -11,7 +11,9 @@
 //
 //   - [AESCTR] (aes-ctr-v1, the default) is a PRF under the usual assumption on
 //     AES. Its words are a counter-mode key stream, so a vocabulary costs tens
-//     of microseconds and one token costs one block.
+//     of microseconds and one token costs one block. On amd64 it runs on the
+//     machine's AES instructions, which do not allocate and take many blocks
+//     side by side; elsewhere, and in FIPS 140 mode, on crypto/aes.
 //   - [Philox] (philox-v1) is the counter-based generator Philox4x32-10 in the
 //     layout that vLLM serves as philox4x32-10-v1, so that text marked by that
 //     server is text that stillmark reads. It is a statistical generator and

@@ -1,9 +1,6 @@
 package prf
 
-import (
-	"encoding/binary"
-	"fmt"
-)
+import "fmt"
 
 // SBW is the generator under vLLM's Stateless Bernoulli Watermark (Ceppi and
 // Sanchez, arXiv:2609.03844; vllm-project/vllm, vllm/v1/watermarking/sbw.py at
@@ -28,7 +25,6 @@ type SBW struct {
 	self   bool
 	seed   int64   // lefthash
 	window []int64 // selfhash: h(c_2) .. h(c_w)
-	stream []byte  // the last Stream
 }
 
 // NewSBW returns the source under a 64-bit key: selfhash, or lefthash.
@@ -68,32 +64,25 @@ func (b *SBW) Word(token int32) uint32 {
 	return philox10([4]uint32{uint32(token) / 4}, uint32(seed), uint32(seed>>32))[uint32(token)%4]
 }
 
-// Stream takes a block for every four tokens, under selfhash one for each.
-func (b *SBW) Stream(vocab int) []byte {
-	if vocab <= 0 {
-		return nil
-	}
-	if cap(b.stream) < 4*(vocab+3) {
-		b.stream = make([]byte, 4*(vocab+3))
-	}
-	s := b.stream[:4*vocab]
+// Words takes a block for every four tokens, under selfhash one for each.
+func (b *SBW) Words(first int32, words []uint32) {
+	checkFirst(first)
 	if b.self {
-		for t := range vocab {
-			binary.LittleEndian.PutUint32(s[4*t:], b.Word(int32(t)))
+		for i := range words {
+			words[i] = b.Word(first + int32(i))
 		}
-		return s
+		return
 	}
-	for t := 0; t < vocab; t += 4 {
-		putBlock(s[4*t:4*t+16], philox10([4]uint32{uint32(t / 4)}, uint32(b.seed), uint32(b.seed>>32)))
+	for n := uint32(first) >> 2; len(words) > 0; n++ {
+		v := philox10([4]uint32{n}, uint32(b.seed), uint32(b.seed>>32))
+		words = words[copy(words, v[:]):]
 	}
-	return s
 }
 
 // Clone returns an independent copy.
 func (b *SBW) Clone() Source {
 	c := *b
 	c.window = append([]int64(nil), b.window...)
-	c.stream = nil
 	return &c
 }
 

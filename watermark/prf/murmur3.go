@@ -1,7 +1,6 @@
 package prf
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/bits"
 )
@@ -23,7 +22,6 @@ type Murmur3 struct {
 	key     uint64
 	context uint32
 	state   uint32 // after key and context
-	stream  []byte // the last Stream
 }
 
 // NewMurmur3 returns the source under SGLang's key, at most 16 hexadecimal
@@ -53,25 +51,17 @@ func (m *Murmur3) Word(token int32) uint32 {
 	return murmurFinish(murmurMix(m.state, uint32(token)) ^ 16)
 }
 
-// Stream is the words of tokens 0 .. vocab-1.
-func (m *Murmur3) Stream(vocab int) []byte {
-	if vocab <= 0 {
-		return nil
+// Words mixes them in one by one.
+func (m *Murmur3) Words(first int32, words []uint32) {
+	checkFirst(first)
+	for i := range words {
+		words[i] = m.Word(first + int32(i))
 	}
-	if cap(m.stream) < 4*vocab {
-		m.stream = make([]byte, 4*vocab)
-	}
-	s := m.stream[:4*vocab]
-	for t := range vocab {
-		binary.LittleEndian.PutUint32(s[4*t:], m.Word(int32(t)))
-	}
-	return s
 }
 
 // Clone returns an independent copy.
 func (m *Murmur3) Clone() Source {
 	c := *m
-	c.stream = nil
 	return &c
 }
 

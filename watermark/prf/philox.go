@@ -1,7 +1,6 @@
 package prf
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/bits"
 )
@@ -21,7 +20,6 @@ import (
 type Philox struct {
 	k0, k1 uint32
 	state  [4]uint32
-	stream []byte // the last Stream
 }
 
 // NewPhilox returns the source under a 64-bit key.
@@ -64,24 +62,18 @@ func (p *Philox) Word(token int32) uint32 {
 	return p.block(t >> 2)[t&3]
 }
 
-// Stream takes a block for every four tokens.
-func (p *Philox) Stream(vocab int) []byte {
-	if vocab <= 0 {
-		return nil
+// Words takes a block for every four tokens.
+func (p *Philox) Words(first int32, words []uint32) {
+	checkFirst(first)
+	n := uint32(first) >> 2
+	for ; len(words) >= 8; n, words = n+2, words[8:] {
+		v, w := p.pair(n)
+		*(*[4]uint32)(words), *(*[4]uint32)(words[4:]) = v, w
 	}
-	blocks := (vocab + 3) / 4
-	if cap(p.stream) < 16*blocks {
-		p.stream = make([]byte, 16*blocks)
+	for ; len(words) > 0; n++ {
+		v := p.block(n)
+		words = words[copy(words, v[:]):]
 	}
-	s := p.stream[:16*blocks]
-	for n := 0; n < blocks; n += 2 {
-		v, w := p.pair(uint32(n))
-		putBlock(s[16*n:], v)
-		if n+1 < blocks {
-			putBlock(s[16*n+16:], w)
-		}
-	}
-	return s[:4*vocab]
 }
 
 // pair is block(n) and block(n+1). A round waits for the multiplications of the
@@ -104,16 +96,9 @@ func (p *Philox) pair(n uint32) (v, w [4]uint32) {
 	return [4]uint32{a0, a1, a2, a3}, [4]uint32{b0, b1, b2, b3}
 }
 
-func putBlock(dst []byte, w [4]uint32) {
-	dst = dst[:16]
-	binary.LittleEndian.PutUint64(dst, uint64(w[1])<<32|uint64(w[0]))
-	binary.LittleEndian.PutUint64(dst[8:], uint64(w[3])<<32|uint64(w[2]))
-}
-
 // Clone returns an independent copy.
 func (p *Philox) Clone() Source {
 	c := *p
-	c.stream = nil
 	return &c
 }
 

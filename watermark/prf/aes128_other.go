@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package prf
+
+// aes128 is AES-128 under one key in the three shapes that this package needs; see
+// aes128_amd64.go.
+type aes128 struct{ stdAES }

@@ -1,5 +1,0 @@
-//go:build !amd64
-
-package prf
-
-type batchCipher struct{ blockCipher }
