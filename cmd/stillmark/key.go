@@ -18,7 +18,7 @@ import (
 func (a *app) keyCommand() *cobra.Command {
 	return holder("key", "watermark keys: draw, show, derive per cohort, commit before serving, keep in a registry",
 		"  stillmark key new -o key.json --scheme gumbel --tokenizer cl100k --model nova\n  stillmark key commit key.json --tsa https://tsa.example/tsr",
-		a.keyNewCommand(), a.keyImportCommand(), a.keyShowCommand(), a.keyDeriveCommand(), a.keyCommitCommand(), a.keyRegistryCommand())
+		a.keyNewCommand(), a.keyImportCommand(), a.keyShowCommand(), a.keyDeriveCommand(), a.keyCommitCommand(), a.keyExportCommand(), a.keyRegistryCommand())
 }
 
 func (a *app) keyNewCommand() *cobra.Command {

@@ -13,12 +13,12 @@ import (
 
 func (a *app) keyImportCommand() *cobra.Command {
 	var (
-		output, pattern string
-		spec            watermark.Spec
-		params          []string
+		output, pattern, from string
+		spec                  watermark.Spec
+		params                []string
 	)
 	c := &cobra.Command{
-		Use:   "import --scheme NAME --param K=V… --vocab N -o FILE",
+		Use:   "import --scheme NAME --param K=V…|--from STACK:FILE --vocab N -o FILE",
 		Short: "write a key file for the watermark of another stack (vLLM, Hugging Face, SynthID, …)",
 		Long: `Writes the parameters and keys that another stack marks with as a key file, so that its
 text can be scored, and where it is cheap marked, here. "stillmark watermark schemes"
@@ -26,14 +26,23 @@ lists the schemes with their parameters; what is not given gets that stack's def
 
 --vocab is the width of the model's logits, not the length of the tokenizer: green
 lists are permutations of it. Without a tokenizer only token ids can be scored
-(--ids). A --param value may hold commas.`,
+(--ids). A --param value may hold commas.
+
+With --from the scheme and its parameters are read from the configuration that the
+stack is served with: vllm:FILE, sglang:FILE, tensorrt-llm:FILE or hf:FILE.`,
 		Example: `  stillmark key import --scheme vllm-gumbel --param key=0x1f3a9c5e77d20b44 --param context_width=4 --vocab 128256 -o v.json
-  stillmark key import --scheme hf-synthid --param keys=654,400,836 --param ngram_len=5 --vocab 256000 -o s.json`,
+  stillmark key import --scheme hf-synthid --param keys=654,400,836 --param ngram_len=5 --vocab 256000 -o s.json
+  stillmark key import --from vllm:watermark.json --tokenizer cl100k -o v.json`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			given, err := parseParams(params)
 			if err != nil {
 				return usageError(err)
+			}
+			if from != "" {
+				if spec.Scheme, given, err = readServed(from); err != nil {
+					return err
+				}
 			}
 			if _, ok := watermark.PresetByName(spec.Scheme); !ok {
 				return usageError(fmt.Errorf("scheme %q is no scheme of another stack%s", spec.Scheme, didYouMean(spec.Scheme, watermark.PresetNames())))
@@ -70,7 +79,8 @@ lists are permutations of it. Without a tokenizer only token ids can be scored
 	}
 	f := c.Flags()
 	f.StringVarP(&output, "output", "o", "", "file to write (required)")
-	f.StringVar(&spec.Scheme, "scheme", "", "scheme of the other stack (required)")
+	f.StringVar(&spec.Scheme, "scheme", "", "scheme of the other stack")
+	f.StringVar(&from, "from", "", "configuration of the other stack, as STACK:FILE")
 	f.StringArrayVar(&params, "param", nil, "a parameter as NAME=VALUE (repeatable)")
 	f.IntVar(&spec.Vocab, "vocab", 0, "width of the model's logits (default: the tokenizer's)")
 	f.StringVar(&spec.Tokenizer, "tokenizer", "", "tokenizer of the marked model: "+tokenizerUsage+"; without one only token ids can be scored")
@@ -79,7 +89,9 @@ lists are permutations of it. Without a tokenizer only token ids can be scored
 	f.StringVar(&spec.Epoch, "epoch", "1", "period of the key")
 	f.StringVar(&spec.Label, "label", "", "account or cohort")
 	c.MarkFlagRequired("output")
-	c.MarkFlagRequired("scheme")
+	c.MarkFlagsOneRequired("scheme", "from")
+	c.MarkFlagsMutuallyExclusive("scheme", "from")
+	c.MarkFlagsMutuallyExclusive("param", "from")
 	return c
 }
 

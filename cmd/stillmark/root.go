@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -124,7 +125,7 @@ report build -> report seal -> verify. See it all at once with "stillmark quicks
 		if err := flagsFromEnvironment(c); err != nil {
 			return err
 		}
-		if err := c.ValidateRequiredFlags(); err != nil {
+		if err := cmp.Or(c.ValidateRequiredFlags(), c.ValidateFlagGroups()); err != nil {
 			return usageError(fmt.Errorf("%w (see %s --help)", err, c.CommandPath()))
 		}
 		switch a.progress {
