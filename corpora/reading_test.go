@@ -332,3 +332,98 @@ func TestLintReadings(t *testing.T) {
 		}
 	}
 }
+
+const rowed = `format: 1
+name: rowed
+version: "1"
+family: E3
+purpose: to be tested
+never_use: anywhere else
+languages: [en, fr]
+placebos: 1
+groups:
+  - category: free
+    reading: {kind: free-choice, options: ["{a}", "{b}"]}
+    templates:
+      - id: r
+        text: {en: "Give {day} one {what}, such as {option_1} or {option_2}.", fr: "Donne {day} une {what}, {option_1} ou {option_2}."}
+        slots: {day: {en: [today, tomorrow], fr: [ce jour, demain]}}
+        rows:
+          - {id: town, what: {en: town, fr: ville}, a: Bruges, b: {en: Ghent, fr: Gand}}
+          - {id: dish, what: {en: dish, fr: assiette}, a: {en: soup, fr: soupe}, b: {en: stew, fr: daube}}
+`
+
+func TestRows(t *testing.T) {
+	t.Parallel()
+	parse := func(replace ...string) (*Suite, error) {
+		return parseYAML([]byte(strings.NewReplacer(replace...).Replace(rowed)))
+	}
+	s, err := parse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if problems := s.Lint(); len(problems) > 0 {
+		t.Fatalf("problems %v", problems)
+	}
+	prompts, placebos := byText(t, s, 1, ""), make(map[string]int)
+	for _, p := range prompts {
+		if stem := "r-" + map[bool]string{true: "town", false: "dish"}[strings.Contains(p.Text, "Bruges")] + "-"; !strings.HasPrefix(p.Item(), stem) {
+			t.Errorf("%q is of item %s", p.Text, p.Item())
+		}
+		if strings.Contains(p.Text, "Gand") && !strings.Contains(p.Text, "ville") {
+			t.Errorf("values of two rows in %q", p.Text)
+		}
+		if p.Reading.Placebo {
+			placebos[p.Item()]++
+		}
+	}
+	if card := s.Info(); card.Items != 4 || card.Prompts != 8 || card.Placebos != 1 {
+		t.Errorf("card %+v", card)
+	}
+	for item, n := range placebos {
+		if n != 2 {
+			t.Errorf("placebo %s in %d languages", item, n)
+		}
+	}
+	reworded, err := parse("Ghent", "Ostend", "Gand", "Ostende", "assiette", "terrine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range byText(t, reworded, 9, "") {
+		if !slices.ContainsFunc(prompts, func(q Prompt) bool { return q.Item() == p.Item() && q.Reading.Placebo == p.Reading.Placebo }) {
+			t.Errorf("item %s is new, or its being a placebo", p.Item())
+		}
+	}
+	for _, tt := range []struct{ old, new, want string }{
+		{"what: {en: dish, fr: assiette}, ", "", "row 2 has 3 columns"},
+		{"what: {en: dish, fr: assiette}", "which: x", "column which: not every row has it"},
+		{"{en: dish, fr: assiette}", "{en: dish}", "it is not given in fr"},
+		{"id: dish", "id: town", "\"town\" is no id"},
+		{"id: dish", "id: a b", "\"a b\" is no id"},
+		{"day: {en", "what: {en", "values of its own too"},
+	} {
+		if _, err := parse(tt.old, tt.new); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: error %v, want one with %q", tt.new, err, tt.want)
+		}
+	}
+	for _, tt := range []struct{ old, new, rule string }{
+		{"{en: town, fr: ville}", "{en: town, fr: ' '}", "empty"},
+		{"fr: \"Donne {day} une {what}, ", "fr: \"Donne {day} ", ""},
+		{"{day} one {what}", "{day}", "unused-slot"},
+	} {
+		s, err := parse(tt.old, tt.new, "Donne {day} une {what}", "Donne {day}")
+		if tt.rule != "unused-slot" {
+			s, err = parse(tt.old, tt.new)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		problems := s.Lint()
+		if tt.rule == "" && len(problems) > 0 || tt.rule != "" && (len(problems) == 0 || problems[0].Rule != tt.rule) {
+			t.Errorf("%s: problems %v, want %q", tt.new, problems, tt.rule)
+		}
+	}
+	if s, err := parse("placebos: 1", "placebos: 4"); err != nil || s.Info().Prompts != 0 {
+		t.Errorf("nothing but placebos: %v", err)
+	}
+}

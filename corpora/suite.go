@@ -54,6 +54,7 @@ type Suite struct {
 
 	types     map[string]local[[]string] // slot values that templates share
 	templates []template
+	placebos  int // items that are never planted
 	maxTokens int
 	hash      string
 	cardless  bool // read from a JSONL file, which has no card

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -27,6 +28,9 @@ func (s *Suite) Expand(seed uint64, n int) ([]Prompt, error) {
 	}
 	rounds, err := s.rounds(seed)
 	if err != nil {
+		return nil, fmt.Errorf("suite %s: %w", s.Name, err)
+	}
+	if err := s.markPlacebos(rounds); err != nil {
 		return nil, fmt.Errorf("suite %s: %w", s.Name, err)
 	}
 	var out []Prompt
@@ -76,6 +80,32 @@ func (s *Suite) rounds(seed uint64) ([][]Prompt, error) {
 		}
 	}
 	return rounds, nil
+}
+
+// markPlacebos says which items are never planted: those first by the hash of
+// their names, whatever the seed.
+func (s *Suite) markPlacebos(rounds [][]Prompt) error {
+	if s.placebos == 0 {
+		return nil
+	}
+	readings := make(map[string][]*Reading)
+	for _, p := range slices.Concat(rounds...) {
+		if p.Reading == nil {
+			return fmt.Errorf("prompt %s cannot be a placebo: it has no reading", p.ID)
+		}
+		readings[p.Reading.Item] = append(readings[p.Reading.Item], p.Reading)
+	}
+	items := slices.Sorted(maps.Keys(readings))
+	if s.placebos >= len(items) {
+		return fmt.Errorf("%d placebos among %d items", s.placebos, len(items))
+	}
+	sortByKey(items, 0, "placebo", func(item string) string { return item })
+	for _, item := range items[:s.placebos] {
+		for _, r := range readings[item] {
+			r.Placebo = true
+		}
+	}
+	return nil
 }
 
 func itemOf(p Prompt) string { return p.Item() }

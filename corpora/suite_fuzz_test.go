@@ -31,6 +31,7 @@ func FuzzParseYAML(f *testing.F) {
 	f.Add([]byte(small))
 	f.Add([]byte("format: 1\nname: a\nversion: b\ngroups:\n- templates:\n  - {id: x, text: '{a}{b}', slots: &s {a: [1, 2], b: [~]}}\n  - {id: y, text: '{a}', slots: *s}\n"))
 	f.Add([]byte(asked))
+	f.Add([]byte(rowed))
 	f.Add([]byte("a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if s, err := parseYAML(data); err == nil {

@@ -101,12 +101,13 @@ func (s *Suite) lintSlots(r *findings) {
 	usedTypes := make(map[string]bool)
 	for i := range s.templates {
 		t := &s.templates[i]
-		names := t.slotNames()
+		names, columns := t.slotNames()
 		for _, name := range names {
 			if _, own := t.slots[name]; !own {
 				usedTypes[name] = true
 			}
 		}
+		lintRows(r, t, columns)
 		for _, name := range slices.Sorted(maps.Keys(t.slots)) {
 			if !slices.Contains(names, name) {
 				r.add("unused-slot", t.id, "values for {%s}, which the text does not contain", name)
@@ -119,6 +120,21 @@ func (s *Suite) lintSlots(r *findings) {
 			r.add("unused-slot", "", "type %s is used by no template", name)
 		}
 		lintValues(r, "", name, s.types[name])
+	}
+}
+
+func lintRows(r *findings, t *template, used []string) {
+	for i, row := range t.rows {
+		for _, name := range slices.Sorted(maps.Keys(row)) {
+			if i == 0 && name != rowID && !slices.Contains(used, name) {
+				r.add("unused-slot", t.id, "column %s, which the text does not contain", name)
+			}
+			for _, lang := range slices.Sorted(maps.Keys(row[name])) {
+				if strings.TrimSpace(row[name][lang]) == "" {
+					r.add("empty", t.id, "row %d, column %s has a value without text", i+1, name)
+				}
+			}
+		}
 	}
 }
 

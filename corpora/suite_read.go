@@ -53,6 +53,7 @@ type suiteFile struct {
 	Samples     int                        `yaml:"samples"`
 	ReplyTokens int                        `yaml:"reply_tokens"`
 	Keyed       bool                       `yaml:"keyed"`
+	Placebos    int                        `yaml:"placebos"`
 	Types       map[string]local[[]string] `yaml:"types"`
 	Groups      []groupFile                `yaml:"groups"`
 }
@@ -70,6 +71,7 @@ type templateFile struct {
 	Item    string                     `yaml:"item"`
 	Text    local[string]              `yaml:"text"`
 	Slots   map[string]local[[]string] `yaml:"slots"`
+	Rows    []map[string]local[string] `yaml:"rows"`
 	Reading readingFile                `yaml:"reading"`
 }
 
@@ -124,14 +126,14 @@ func parseYAML(data []byte) (*Suite, error) {
 	s := &Suite{
 		Name: src.Name, Version: src.Version, Family: src.Family, Languages: src.Languages,
 		Purpose: strings.TrimSpace(src.Purpose), NeverUse: strings.TrimSpace(src.NeverUse),
-		Samples: src.Samples, ReplyTokens: src.ReplyTokens, Keyed: src.Keyed,
+		Samples: src.Samples, ReplyTokens: src.ReplyTokens, Keyed: src.Keyed, placebos: src.Placebos,
 		types: src.Types, maxTokens: src.MaxTokens, hash: hashSource(data),
 	}
 	if s.maxTokens == 0 {
 		s.maxTokens = defaultMaxTokens
 	}
-	if s.maxTokens < 0 || s.Samples < 0 || s.ReplyTokens < 0 {
-		return nil, fmt.Errorf("max_tokens is %d, samples %d, reply_tokens %d; they must be positive", s.maxTokens, s.Samples, s.ReplyTokens)
+	if s.maxTokens < 0 || s.Samples < 0 || s.ReplyTokens < 0 || s.placebos < 0 {
+		return nil, fmt.Errorf("max_tokens is %d, samples %d, reply_tokens %d, placebos %d; they must be positive", s.maxTokens, s.Samples, s.ReplyTokens, s.placebos)
 	}
 	for name := range s.types {
 		if err := checkSlotName(name); err != nil {
@@ -165,7 +167,7 @@ func checkSlotName(name string) error {
 // template reads one template of a group.
 func (s *Suite) template(g *groupFile, src *templateFile) (template, error) {
 	t := template{
-		id: src.ID, item: src.Item, category: g.Category, slots: src.Slots,
+		id: src.ID, item: src.Item, category: g.Category, slots: src.Slots, rows: src.Rows,
 		texts: make(map[string][]segment), systems: make(map[string][]string),
 	}
 	if _, plain := src.Text[""]; plain || len(src.Text) == 0 {
@@ -183,6 +185,9 @@ func (s *Suite) template(g *groupFile, src *templateFile) (template, error) {
 		if err := cmp.Or(checkSlotName(name), values.check("slot {"+name+"}", t.langs)); err != nil {
 			return t, fmt.Errorf("slot %q: %w", name, err)
 		}
+	}
+	if err := t.checkRows(); err != nil {
+		return t, err
 	}
 	if err := g.System.check("system", t.langs); err != nil {
 		return t, err
@@ -216,6 +221,36 @@ func (s *Suite) template(g *groupFile, src *templateFile) (template, error) {
 		t.reading = &readingTemplate{kind: reading.KindText, repeats: []int{0}}
 	}
 	return t, err
+}
+
+// checkRows wants the same columns in every row, each in every language.
+func (t *template) checkRows() error {
+	ids := make(map[string]bool)
+	for i, row := range t.rows {
+		if len(row) == 0 || len(row) != len(t.rows[0]) {
+			return fmt.Errorf("row %d has %d columns, the first has %d", i+1, len(row), len(t.rows[0]))
+		}
+		for _, name := range slices.Sorted(maps.Keys(row)) {
+			err := cmp.Or(checkSlotName(name), row[name].check("it", t.langs))
+			switch _, own := t.slots[name]; {
+			case err != nil:
+			case own:
+				err = errors.New("it is a slot with values of its own too")
+			case row[name] == nil || t.rows[0][name] == nil:
+				err = errors.New("not every row has it")
+			case name == rowID:
+				id, plain := row[name].in("")
+				if !plain || !validID(id) || ids[id] {
+					err = fmt.Errorf("%q is no id, or not the only one", id)
+				}
+				ids[id] = true
+			}
+			if err != nil {
+				return fmt.Errorf("row %d, column %s: %w", i+1, name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // inOrder returns the languages of a text: those of the suite in its order,

@@ -1,11 +1,11 @@
 package corpora
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +21,7 @@ type template struct {
 	texts              map[string][]segment
 	systems            map[string][]string        // framings; never empty
 	slots              map[string]local[[]string] // values of this template's own slots
+	rows               []map[string]local[string] // values that go together, by column; nil if there are none
 	reading            *readingTemplate           // nil: the reply is read as a whole
 	fixed              *Reading                   // of a JSON line, in place of reading
 }
@@ -108,17 +109,20 @@ func slotName(s string) bool {
 }
 
 // slotNames returns the template's slots in order of first use: in the texts,
-// language by language, then in the reading.
-func (t *template) slotNames() []string {
-	var names []string
+// language by language, then in the reading. The columns of its rows are apart.
+func (t *template) slotNames() (names, columns []string) {
 	t.eachText(func(_ string, segments []segment) {
 		for _, seg := range segments {
-			if seg.slot != "" && !slices.Contains(names, seg.slot) && !readingSlot(seg.slot) {
-				names = append(names, seg.slot)
+			list := &names
+			if len(t.rows) > 0 && t.rows[0][seg.slot] != nil {
+				list = &columns
+			}
+			if seg.slot != "" && !slices.Contains(*list, seg.slot) && !readingSlot(seg.slot) {
+				*list = append(*list, seg.slot)
 			}
 		}
 	})
-	return names
+	return names, columns
 }
 
 // eachText calls f with everything in the template that may hold slots.
@@ -157,7 +161,7 @@ func (s *Suite) values(t *template, slot, lang string) []string {
 // fillings returns the number of ways to fill the template's slots, and of the
 // prompts that it gives in all.
 func (s *Suite) fillings(t *template, names []string) (fillings int, err error) {
-	fillings = 1
+	fillings = max(1, len(t.rows))
 	for _, name := range names {
 		n := len(s.values(t, name, t.langs[0]))
 		for _, lang := range t.langs[1:] {
@@ -195,22 +199,26 @@ func (t *template) variants() int {
 // have equal slot values, and so are of one item. A slot used twice has one
 // value. The seed decides in which order options are shown.
 func (s *Suite) strands(t *template, seed uint64) ([][]Prompt, error) {
-	names := t.slotNames()
+	names, _ := t.slotNames()
 	total, err := s.fillings(t, names)
 	if err != nil {
 		return nil, err
 	}
 	out, size := make([][]Prompt, t.variants()), 0
 	for i := range total {
-		index, rest := make(map[string]int, len(names)), i
+		f := filling{s: s, t: t, index: make(map[string]int, len(names))}
+		rest := i
+		if n := len(t.rows); n > 0 {
+			f.row, rest = t.rows[rest%n], rest/n
+		}
 		for _, name := range names {
 			n := len(s.values(t, name, t.langs[0]))
-			index[name], rest = rest%n, rest/n
+			f.index[name], rest = rest%n, rest/n
 		}
 		strand := 0
-		item := s.itemName(t, names, index)
+		item := f.item(names)
 		for _, lang := range t.langs {
-			fill := func(slot string) string { return s.values(t, slot, lang)[index[slot]] }
+			fill := func(slot string) string { return f.value(slot, lang) }
 			for _, r := range t.readings(lang, item, seed, fill) {
 				if r != nil {
 					if err := r.Check(); err != nil {
@@ -225,7 +233,7 @@ func (s *Suite) strands(t *template, seed uint64) ([][]Prompt, error) {
 					return nil, fmt.Errorf("template %s: filling its slots gives too much text", t.id)
 				}
 				for _, system := range t.systems[lang] {
-					p := Prompt{ID: t.promptID(lang, system, text, len(names) > 0), Lang: lang, Category: t.category, System: system, Text: text, Reading: r}
+					p := Prompt{ID: t.promptID(lang, system, text, len(t.rows) > 0 || len(names) > 0), Lang: lang, Category: t.category, System: system, Text: text, Reading: r}
 					out[strand] = append(out[strand], p)
 					strand++
 				}
@@ -235,19 +243,48 @@ func (s *Suite) strands(t *template, seed uint64) ([][]Prompt, error) {
 	return out, nil
 }
 
-// itemName names the unit of analysis of one filling: the template's id or
-// what the template says, and a hash of the values in its first language. So
-// it stays the same whatever becomes of the wording, of the other languages
-// and of the order of options.
-func (s *Suite) itemName(t *template, names []string, index map[string]int) string {
-	if t.item != "" || len(names) == 0 {
-		return cmp.Or(t.item, t.id)
+// filling is one choice of a value for each slot.
+type filling struct {
+	s     *Suite
+	t     *template
+	index map[string]int // slot to place in its values
+	row   map[string]local[string]
+}
+
+func (f *filling) value(slot, lang string) string {
+	if l := f.row[slot]; l != nil {
+		v, _ := l.in(lang)
+		return v
+	}
+	return f.s.values(f.t, slot, lang)[f.index[slot]]
+}
+
+// rowID is the column that names a row, so that its texts may be improved
+// without renaming the item.
+const rowID = "id"
+
+// item names the unit of analysis: what the template says, or its id, the id of
+// the row, and a hash of the other values in the first language. So it stays
+// the same whatever becomes of the wording, of the other languages and of the
+// order of options.
+func (f *filling) item(names []string) string {
+	if f.t.item != "" {
+		return f.t.item
+	}
+	name, hashed := f.t.id, slices.Clone(names)
+	if id, ok := f.row[rowID].in(""); ok {
+		name += "-" + id
+	} else {
+		hashed = append(hashed, slices.Sorted(maps.Keys(f.row))...)
+	}
+	if len(hashed) == 0 {
+		return name
 	}
 	h := sha256.New()
-	for _, name := range names {
-		fmt.Fprintf(h, "%s\x00%s\x00", name, s.values(t, name, t.langs[0])[index[name]])
+	for _, slot := range hashed {
+		fmt.Fprintf(h, "%s\x00%s\x00", slot, f.value(slot, f.t.langs[0]))
 	}
-	return t.id + "-" + hex.EncodeToString(h.Sum(nil)[:idBytes])
+	return name + "-" + hex.EncodeToString(h.Sum(nil)[:idBytes])
 }
 
 // promptID names a prompt. What is not already determined by the template's id

@@ -200,8 +200,8 @@ func TestReadmeExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := s.Info().Prompts; n != 2*2*2+2*2 {
-		t.Errorf("%d prompts, want 2 readers × 2 machines × 2 system texts and 2 metals × 2 languages", n)
+	if n := s.Info().Prompts; n != 2*2*2+2*2*2+2*2 {
+		t.Errorf("%d prompts, want 2 readers × 2 machines × 2 system texts, the same with 2 rows, and 2 metals × 2 languages", n)
 	}
 }
 
