@@ -49,8 +49,12 @@ type Suite struct {
 	// ReplyTokens how long a reply may be, in tokens; 0 if the suite does not say.
 	Samples     int
 	ReplyTokens int
-	// Keyed suites are pools from which a key draws what is asked; see Plant.
-	Keyed bool
+	// Draws is how many items a key draws out of the suite, or fills; 0 if it
+	// needs no key. See [Suite.ExpandUnder].
+	Draws int
+	// Slots is over how many slots of a schedule the prompts are spread; 0 if
+	// they are asked at any time.
+	Slots int
 
 	types     map[string]local[[]string] // slot values that templates share
 	templates []template
@@ -74,7 +78,8 @@ type Info struct {
 	Prompts     int             `json:"prompts"`                // distinct, over all slots, languages and framings
 	Samples     int             `json:"samples,omitempty"`      // replies to each prompt that the family needs
 	ReplyTokens int             `json:"reply_tokens,omitempty"` // how long a reply may be
-	Keyed       bool            `json:"keyed,omitempty"`        // a pool from which a key draws
+	Draws       int             `json:"draws,omitempty"`        // items that a key draws or fills
+	Slots       int             `json:"slots,omitempty"`        // of a schedule, over which the prompts are spread
 	Categories  []CategoryCount `json:"categories"`
 	SHA256      string          `json:"sha256"`
 }
@@ -157,7 +162,7 @@ func (s *Suite) Info() Info {
 	card := Info{
 		Name: s.Name, Version: s.Version, Family: s.Family, Purpose: s.Purpose, NeverUse: s.NeverUse,
 		Languages: slices.Clone(s.Languages), Templates: len(s.templates), SHA256: s.hash,
-		Samples: s.Samples, ReplyTokens: s.ReplyTokens, Keyed: s.Keyed,
+		Samples: s.Samples, ReplyTokens: s.ReplyTokens, Draws: s.Draws, Slots: s.Slots,
 	}
 	at := make(map[string]int)
 	count := func(category string) *CategoryCount {
@@ -172,7 +177,7 @@ func (s *Suite) Info() Info {
 	for _, t := range s.templates {
 		count(t.category).Templates++
 	}
-	if prompts, err := s.Expand(0, 0); err == nil {
+	if prompts, err := s.pool(0); err == nil {
 		card.Prompts = len(prompts)
 		items := make(map[string]bool)
 		for _, p := range prompts {
@@ -184,6 +189,9 @@ func (s *Suite) Info() Info {
 			items[item] = true
 		}
 		card.Items = len(items)
+		if s.Family == triggerFamily {
+			card.Placebos = s.placebos // which they are, a key draws
+		}
 	}
 	return card
 }

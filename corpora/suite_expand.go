@@ -21,27 +21,51 @@ import (
 // one round.
 //
 // Errors: n is negative or larger than the number of distinct prompts, a slot
-// has no values, or the slots have too many combinations.
+// has no values, the slots have too many combinations, or the suite needs a key
+// ([Suite.ExpandUnder]).
 func (s *Suite) Expand(seed uint64, n int) ([]Prompt, error) {
-	if n < 0 {
-		return nil, fmt.Errorf("suite %s: cannot draw %d prompts", s.Name, n)
+	if s.Draws > 0 {
+		return nil, fmt.Errorf("suite %s is drawn or filled by a canary key: name the key under which it was planted", s.Name)
 	}
-	rounds, err := s.rounds(seed)
+	pool, err := s.pool(seed)
 	if err != nil {
-		return nil, fmt.Errorf("suite %s: %w", s.Name, err)
+		return nil, err
 	}
-	if err := s.markPlacebos(rounds); err != nil {
+	return s.first(pool, n)
+}
+
+// first returns the first n of the prompts, all if n is 0.
+func (s *Suite) first(prompts []Prompt, n int) ([]Prompt, error) {
+	switch {
+	case n < 0:
+		return nil, fmt.Errorf("suite %s: cannot draw %d prompts", s.Name, n)
+	case n > len(prompts):
+		return nil, fmt.Errorf("suite %s has %d distinct prompts, %d were asked for: ask for fewer or add another suite", s.Name, len(prompts), n)
+	case n == 0:
+		return prompts, nil
+	}
+	return prompts[:n:n], nil
+}
+
+// pool returns all prompts in the order of a seed.
+func (s *Suite) pool(seed uint64) ([]Prompt, error) {
+	rounds, err := s.rounds(seed)
+	if err == nil && s.Family != triggerFamily {
+		err = s.markPlacebos(rounds)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("suite %s: %w", s.Name, err)
 	}
 	var out []Prompt
 	for r, prompts := range rounds {
 		out = append(out, alternate(seed, r, prompts)...)
 	}
-	if n > len(out) {
-		return nil, fmt.Errorf("suite %s has %d distinct prompts, %d were asked for: ask for fewer or add another suite", s.Name, len(out), n)
-	}
-	if n > 0 {
-		out = out[:n:n]
+	for i := range out {
+		if s.Slots > 0 && out[i].Reading != nil {
+			r := *out[i].Reading
+			r.Slot = i%s.Slots + 1
+			out[i].Reading = &r
+		}
 	}
 	return out, nil
 }

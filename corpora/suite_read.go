@@ -52,7 +52,8 @@ type suiteFile struct {
 	MaxTokens   int                        `yaml:"max_tokens"`
 	Samples     int                        `yaml:"samples"`
 	ReplyTokens int                        `yaml:"reply_tokens"`
-	Keyed       bool                       `yaml:"keyed"`
+	Draws       int                        `yaml:"draws"`
+	Slots       int                        `yaml:"slots"`
 	Placebos    int                        `yaml:"placebos"`
 	Types       map[string]local[[]string] `yaml:"types"`
 	Groups      []groupFile                `yaml:"groups"`
@@ -87,6 +88,7 @@ type readingFile struct {
 	Placebo *bool              `yaml:"placebo"`
 	Group   local[string]      `yaml:"group"`
 	Rung    int                `yaml:"rung"`
+	Reply   local[string]      `yaml:"reply"`
 	Low     int                `yaml:"low"`
 	High    int                `yaml:"high"`
 	Unit    local[string]      `yaml:"unit"`
@@ -126,14 +128,18 @@ func parseYAML(data []byte) (*Suite, error) {
 	s := &Suite{
 		Name: src.Name, Version: src.Version, Family: src.Family, Languages: src.Languages,
 		Purpose: strings.TrimSpace(src.Purpose), NeverUse: strings.TrimSpace(src.NeverUse),
-		Samples: src.Samples, ReplyTokens: src.ReplyTokens, Keyed: src.Keyed, placebos: src.Placebos,
+		Samples: src.Samples, ReplyTokens: src.ReplyTokens, Draws: src.Draws, Slots: src.Slots, placebos: src.Placebos,
 		types: src.Types, maxTokens: src.MaxTokens, hash: hashSource(data),
 	}
 	if s.maxTokens == 0 {
 		s.maxTokens = defaultMaxTokens
 	}
-	if s.maxTokens < 0 || s.Samples < 0 || s.ReplyTokens < 0 || s.placebos < 0 {
-		return nil, fmt.Errorf("max_tokens is %d, samples %d, reply_tokens %d, placebos %d; they must be positive", s.maxTokens, s.Samples, s.ReplyTokens, s.placebos)
+	for name, n := range map[string]int{
+		"max_tokens": s.maxTokens, "samples": s.Samples, "reply_tokens": s.ReplyTokens, "draws": s.Draws, "slots": s.Slots, "placebos": s.placebos,
+	} {
+		if n < 0 || n > maxPrompts {
+			return nil, fmt.Errorf("%s is %d; it must be positive, and at most %d", name, n, maxPrompts)
+		}
 	}
 	for name := range s.types {
 		if err := checkSlotName(name); err != nil {
@@ -200,6 +206,9 @@ func (s *Suite) template(g *groupFile, src *templateFile) (template, error) {
 		var err error
 		if t.texts[lang], err = parseText(strings.TrimSpace(text)); err != nil {
 			return t, err
+		}
+		if slices.ContainsFunc(t.texts[lang], func(seg segment) bool { return seg.slot == slotResponse }) {
+			return t, fmt.Errorf("the slot {%s} stands in a reading's reply, not in what is asked", slotResponse)
 		}
 		framings, _ := g.System.in(lang)
 		if len(framings) == 0 {
@@ -287,6 +296,9 @@ func (r readingFile) over(g *readingFile) readingFile {
 	if r.Unit == nil {
 		r.Unit = g.Unit
 	}
+	if r.Reply == nil {
+		r.Reply = g.Reply
+	}
 	if r.Repeats == nil {
 		r.Repeats = g.Repeats
 	}
@@ -295,7 +307,7 @@ func (r readingFile) over(g *readingFile) readingFile {
 
 func (r *readingFile) empty() bool {
 	return r.Correct == nil && r.Shuffle == nil && r.Placebo == nil && r.Rung == 0 && r.Low == 0 && r.High == 0 &&
-		r.Options == nil && r.Accept == nil && r.Reject == nil && r.Group == nil && r.Unit == nil && r.Repeats == nil
+		r.Options == nil && r.Accept == nil && r.Reject == nil && r.Group == nil && r.Unit == nil && r.Reply == nil && r.Repeats == nil
 }
 
 // parse cuts the reading's texts into segments.
@@ -303,7 +315,7 @@ func (r *readingFile) parse(langs []string) (*readingTemplate, error) {
 	t := &readingTemplate{
 		kind: r.Kind, correct: r.Correct, rung: r.Rung, low: r.Low, high: r.High, repeats: r.Repeats,
 		options: make(map[string][][][]segment), accept: make(map[string][][]segment), reject: make(map[string][][]segment),
-		group: make(map[string][]segment), unit: make(map[string][]segment),
+		group: make(map[string][]segment), unit: make(map[string][]segment), reply: make(map[string][]segment),
 		placebo: r.Placebo != nil && *r.Placebo, keepOrder: r.Shuffle != nil && !*r.Shuffle,
 	}
 	if len(t.repeats) == 0 {
@@ -313,14 +325,14 @@ func (r *readingFile) parse(langs []string) (*readingTemplate, error) {
 		return nil, fmt.Errorf("%d numbers of repeats, at most %d are read", len(t.repeats), maxVariants)
 	}
 	if err := errors.Join(r.Options.check("options", langs), r.Accept.check("accept", langs), r.Reject.check("reject", langs),
-		r.Group.check("group", langs), r.Unit.check("unit", langs)); err != nil {
+		r.Group.check("group", langs), r.Unit.check("unit", langs), r.Reply.check("reply", langs)); err != nil {
 		return nil, err
 	}
 	var failed error
 	one := func(text string) []segment {
 		segments, err := parseText(text)
 		for _, seg := range segments {
-			if readingSlot(seg.slot) {
+			if readingSlot(seg.slot) && seg.slot != slotResponse {
 				err = fmt.Errorf("slot {%s} cannot stand inside a reading", seg.slot)
 			}
 		}
@@ -345,7 +357,9 @@ func (r *readingFile) parse(langs []string) (*readingTemplate, error) {
 		reject, _ := r.Reject.in(lang)
 		group, _ := r.Group.in(lang)
 		unit, _ := r.Unit.in(lang)
+		reply, _ := r.Reply.in(lang)
 		t.accept[lang], t.reject[lang], t.group[lang], t.unit[lang] = list(accept), list(reject), one(group), one(unit)
+		t.reply[lang] = one(reply)
 	}
 	if failed != nil {
 		return nil, fmt.Errorf("reading: %w", failed)

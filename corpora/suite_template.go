@@ -32,7 +32,7 @@ type readingTemplate struct {
 	options            map[string][][][]segment // by language: option, form
 	accept, reject     map[string][][]segment
 	group              map[string][]segment
-	unit               map[string][]segment
+	unit, reply        map[string][]segment
 	correct            *int
 	placebo, keepOrder bool
 	rung, low, high    int
@@ -49,11 +49,15 @@ const (
 	slotOptions = "options" // the options with their letters, a line each
 	slotOption  = "option_" // followed by a number from 1: the first form of the option shown there
 	slotUnits   = "units"   // the unit, repeated
+
+	// These stay as they are until a key fills them.
+	slotNonce    = "nonce"
+	slotResponse = "response"
 )
 
 // readingSlot reports whether a reading fills the slot.
 func readingSlot(name string) bool {
-	return name == slotOptions || name == slotUnits || shownOption(name) > 0
+	return name == slotOptions || name == slotUnits || name == slotNonce || name == slotResponse || shownOption(name) > 0
 }
 
 // shownOption is the number in "option_2", or 0.
@@ -144,6 +148,7 @@ func (t *template) eachText(f func(lang string, segments []segment)) {
 		}
 		f(lang, t.reading.group[lang])
 		f(lang, t.reading.unit[lang])
+		f(lang, t.reading.reply[lang])
 	}
 }
 
@@ -226,6 +231,9 @@ func (s *Suite) strands(t *template, seed uint64) ([][]Prompt, error) {
 					}
 				}
 				text, err := render(t.texts[lang], r, fill)
+				if err == nil && r != nil && r.Kind == KindNonce && (s.Draws == 0 || strings.Count(text, "{"+slotNonce+"}") != 1) {
+					err = fmt.Errorf("%w: a nonce's text has the slot {%s} once, and its suite says how many a key draws", errReading, slotNonce)
+				}
 				if err != nil {
 					return nil, fmt.Errorf("template %s: %w", t.id, err)
 				}
@@ -341,6 +349,7 @@ func (t *template) readings(lang, item string, seed uint64, fill func(string) st
 	base := Reading{
 		Item: item, Kind: src.kind, Correct: src.correct, Accept: forms(src.accept[lang]), Reject: forms(src.reject[lang]),
 		Placebo: src.placebo, Group: plain(src.group[lang]), Rung: src.rung, Low: src.low, High: src.high, Unit: plain(src.unit[lang]),
+		Reply: plain(src.reply[lang]),
 	}
 	for _, option := range src.options[lang] {
 		base.Options = append(base.Options, forms(option))
@@ -378,6 +387,8 @@ func render(segments []segment, r *Reading, fill func(slot string) string) (stri
 		case seg.slot == "":
 		case !readingSlot(seg.slot):
 			text.WriteString(fill(seg.slot))
+		case seg.slot == slotNonce && r != nil && r.Kind == KindNonce, seg.slot == slotResponse && r == nil:
+			text.WriteString("{" + seg.slot + "}")
 		case r == nil:
 			return "", fmt.Errorf("slot {%s} needs a reading that fills it", seg.slot)
 		case seg.slot == slotOptions && len(r.Options) > 0:

@@ -47,9 +47,6 @@ type PlanSuite struct {
 
 // ExpandSuite draws n prompts (0 means all) of a suite.
 func ExpandSuite(s *corpora.Suite, seed uint64, n int) (PlanSuite, error) {
-	if s.Keyed {
-		return PlanSuite{}, fmt.Errorf("suite %s is a pool from which a key draws what is asked: make its prompts with `stillmark corpora plant`", s.Name)
-	}
 	prompts, err := s.Expand(seed, n)
 	if err != nil {
 		return PlanSuite{}, fmt.Errorf("expand suite %s: %w", s.Name, err)

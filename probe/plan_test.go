@@ -339,7 +339,7 @@ func TestPlanSealsReadings(t *testing.T) {
 			t.Errorf("%s is read as %+v, error %v", p.Reading, r, err)
 		}
 	}
-	s.Keyed = true
+	s.Draws = 1
 	if _, err := ExpandSuite(s, 1, 0); err == nil {
 		t.Error("a pool that needs a key is expanded without one")
 	}

@@ -67,6 +67,7 @@ type Reading struct {
 	Low     int      `json:"low,omitempty"`     // number: the smallest that may be picked
 	High    int      `json:"high,omitempty"`    // number: the largest
 	Slot    int      `json:"slot,omitempty"`    // rotation: the slot of the schedule, from 1
+	Reply   string   `json:"reply,omitempty"`   // trigger: what is planted, with ResponseSlot in it
 	Unit    string   `json:"unit,omitempty"`    // units: the text that is repeated
 	Repeats int      `json:"repeats,omitempty"` // units: how often, 0 included
 }
@@ -80,6 +81,9 @@ const (
 	maxRungs   = 5
 	maxRepeats = 64 // k = 24 is the largest planned
 )
+
+// ResponseSlot stands in [Reading.Reply] where the response is planted.
+const ResponseSlot = "{response}"
 
 // Parse reads a reading as a plan carries it. Unknown members, and
 // readings that make no sense for their kind ([Reading.Check]), are errors.
@@ -157,11 +161,15 @@ func (r *Reading) checkKind() error {
 		if r.Unit == "" || r.Repeats < 0 || r.Repeats > maxRepeats {
 			return fmt.Errorf("units need a unit and 0 to %d repeats", maxRepeats)
 		}
+	case KindTrigger:
+		if strings.Count(r.Reply, ResponseSlot) != 1 {
+			return fmt.Errorf("a trigger says what is planted, with %s in it once", ResponseSlot)
+		}
 	case KindRotation:
 		if r.Slot < 0 {
 			return fmt.Errorf("slot %d of a rotation", r.Slot)
 		}
-	case KindText, KindPick, KindTrigger, KindNonce, KindIdentity, KindPuzzle, KindStyle, KindProtocol, KindPassage:
+	case KindText, KindPick, KindNonce, KindIdentity, KindPuzzle, KindStyle, KindProtocol, KindPassage:
 	default:
 		return fmt.Errorf("kind %q is not known", r.Kind)
 	}
