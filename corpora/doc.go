@@ -21,6 +21,12 @@
 // [GenerateText] writes readable English from a seeded grammar, for the
 // embedded reference model.
 //
-// The package may import corpora/tokens and a YAML reader, and nothing else of
-// this module.
+// # Canaries
+//
+// What is planted in our own outputs (E3 to E6) is drawn from a key by
+// corpora/canary; [Suite.ExpandUnder] gives the prompts of a suite that a key
+// draws from or fills.
+//
+// The package may import corpora/tokens, corpora/reading, corpora/canary and a
+// YAML reader, and nothing else of this module.
 package corpora

@@ -231,7 +231,7 @@ func (s *Suite) strands(t *template, seed uint64) ([][]Prompt, error) {
 					}
 				}
 				text, err := render(t.texts[lang], r, fill)
-				if err == nil && r != nil && r.Kind == KindNonce && (s.Draws == 0 || strings.Count(text, "{"+slotNonce+"}") != 1) {
+				if err == nil && r != nil && r.Kind == reading.KindNonce && (s.Draws == 0 || strings.Count(text, "{"+slotNonce+"}") != 1) {
 					err = fmt.Errorf("%w: a nonce's text has the slot {%s} once, and its suite says how many a key draws", errReading, slotNonce)
 				}
 				if err != nil {
@@ -387,7 +387,7 @@ func render(segments []segment, r *Reading, fill func(slot string) string) (stri
 		case seg.slot == "":
 		case !readingSlot(seg.slot):
 			text.WriteString(fill(seg.slot))
-		case seg.slot == slotNonce && r != nil && r.Kind == KindNonce, seg.slot == slotResponse && r == nil:
+		case seg.slot == slotNonce && r != nil && r.Kind == reading.KindNonce, seg.slot == slotResponse && r == nil:
 			text.WriteString("{" + seg.slot + "}")
 		case r == nil:
 			return "", fmt.Errorf("slot {%s} needs a reading that fills it", seg.slot)

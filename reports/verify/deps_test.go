@@ -43,6 +43,7 @@ var allowed = map[string][]string{
 		"github.com/stillmark/stillmark/watermark/evidence",
 		"github.com/stillmark/stillmark/corpora/tokens",
 		"github.com/stillmark/stillmark/corpora/reading",
+		"github.com/stillmark/stillmark/corpora/canary",
 		"golang.org/x/mod/",
 		"golang.org/x/sys/",
 		"gonum.org/v1/gonum/",
