@@ -22,18 +22,8 @@ func (d *Detector) Decoys(ctx context.Context, seed [32]byte, n int, progress fu
 	if n < 1 {
 		return evidence.Decoys{}, nil, errors.New("at least one decoy is needed")
 	}
-	units := d.grouped()
-	samples := make([]scored, n)
-	err := spread(ctx, n, progress, func(ctx context.Context) func(i int) error {
-		return func(i int) error {
-			s, err := DecoyKey(seed, i, d.scheme.Spec())
-			if err != nil {
-				return fmt.Errorf("drawing decoy %d: %w", i, err)
-			}
-			samples[i] = units.score(ctx, s)
-			return nil
-		}
-	})
+	spec := d.scheme.Spec()
+	samples, err := d.underKeys(ctx, n, progress, func(i int) ([]byte, error) { return decoySubkey(seed, i, spec) })
 	if err != nil {
 		return evidence.Decoys{}, nil, fmt.Errorf("scoring decoys: %w", err)
 	}

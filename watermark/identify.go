@@ -68,42 +68,24 @@ func (d *Detector) Identify(ctx context.Context, master *Key, epoch string, labe
 	if epoch == "" {
 		epoch = master.Epoch
 	}
-	// Keys with one law of the score are ordered by the score, and the tails of the
-	// first few suffice. Where a key decides which pairs are one unit, each has a law.
-	scores, tails := make([]float64, len(labels)), make([]float64, 0)
-	if d.seeded != nil {
-		tails = make([]float64, len(labels))
-	}
-	units := d.grouped()
-	batch, batched := newBatchScorer(d.scheme, units)
-	err := spread(ctx, len(labels), progress, func(ctx context.Context) func(i int) error {
-		var own *batchScorer
-		if batched {
-			own = batch.clone(d.scheme)
+	under, err := d.underKeys(ctx, len(labels), progress, func(i int) ([]byte, error) {
+		k, err := master.subkeyOf(labels[i], epoch)
+		if err != nil {
+			return nil, fmt.Errorf("label %q: %w", labels[i], err)
 		}
-		return func(i int) error {
-			k, err := master.subkeyOf(labels[i], epoch)
-			if err != nil {
-				return fmt.Errorf("label %q: %w", labels[i], err)
-			}
-			if own != nil {
-				scores[i] = own.under(k.subkey())
-				return nil
-			}
-			s, err := k.Mark()
-			if err != nil {
-				return fmt.Errorf("label %q: %w", labels[i], err)
-			}
-			x := units.score(ctx, s)
-			scores[i] = x.score
-			if len(tails) > 0 {
-				tails[i] = d.null.tail(x.score, x.counts).Log10P
-			}
-			return nil
-		}
+		return k.subkey(), nil
 	})
 	if err != nil {
 		return Identification{}, fmt.Errorf("scoring the keys: %w", err)
+	}
+	// Keys with one law of the score are ordered by the score, and the tails of the
+	// first few suffice. Where a key decides which pairs are one unit, each has a law.
+	scores, tails := make([]float64, len(labels)), make([]float64, 0)
+	for i, x := range under {
+		scores[i] = x.score
+		if d.seeded != nil {
+			tails = append(tails, d.null.tail(x.score, x.counts).Log10P)
+		}
 	}
 	return d.rankSuspects(labels, scores, tails, log10Alpha), nil
 }

@@ -112,40 +112,6 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
-// TestBatchScorer compares the batch with the plain way, with and without weights.
-func TestBatchScorer(t *testing.T) {
-	t.Parallel()
-	r := rand.New(rand.NewPCG(6, 6))
-	tokens := make([]int32, 3000)
-	for i := range tokens {
-		tokens[i] = int32(r.ExpFloat64() * 9)
-	}
-	for _, scheme := range Schemes() {
-		for _, weights := range []string{WeightsNone, WeightsMin8} {
-			k := masterKey(t, scanSpec(scheme), 5)
-			d := run(t, k, weights, tokens)
-			units := d.grouped()
-			b, ok := newBatchScorer(d.scheme, units)
-			if !ok {
-				t.Fatalf("%s has no batch", scheme)
-			}
-			for range 2 { // the second time from a clean slate
-				if got, want := b.under(k.subkey()), d.Result().Score; math.Abs(got-want) > 1e-10*want {
-					t.Errorf("%s, %s: %v, want %v", scheme, weights, got, want)
-				}
-			}
-		}
-	}
-	self := Spec{Scheme: KGW, Tokenizer: "toy", Vocab: 500, Params: Params{Seeding: SelfHash}}
-	dual := scanSpec(GumbelDual)
-	for _, spec := range []Spec{self, dual} {
-		d := run(t, masterKey(t, spec, 5), WeightsNone, tokens)
-		if _, ok := newBatchScorer(d.scheme, d.grouped()); ok {
-			t.Errorf("%s %s is no function of one word and has a batch", spec.Scheme, spec.Params.Seeding)
-		}
-	}
-}
-
 // TestIdentifyNull is the family-wise error over random master keys on one text.
 func TestIdentifyNull(t *testing.T) {
 	t.Parallel()

@@ -245,25 +245,32 @@ func newSource(name string, subkey []byte) prf.Source {
 // means uniform over all 64-bit keys, for a preset over the set that its Decoys
 // names.
 func DecoyKey(seed [32]byte, i int, spec Spec) (Scheme, error) {
+	spec = spec.withDefaults()
+	subkey, err := decoySubkey(seed, i, spec)
+	if err != nil {
+		return nil, err
+	}
+	return spec.scheme(subkey)
+}
+
+// decoySubkey is what Spec.scheme makes decoy i of.
+func decoySubkey(seed [32]byte, i int, spec Spec) ([]byte, error) {
 	if i < 0 {
 		return nil, errors.New("decoys are numbered from 0")
 	}
 	info := binary.LittleEndian.AppendUint64([]byte("stillmark decoy key"), uint64(i))
 	k := Key{Kind: KindMaster, Spec: spec.withDefaults(), secret: newSecret(expand(seed[:], string(info), masterBytes))}
 	if err := k.validate(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("drawing decoy %d: %w", i, err)
 	}
 	if k.Scheme == Canary {
 		return nil, errors.New("a canary spec marks no text, so it has no decoy marks")
 	}
 	if p, ok := PresetByName(k.Scheme); ok {
 		drawn, err := p.drawKeys(k.Spec, k.secret.reveal())
-		if err != nil {
-			return nil, err
-		}
-		return p.build(k.Spec, p.args(k.Spec, drawn))
+		return []byte(drawn.list), err
 	}
-	return k.Spec.scheme(k.subkey())
+	return k.subkey(), nil
 }
 
 // drawKeys draws all keys of a preset.

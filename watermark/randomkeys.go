@@ -24,21 +24,14 @@ func (d *Detector) RandomKeys(ctx context.Context, seed [32]byte, from, n int) (
 	if n < 1 {
 		return nil, errors.New("at least one key is needed")
 	}
-	units := d.grouped()
-	out := make([]KeyScore, n)
-	err := spread(ctx, n, nil, func(ctx context.Context) func(i int) error {
-		return func(i int) error {
-			s, err := DecoyKey(seed, from+i, d.scheme.Spec())
-			if err != nil {
-				return fmt.Errorf("drawing key %d: %w", from+i, err)
-			}
-			x := units.score(ctx, s)
-			out[i] = KeyScore{x.score, x.counts}
-			return nil
-		}
-	})
+	spec := d.scheme.Spec()
+	scores, err := d.underKeys(ctx, n, nil, func(i int) ([]byte, error) { return decoySubkey(seed, from+i, spec) })
 	if err != nil {
 		return nil, fmt.Errorf("scoring random keys: %w", err)
+	}
+	out := make([]KeyScore, n)
+	for i, x := range scores {
+		out[i] = KeyScore{x.score, x.counts}
 	}
 	return out, nil
 }
