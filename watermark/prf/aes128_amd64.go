@@ -68,20 +68,20 @@ func (c *aes128) encrypt(lo, hi uint64) (uint64, uint64) {
 	return aesEncrypt1(&c.keys, lo, hi)
 }
 
-// encryptBlocks encrypts the first blocks of data in place; what follows them up
-// to a multiple of eight changes too.
-func (c *aes128) encryptBlocks(data *[batchChunk * aes.BlockSize]byte, blocks int) {
+// encryptBlocks encrypts the first n blocks in place; what follows them up to a
+// multiple of eight changes too.
+func (c *aes128) encryptBlocks(data *blocks, n int) {
 	if c.level == levelStd {
-		c.std.encryptBlocks(data, blocks)
+		c.std.encryptBlocks(data, n)
 		return
 	}
 	done := 0
-	if groups := blocks / 32; groups > 0 && c.level == levelVAES {
+	if groups := n / 32; groups > 0 && c.level == levelVAES {
 		aesEncrypt32(&c.keys, &data[0], groups)
 		done = 32 * groups
 	}
-	if done < blocks {
-		aesEncrypt8(&c.keys, &data[done*aes.BlockSize], (blocks-done+7)/8)
+	if done < n {
+		aesEncrypt8(&c.keys, &data[done], (n-done+7)/8)
 	}
 }
 
@@ -129,10 +129,10 @@ func aesEncrypt1(keys *roundKeys, lo, hi uint64) (outLo, outHi uint64)
 // least one group.
 //
 //go:noescape
-func aesEncrypt8(keys *roundKeys, data *byte, groups int)
+func aesEncrypt8(keys *roundKeys, data *[2]uint64, groups int)
 
 //go:noescape
-func aesEncrypt32(keys *roundKeys, data *byte, groups int)
+func aesEncrypt32(keys *roundKeys, data *[2]uint64, groups int)
 
 //go:noescape
 func aesCounter8(keys *roundKeys, lo uint64, hi, first uint32, words *uint32, groups int)

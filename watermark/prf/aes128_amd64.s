@@ -107,7 +107,7 @@ TEXT ·aesEncrypt1(SB), NOSPLIT, $0-40
 	MOVOU X6, 96(BX) \
 	MOVOU X7, 112(BX)
 
-// func aesEncrypt8(keys *roundKeys, data *byte, groups int)
+// func aesEncrypt8(keys *roundKeys, data *[2]uint64, groups int)
 TEXT ·aesEncrypt8(SB), NOSPLIT, $0-24
 	MOVQ keys+0(FP), AX
 	MOVQ data+8(FP), BX
@@ -211,7 +211,7 @@ group:
 	VMOVDQU32 Z6, 384(BX) \
 	VMOVDQU32 Z7, 448(BX)
 
-// func aesEncrypt32(keys *roundKeys, data *byte, groups int)
+// func aesEncrypt32(keys *roundKeys, data *[2]uint64, groups int)
 TEXT ·aesEncrypt32(SB), NOSPLIT, $0-24
 	MOVQ keys+0(FP), AX
 	MOVQ data+8(FP), BX

@@ -38,10 +38,10 @@ func (c *stdAES) put(lo, hi uint64) {
 	binary.LittleEndian.PutUint64(c.buf[8:], hi)
 }
 
-func (c *stdAES) encryptBlocks(data *[batchChunk * aes.BlockSize]byte, blocks int) {
-	for i := range blocks {
-		b := data[i*aes.BlockSize : (i+1)*aes.BlockSize]
-		c.block.Encrypt(b, b)
+func (c *stdAES) encryptBlocks(data *blocks, n int) {
+	for i := range data[:n] {
+		b := &data[i]
+		b[0], b[1] = c.encrypt(b[0], b[1])
 	}
 }
 

@@ -1,9 +1,7 @@
 package prf
 
 import (
-	"crypto/aes"
-	"crypto/subtle"
-	"encoding/binary"
+	"math"
 	"math/bits"
 	"slices"
 )
@@ -18,8 +16,8 @@ import (
 // [BatchReader].
 type Batch struct {
 	tokens []int32
-	window []int32  // number of each pair's window, not descending
-	mac    [][]byte // per block of the CBC-MAC: that block of every window
+	window []int32       // number of each pair's window, not descending
+	mac    [][][2]uint64 // per block of the CBC-MAC: that block of every window
 }
 
 // batchChunk is the number of pairs that are read together: their blocks and
@@ -31,7 +29,7 @@ const batchChunk = 256
 // nonce is then computed once.
 func NewBatch(stride int, flat []int32) *Batch {
 	h := stride - 1
-	b := &Batch{mac: make([][]byte, (h+1+3)/4)}
+	b := &Batch{mac: make([][][2]uint64, (h+1+3)/4)}
 	var last []int32
 	for i := 0; i < len(flat); i += stride {
 		window := flat[i : i+h]
@@ -40,24 +38,22 @@ func NewBatch(stride int, flat []int32) *Batch {
 			last = window
 		}
 		b.tokens = append(b.tokens, flat[i+h])
-		b.window = append(b.window, int32(len(b.mac[0])/aes.BlockSize-1))
+		b.window = append(b.window, int32(len(b.mac[0])-1))
 	}
 	return b
 }
 
 // add lays out the blocks that a window's MAC absorbs; see [AESCTR.SetWindow].
 func (b *Batch) add(window []int32) {
-	var words [4]uint32
-	words[0] = nonceTag<<24 | uint32(len(window))
+	words := [2]uint64{uint64(nonceTag<<24 | len(window))}
 	at := 1
 	for block := range b.mac {
 		for ; at < 4 && len(window) > 0; at++ {
-			words[at], window = uint32(window[0]), window[1:]
+			words[at>>1] |= uint64(uint32(window[0])) << (32 * (at & 1))
+			window = window[1:]
 		}
-		for _, w := range words {
-			b.mac[block] = binary.LittleEndian.AppendUint32(b.mac[block], w)
-		}
-		words, at = [4]uint32{}, 0
+		b.mac[block] = append(b.mac[block], words)
+		words, at = [2]uint64{}, 0
 	}
 }
 
@@ -67,9 +63,12 @@ func (b *Batch) Len() int { return len(b.tokens) }
 // BatchReader is scratch space for reading batches.
 type BatchReader struct {
 	nonce, token aes128
-	nonces, ctr  [batchChunk * aes.BlockSize]byte
+	nonces, ctr  blocks
 	words        [batchChunk]uint32
 }
+
+// blocks are AES blocks as their little-endian halves.
+type blocks [batchChunk][2]uint64
 
 // Read calls yield with the words of all pairs in their order, some at a time,
 // under the subkeys of [NewAESCTR]. The slice is valid until yield returns.
@@ -82,26 +81,26 @@ func (r *BatchReader) Read(b *Batch, kn, kt [16]byte, yield func(from int, words
 		first := window[0]
 		windows := int(window[len(window)-1]-first) + 1
 		for block, mac := range b.mac {
-			part := mac[int(first)*aes.BlockSize:][:windows*aes.BlockSize]
+			part := mac[first:][:windows]
 			if block == 0 {
 				copy(r.nonces[:], part)
 			} else {
-				subtle.XORBytes(r.nonces[:], r.nonces[:len(part)], part)
+				for i, x := range part {
+					n := &r.nonces[i&(batchChunk-1)] // spares the bounds check
+					n[0], n[1] = n[0]^x[0], n[1]^x[1]
+				}
 			}
 			r.nonce.encryptBlocks(&r.nonces, windows)
 		}
 		for i, token := range tokens {
-			n := r.nonces[int(window[i]-first)*aes.BlockSize:]
-			c := r.ctr[i*aes.BlockSize:]
-			hi := uint64(binary.LittleEndian.Uint32(n[8:])) | uint64(bits.ReverseBytes32(uint32(token)>>2))<<32
-			binary.LittleEndian.PutUint64(c, binary.LittleEndian.Uint64(n))
-			binary.LittleEndian.PutUint64(c[8:], hi)
+			n, c := &r.nonces[(window[i]-first)&(batchChunk-1)], &r.ctr[i&(batchChunk-1)]
+			c[0], c[1] = n[0], n[1]&math.MaxUint32|uint64(bits.ReverseBytes32(uint32(token)>>2))<<32
 		}
 		r.token.encryptBlocks(&r.ctr, len(tokens))
-		words := r.words[:len(tokens)]
 		for i, token := range tokens {
-			words[i] = binary.LittleEndian.Uint32(r.ctr[i*aes.BlockSize+4*int(token&3):])
+			i &= batchChunk - 1
+			r.words[i] = uint32(r.ctr[i][token>>1&1] >> (32 * (token & 1)))
 		}
-		yield(from, words)
+		yield(from, r.words[:len(tokens)])
 	}
 }
