@@ -182,29 +182,41 @@ func (t *logSum) add(words []uint32) {
 	p := t.product[1]
 	for _, word := range words {
 		if p *= uniform(^word); p < lowProduct {
-			t.sum -= math.Log(p)
-			p = 1
+			p = t.enter(p, 1)
 		}
 	}
 	t.product[1] = p
 }
 
 func (t *logSum) weigh(words []uint32, weights []uint8) {
+	p := t.product[1] // most units weigh 1: their product stays in a register
 	for i, word := range words {
-		p := &t.product[weights[i]]
-		if *p *= uniform(^word); *p < lowProduct {
-			t.sum -= float64(weights[i]) * math.Log(*p)
-			*p = 1
+		w, u := weights[i], uniform(^word)
+		if w != 1 {
+			if u *= t.product[w]; u < lowProduct {
+				u = t.enter(u, w)
+			}
+			t.product[w] = u
+			continue
+		}
+		if p *= u; p < lowProduct {
+			p = t.enter(p, 1)
 		}
 	}
+	t.product[1] = p
+}
+
+// enter moves a product of units of a weight into the sum; the next begins at 1.
+func (t *logSum) enter(product float64, weight uint8) float64 {
+	t.sum -= float64(weight) * math.Log(product)
+	return 1
 }
 
 func (t *logSum) take() float64 {
-	sum := t.sum
 	for w := range t.product {
-		sum -= float64(w) * math.Log(t.product[w])
-		t.product[w] = 1
+		t.product[w] = t.enter(t.product[w], uint8(w))
 	}
+	sum := t.sum
 	t.sum = 0
 	return sum
 }
