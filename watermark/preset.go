@@ -31,6 +31,9 @@ type Preset struct {
 	// DecoysOnly marks scores whose null law is known through decoys only:
 	// they get a rank, never an analytic p.
 	DecoysOnly bool `json:"decoys_only"`
+	// Approximate, if not empty, says why the generator is known not to behave as
+	// random: p-values are right to a few per cent where decoys pass, not exact.
+	Approximate string `json:"approximate,omitempty"`
 	// PeerDedup is the peer's own rule of repetition; see Options.Dedup.
 	PeerDedup string `json:"peer_dedup"`
 

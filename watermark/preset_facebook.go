@@ -75,7 +75,7 @@ func textsealPresets(ngram func(string, float64) Param) []Preset {
 		return convention{width: w, first: w + 1, prompt: true}, nil
 	}
 	base := Preset{
-		PRF: "textseal-hash", RunAgainstPeer: true, Decoys: decoys31, PeerDedup: peerPair, frame: frame,
+		PRF: "textseal-hash", RunAgainstPeer: true, Approximate: "the hash has 8,191 values and is linear in the key: on some texts scores spread less than independent ones, on others more", Decoys: decoys31, PeerDedup: peerPair, frame: frame,
 		Match: []string{"prompt tokens: windows of the first tokens reach into the prompt"},
 		weak: func(args) []string {
 			return []string{"textseal's hash is linear in its key: scores under two keys correlate by up to 0.2 (differences 76, 2890), so keys cannot tell accounts apart"}

@@ -20,7 +20,8 @@ func markllmPresets() []Preset {
 	}
 	return []Preset{
 		{
-			Name: "markllm-kgw", PRF: torchCPU, Match: append(match, "device: permutations of a CPU"),
+			Name: "markllm-kgw", PRF: torchCPU, Approximate: "there are no more lists than ids: a token is green in a share of them that is near gamma and not gamma",
+			Match: append(match, "device: permutations of a CPU"),
 			Params: []Param{
 				kgwKey("hash_key"), gammaParam("gamma", "0.5"), biasParam("delta", "2"), prefix("1"),
 				{Name: "f_scheme", Kind: kindText, Default: "time", Choices: []string{"time", "additive", "skip", "min"}, Doc: "what a window is reduced to"},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/watermark"
@@ -73,7 +74,7 @@ type detectOptions struct {
 	keyPaths  []string
 	ids, pool bool
 	tokens    bool
-	format    string
+	inputForm
 	weights   string
 	dedup     string
 	payloads  int
@@ -94,7 +95,8 @@ func (a *app) detectCommand() *cobra.Command {
 		Use:   "detect --key FILE|--auto TEXT…|-",
 		Short: "score texts or token ids under a key: one result per text, or one for all (--pool)",
 		Long: `Reads plain texts, or JSON lines with id, text and optionally prompt (with --ids:
-id, tokens and optionally prompt_tokens), and prints for each text, or with --pool
+id, tokens and optionally prompt_tokens; --field and --prompt-field name other places
+in the line), and prints for each text, or with --pool
 for all of them as one stream, how strongly it depends on the key.
 
 The null hypothesis is that the text is independent of the key. A position counts
@@ -115,6 +117,7 @@ the width of the logits.`,
 		Example: `  stillmark watermark detect --key key.json reply.txt
   stillmark watermark detect --key key.json --pool --json replies.jsonl
   cat replies.jsonl | stillmark watermark detect --key key.json --ids -
+  zcat traffic.jsonl.gz | stillmark watermark detect --key key.json --pool --field response.choices.0.message.content -
   stillmark watermark detect --auto --vocab 128256 --ids replies.jsonl`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -139,7 +142,7 @@ the width of the logits.`,
 	f.BoolVar(&o.ids, "ids", false, "input is JSON lines of token ids")
 	f.BoolVar(&o.pool, "pool", false, "one result for all texts as one stream, each (window, token) counted once in the whole run")
 	f.BoolVar(&o.tokens, "tokens", false, "print every position too: JSON lines of token, fate and score before the result (implies --json)")
-	f.StringVar(&o.format, "format", "", "text or jsonl (default: told apart by the first line)")
+	o.inputForm.bind(f)
 	f.StringVar(&o.weights, "weights", "", "auto, none or min8: weight of a repeated pair (default auto when pooled, else none)")
 	f.StringVar(&o.dedup, "dedup", watermark.DedupUnit, "unit, or peer: that stack's own rule of repetition, to compare numbers with it")
 	f.StringVar(&o.decoyFlag, "decoys", "auto", "decoy keys, 0 for none; auto: 999, or for schemes of other stacks the most of 999, 199 and 99 that end within a minute")
@@ -205,7 +208,7 @@ func (a *app) detect(ctx context.Context, o detectOptions, inputs []string) erro
 	if o.weights, err = watermark.ResolveWeights(o.weights, k.Scheme); err != nil {
 		return usageError(err)
 	}
-	opt := replies.Options{IDs: o.ids, Format: o.format}
+	opt := o.options(o.ids)
 	if !o.ids {
 		if opt.Tokenizer, err = tokenizerOf(k.Spec, &o.tokenizers); err != nil {
 			return err
@@ -236,6 +239,21 @@ func (a *app) detect(ctx context.Context, o detectOptions, inputs []string) erro
 	}
 	s.meter.clear()
 	return nil
+}
+
+// inputForm are the flags that say where texts stand in the input.
+type inputForm struct{ format, field, promptField string }
+
+const fieldUsage = `where the text stands in a JSON line, as in choices.0.message.content (default "text", with --ids "tokens")`
+
+func (i *inputForm) bind(f *pflag.FlagSet) {
+	f.StringVar(&i.format, "format", "", "text or jsonl (default: told apart by the first line)")
+	f.StringVar(&i.field, "field", "", fieldUsage)
+	f.StringVar(&i.promptField, "prompt-field", "", `where the prompt stands in a JSON line (default "prompt", with --ids "prompt_tokens")`)
+}
+
+func (i *inputForm) options(ids bool) replies.Options {
+	return replies.Options{IDs: ids, Format: i.format, Field: i.field, PromptField: i.promptField}
 }
 
 // readInput opens a file or standard input.

@@ -47,7 +47,7 @@ func (a *app) gateRunCommand() *cobra.Command {
 		Short: "measure the mark and pass (0), fail (10) or be inconclusive (11)",
 		Long: `Measures as "watermark strength" does, no more than the thresholds ask for, and
 decides on the figures' 95 % intervals: a condition passes if all of the interval
-satisfies it, fails if none of it does, and is inconclusive in between: more --texts
+satisfies it, fails if none of it does, and is inconclusive in between: more texts
 decide. One failed condition fails the gate.
 
 A threshold names a metric and all labels of one figure, as the benchmark lines do;
@@ -63,7 +63,7 @@ measured with other settings, is an error (12).`,
 			return a.gateRun(c.Context(), o, conditions, baselinePath, margin)
 		},
 	}
-	o.bind(c.Flags())
+	o.bind(c)
 	c.Flags().StringArrayVar(&conditions, "threshold", nil, "condition on one figure (repeatable)")
 	c.Flags().StringVar(&baselinePath, "baseline", "", "record of an earlier run, from gate baseline")
 	c.Flags().Float64Var(&margin, "margin", .05, "loss against the baseline's detection rates that is tolerated")
@@ -92,7 +92,7 @@ func (a *app) gateRun(ctx context.Context, o strengthOptions, conditions []strin
 	var baseline *strength.Run
 	if baselinePath == "" {
 		err = config.Narrow(thresholds)
-	} else if baseline, err = readBaseline(baselinePath); err == nil {
+	} else if baseline, err = readBaseline(baselinePath); err == nil && !config.Foreign { // whose lengths are seen when the texts are
 		if err = config.Fits(baseline); err != nil {
 			err = &codedError{codeBaseline, fmt.Errorf("%s: %w", baselinePath, err)}
 		}
@@ -100,7 +100,7 @@ func (a *app) gateRun(ctx context.Context, o strengthOptions, conditions []strin
 	if err != nil {
 		return err
 	}
-	run, err := a.measure(ctx, config)
+	run, err := a.measure(ctx, &o, config)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (a *app) gateBaselineCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			run, err := a.measure(c.Context(), config)
+			run, err := a.measure(c.Context(), &o, config)
 			if err != nil {
 				return err
 			}
@@ -194,7 +194,7 @@ func (a *app) gateBaselineCommand() *cobra.Command {
 			return err
 		},
 	}
-	o.bind(c.Flags())
+	o.bind(c)
 	return c
 }
 
@@ -256,7 +256,7 @@ that has never failed proves nothing.`,
 
 // selftest runs the gate once and reports whether it ended as it must.
 func (a *app) selftest(ctx context.Context, program string, test selftest) (bool, error) {
-	args := append([]string{"gate", "run", "--quick", "--texts", "100", "--json", "--progress", "none"}, test.args...)
+	args := append([]string{"gate", "run", "--quick", "--number", "100", "--json", "--progress", "none"}, test.args...)
 	schemes := watermark.NativeSchemes()
 	if slices.Contains(test.args, "--scheme") {
 		schemes = []string{watermark.KGW}

@@ -43,9 +43,10 @@ type identifyOptions struct {
 	keyPath, labels, policy string
 	operator, epoch         string
 	ids                     bool
-	format, weights         string
-	decoys                  int
-	level                   float64
+	inputForm
+	weights string
+	decoys  int
+	level   float64
 
 	tokenizers tokenizerFiles
 }
@@ -84,7 +85,7 @@ a .jsonl file of {"label": …} or of strings.`,
 	f.StringVar(&o.operator, "operator", "", "who asks (default: the system's user)")
 	f.StringVar(&o.epoch, "epoch", "", "period of the subkeys (default: that of the key)")
 	f.BoolVar(&o.ids, "ids", false, "input is JSON lines of token ids")
-	f.StringVar(&o.format, "format", "", "text or jsonl (default: told apart by the first line)")
+	o.inputForm.bind(f)
 	f.StringVar(&o.weights, "weights", watermark.WeightsAuto, "auto, none or min8: weight of a repeated pair")
 	f.IntVar(&o.decoys, "decoys", 999, "decoy keys that check the null law, 0 for none")
 	f.Float64Var(&o.level, "level", -6, "log10 of the family-wise level")
@@ -165,7 +166,7 @@ func (a *app) readSuspect(ctx context.Context, k *watermark.Key, o *identifyOpti
 	if o.weights, err = watermark.ResolveWeights(o.weights, k.Scheme); err != nil {
 		return nil, "", usageError(err)
 	}
-	opt := replies.Options{IDs: o.ids, Format: o.format}
+	opt := o.options(o.ids)
 	if !o.ids {
 		if opt.Tokenizer, err = tokenizerOf(k.Spec, &o.tokenizers); err != nil {
 			return nil, "", err

@@ -23,8 +23,8 @@ func (a *app) mockCommand() *cobra.Command {
 		Use:   "mock [--key FILE] [--script FILE]",
 		Short: "serve reference models over an OpenAI-compatible API on 127.0.0.1, with scripted faults",
 		Long: `Serves n-gram models on 127.0.0.1 until it is interrupted: "reference", which never
-saw the key, and with --key "student", which was trained on replies marked under
-it. A script (JSON) makes the server misbehave: status codes, dropped streams,
+saw the key, and with --key "teacher", which marks its replies under it, and "student",
+which was trained on the teacher's. A script (JSON) makes the server misbehave: status codes, dropped streams,
 hangs, garbage, another model, servers without seeds or log-probabilities.`,
 		Example: `  stillmark mock --key key.json --port 8461
   echo '{"faults":[{"kind":"status","status":429,"header":{"Retry-After":"2"},"at":[3]}]}' > faults.json
@@ -71,7 +71,7 @@ hangs, garbage, another model, servers without seeds or log-probabilities.`,
 	}
 	f := c.Flags()
 	f.StringVar(&scriptPath, "script", "", "JSON file of faults and personalities")
-	f.StringVar(&keyPath, "key", "", "key file: also serve a student trained on replies marked under it")
+	f.StringVar(&keyPath, "key", "", "key file: also serve a teacher that marks its replies under it, and its student")
 	f.StringVar(&keyEnv, "api-key-env", "", "environment variable with the bearer token that requests must carry")
 	f.IntVar(&port, "port", 8461, "port on 127.0.0.1, 0 for a free one")
 	f.Uint64Var(&seed, "seed", 1, "seed of the models")

@@ -17,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stillmark/stillmark/watermark"
-	"github.com/stillmark/stillmark/watermark/replies"
 )
 
 //go:embed scan.html.tmpl
@@ -49,9 +48,9 @@ const (
 )
 
 type scanOptions struct {
-	keyPath   string
-	ids       bool
-	format    string
+	keyPath string
+	ids     bool
+	inputForm
 	output    string
 	shortest  int
 	level     float64
@@ -85,7 +84,7 @@ With -o the documents are written as an HTML page that needs nothing else.`,
 	f := c.Flags()
 	f.StringVar(&o.keyPath, "key", "", "key file (required)")
 	f.BoolVar(&o.ids, "ids", false, "input is JSON lines of token ids")
-	f.StringVar(&o.format, "format", "", "text or jsonl (default: told apart by the first line)")
+	o.inputForm.bind(f)
 	f.StringVarP(&o.output, "output", "o", "", "HTML page to write")
 	f.IntVar(&o.shortest, "shortest", watermark.DefaultShortest, "positions in the shortest windows, 20 to 100000")
 	f.Float64Var(&o.level, "level", watermark.DefaultScanLevel, "log10 of the family-wise level of the regions of a document")
@@ -113,7 +112,7 @@ func (a *app) scan(ctx context.Context, o scanOptions, inputs []string) error {
 	if err != nil {
 		return usageError(err)
 	}
-	opt := replies.Options{IDs: o.ids, Format: o.format}
+	opt := o.options(o.ids)
 	spell := spellerOf(k.Spec, &o.tokenizers)
 	if !o.ids {
 		if opt.Tokenizer, err = tokenizerOf(k.Spec, &o.tokenizers); err != nil {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/stillmark/stillmark/watermark"
 	"github.com/stillmark/stillmark/watermark/evidence"
-	"github.com/stillmark/stillmark/watermark/replies"
 )
 
 // tried is one combination of a search.
@@ -48,7 +47,7 @@ func (a *app) search(ctx context.Context, o detectOptions, inputs []string) erro
 	if err != nil {
 		return err
 	}
-	opt := replies.Options{IDs: o.ids, Format: o.format}
+	opt := o.options(o.ids)
 	if !o.ids {
 		if len(keys) == 0 || keys[0].Tokenizer == "" {
 			return usageError(errors.New("--auto reads token ids (--ids), or text with the tokenizer of a key file (--key)"))

@@ -3,12 +3,12 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/stillmark/stillmark/corpora"
 	"github.com/stillmark/stillmark/corpora/refmodel"
@@ -21,23 +21,29 @@ import (
 type strengthOptions struct {
 	schemes   []string
 	keyPath   string
-	texts     int
+	number    int
 	nullKeys  int
 	quick     bool
 	seed      uint64
 	weakening string
+	through   []string
 	outputs   []string
+
+	given givenOptions
 }
 
-func (o *strengthOptions) bind(f *pflag.FlagSet) {
+func (o *strengthOptions) bind(c *cobra.Command) {
+	f := c.Flags()
 	f.StringArrayVar(&o.schemes, "scheme", nil, "scheme to measure (repeatable; default all native ones)")
 	f.StringVar(&o.keyPath, "key", "", "measure this key's spec, all texts marked under it (default: a fresh key per text)")
-	f.IntVar(&o.texts, "texts", 0, "texts per setting (default 100, with --quick 40)")
-	f.IntVar(&o.nullKeys, "null-keys", -1, "random keys that check the null (default 10,000, with --quick 2,000; 0 for none)")
+	f.IntVarP(&o.number, "number", "n", 0, "texts per setting (default 100, with --quick 40)")
+	f.IntVar(&o.nullKeys, "null-keys", -1, "random keys that check the null (default 10,000, with --quick or texts of presets 2,000; 0 for none)")
 	f.BoolVar(&o.quick, "quick", false, "defaults of the schemes only, texts of 200 tokens, one rate of each attack")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the texts, the keys and the attacks")
 	f.StringVar(&o.weakening, "weaken", "", "damage the mark on purpose, to see a gate fail: "+strings.Join(strength.Weakenings(), ", "))
+	f.StringArrayVar(&o.through, "through", nil, "tokenizer that texts are tokenised again through, as an attack: built in, or a tokenizer.json (repeatable; default the other built-in ones)")
 	f.StringArrayVarP(&o.outputs, "output", "o", nil, "file to write, its kind by the ending: .json, .txt (benchstat), .xml (JUnit), .md, .svg (repeatable)")
+	o.given.bind(c)
 }
 
 // The embedded model of the benchmark: the size of the quickstart's teacher.
@@ -45,11 +51,11 @@ const (
 	strengthModel     = "embedded n-gram reference model"
 	strengthText      = 1_200_000 // bytes; an n-gram of order four needs that much to speak its grammar
 	strengthTokenizer = "cl100k"
-	strengthOther     = "o200k"
 	strengthSuite     = "longform-en"
+	presetNullKeys    = 2_000 // a permutation of a large vocabulary costs some 50 µs a token
 )
 
-// config is what the flags ask for, without the generator.
+// config is what the flags ask for, texts and generator apart.
 func (o *strengthOptions) config() (strength.Config, error) {
 	var none strength.Config
 	for _, path := range o.outputs {
@@ -57,11 +63,20 @@ func (o *strengthOptions) config() (strength.Config, error) {
 			return none, err
 		}
 	}
-	enc, err := tokens.Get(strengthTokenizer)
-	if err != nil {
-		return none, err
+	var k *watermark.Key
+	var err error
+	if o.keyPath != "" {
+		if len(o.schemes) > 0 {
+			return none, usageError(errors.New("--key and --scheme exclude each other: a key has its scheme"))
+		}
+		if k, err = loadKey(o.keyPath); err != nil {
+			return none, err
+		}
 	}
-	other, err := tokens.Get(strengthOther)
+	if err := o.given.check(k != nil); err != nil {
+		return none, usageError(err)
+	}
+	enc, err := o.tokenizer(k)
 	if err != nil {
 		return none, err
 	}
@@ -70,28 +85,56 @@ func (o *strengthOptions) config() (strength.Config, error) {
 	if c.Settings, err = strength.OfSchemes(c.Settings, o.schemes); err != nil {
 		return none, err
 	}
-	if o.keyPath != "" {
-		k, err := loadKey(o.keyPath)
-		if err != nil {
-			return none, err
-		}
-		if k.TokenizerSHA256 != enc.SHA256() || k.Vocab < enc.VocabSize() {
-			return none, usageError(fmt.Errorf("the key is for tokenizer %s with %d ids, the embedded model speaks %s with %d", orNone(k.Tokenizer), k.Vocab, enc.Name(), enc.VocabSize()))
-		}
-		if len(o.schemes) > 0 {
-			return none, usageError(fmt.Errorf("--key and --scheme exclude each other: the key is of scheme %s", k.Scheme))
+	if k != nil {
+		if _, preset := watermark.PresetByName(k.Scheme); preset {
+			c.NullKeys = presetNullKeys
 		}
 		c.Key, c.Settings = k, []strength.Setting{{Labels: "scheme=" + k.Scheme, Spec: k.Spec}}
 	}
-	if o.texts != 0 {
-		c.Texts = o.texts
+	if o.number != 0 {
+		c.Texts = o.number
 	}
 	if o.nullKeys >= 0 {
 		c.NullKeys = o.nullKeys
 	}
-	c.Seed, c.Weakening, c.Model = o.seed, o.weakening, strengthModel
-	c.Tokenizer, c.Other = enc, other
-	return c, nil
+	c.Foreign = o.given.any()
+	c.Seed, c.Weakening, c.Model, c.Tokenizer = o.seed, o.weakening, strengthModel, enc
+	return c, o.addThrough(&c, enc)
+}
+
+// tokenizer is that of the texts: a key's, or the embedded model's, with which a
+// key must agree where that model writes.
+func (o *strengthOptions) tokenizer(k *watermark.Key) (*tokens.Encoding, error) {
+	if o.given.any() {
+		return tokenizerOf(k.Spec, &o.given.tokenizers)
+	}
+	enc, err := tokens.Get(strengthTokenizer)
+	if err == nil && k != nil && (k.TokenizerSHA256 != enc.SHA256() || k.Vocab < enc.VocabSize()) {
+		return nil, usageError(fmt.Errorf("the key is for tokenizer %s with %d ids, the embedded model speaks %s with %d; measure texts of its own model with --texts or --target", orNone(k.Tokenizer), k.Vocab, enc.Name(), enc.VocabSize()))
+	}
+	return enc, err
+}
+
+// addThrough adds the attacks by other tokenizers.
+func (o *strengthOptions) addThrough(c *strength.Config, enc *tokens.Encoding) error {
+	names := o.through
+	if len(names) == 0 {
+		names = []string{"cl100k", "o200k"}
+	}
+	for _, name := range names {
+		other, err := openFileOrBuiltin(name, "")
+		if err != nil {
+			return usageError(fmt.Errorf("--through %s: %w", name, err))
+		}
+		if other.SHA256() == enc.SHA256() {
+			if len(o.through) > 0 {
+				return usageError(fmt.Errorf("--through %s is the texts' own tokenizer", name))
+			}
+			continue
+		}
+		c.Attacks = append(c.Attacks, strength.Retokenise(other))
+	}
+	return nil
 }
 
 // ngram is the embedded model as the benchmark's generator.
@@ -109,41 +152,50 @@ func (g ngram) Generate(ctx context.Context, prompt []int32, n int, seed uint64,
 	return text, err
 }
 
-// measure trains the embedded model and runs the benchmark on it.
-func (a *app) measure(ctx context.Context, c strength.Config) (*strength.Run, error) {
-	enc := c.Tokenizer
-	var docs [][]int32
-	for part := range strings.SplitSeq(corpora.GenerateText(c.Seed, "", strengthText), corpora.DocumentBreak) {
-		ids, err := enc.Encode(part)
-		if err != nil {
-			return nil, fmt.Errorf("encoding generated text: %w", err)
-		}
-		docs = append(docs, ids)
+// measure runs the benchmark on what the flags name: texts, a target, or else the
+// embedded model.
+func (a *app) measure(ctx context.Context, o *strengthOptions, c strength.Config) (*strength.Run, error) {
+	prepare := embeddedModel
+	if o.given.any() {
+		prepare = func(c *strength.Config) error { return a.readGiven(ctx, &o.given, c) }
 	}
-	model, err := refmodel.Train(docs, refmodel.Options{Vocab: enc.VocabSize()})
-	if err != nil {
+	if err := prepare(&c); err != nil {
 		return nil, err
-	}
-	c.Generator = ngram{model}
-	suite, err := corpora.Load(strengthSuite)
-	if err != nil {
-		return nil, err
-	}
-	prompts, err := suite.Expand(c.Seed, 0)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range prompts {
-		ids, err := enc.Encode(p.Text)
-		if err != nil {
-			return nil, err
-		}
-		c.Prompts = append(c.Prompts, ids)
 	}
 	m := a.newMeter()
 	defer m.clear()
 	c.Progress = func(done, total int) { m.count("texts", done, total) }
 	return strength.Measure(ctx, c)
+}
+
+// embeddedModel trains the generator.
+func embeddedModel(c *strength.Config) error {
+	enc := c.Tokenizer
+	var docs [][]int32
+	for part := range strings.SplitSeq(corpora.GenerateText(c.Seed, "", strengthText), corpora.DocumentBreak) {
+		ids, err := enc.Encode(part)
+		if err != nil {
+			return fmt.Errorf("encoding generated text: %w", err)
+		}
+		docs = append(docs, ids)
+	}
+	model, err := refmodel.Train(docs, refmodel.Options{Vocab: enc.VocabSize()})
+	if err != nil {
+		return err
+	}
+	c.Generator = ngram{model}
+	prompts, err := longform(c.Seed)
+	if err != nil {
+		return err
+	}
+	for _, p := range prompts {
+		ids, err := enc.Encode(p.Text)
+		if err != nil {
+			return err
+		}
+		c.Prompts = append(c.Prompts, ids)
+	}
+	return nil
 }
 
 func (a *app) strengthCommand() *cobra.Command {
@@ -159,16 +211,26 @@ of random keys are uniform on unmarked text. Rates have exact 95 % intervals ove
 texts; every text has its own prompt and key.
 
 The embedded model is an n-gram with little entropy: its figures compare settings and
-versions, and say nothing about how many tokens a large model needs.`,
+versions, and say nothing about how many tokens a large model needs. For that, measure
+texts of the model itself, marked under --key: those of a file (--texts), or those that
+a server writes which marks what it serves (--target, or --base-url and --model). A
+text counts at the lengths that it has; KL divergence and perplexity, which only the
+model could tell, are left out. --unmarked names texts of the same model without the
+mark; they show what repetition the mark costs, and random keys are put to them.
+
+With --target the prompts of longform-en are sent, each once; what comes back is kept
+in the file that --save names, and the same command goes on where it was interrupted.`,
 		Example: `  stillmark watermark strength --quick
-  stillmark watermark strength --scheme kgw -o strength.json -o strength.svg -o strength.txt`,
+  stillmark watermark strength --scheme kgw -o strength.json -o strength.svg -o strength.txt
+  stillmark watermark strength --key key.json --texts replies.jsonl --unmarked plain.jsonl
+  stillmark watermark strength --key key.json --base-url http://127.0.0.1:8461/v1 --model teacher --save replies.jsonl`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, err := o.config()
 			if err != nil {
 				return err
 			}
-			run, err := a.measure(c.Context(), config)
+			run, err := a.measure(c.Context(), &o, config)
 			if err != nil {
 				return err
 			}
@@ -181,7 +243,7 @@ versions, and say nothing about how many tokens a large model needs.`,
 			return run.WriteTable(a.out)
 		},
 	}
-	o.bind(c.Flags())
+	o.bind(c)
 	c.AddCommand(a.calibrateCommand())
 	return c
 }

@@ -133,8 +133,11 @@ func schemeRows() []schemeRow {
 		}
 		r.Parameters = strings.Join(params, ", ")
 		r.Weights, r.Law = p.Weights(), p.LawText()
-		if p.DecoysOnly {
+		switch {
+		case p.DecoysOnly:
 			r.Exact = "rank among decoys only"
+		case p.Approximate != "":
+			r.Exact = "approximate: " + p.Approximate
 		}
 		rows = append(rows, r)
 	}

@@ -32,6 +32,12 @@ type Options struct {
 	// Format is "jsonl", "text" or "" to tell them apart: an input whose first
 	// line is a JSON object is read as JSON lines.
 	Format string
+	// Field is where the text (with IDs the list of ids) stands in a JSON line, and
+	// PromptField where the prompt does, if not at the top: names and numbers of
+	// list entries, separated by dots, as in "choices.0.message.content". A dot in
+	// a name is written "\.". What is null there is an empty text. PromptField may
+	// be absent from a line.
+	Field, PromptField string
 	// Tokenizer encodes texts; unused with IDs.
 	Tokenizer watermark.Tokenizer
 }
@@ -63,9 +69,13 @@ func Read(r io.Reader, name string, opt Options, yield func(watermark.Item) erro
 	default:
 		return &Error{name, 0, fmt.Errorf("format %q is neither jsonl nor text", opt.Format)}
 	}
+	pathed := opt.Field != "" || opt.PromptField != ""
+	if pathed && opt.Format == "text" {
+		return &Error{name, 0, errors.New("a plain text has no fields; leave the field or the format out")}
+	}
 	br := bufio.NewReaderSize(r, 1<<16)
-	jsonl := opt.IDs || opt.Format == "jsonl"
-	if opt.Format == "" && !opt.IDs {
+	jsonl := opt.IDs || opt.Format == "jsonl" || pathed
+	if !jsonl && opt.Format == "" {
 		jsonl = looksLikeJSONLines(br)
 	}
 	if jsonl {
@@ -129,6 +139,12 @@ type line struct {
 	PromptTokens []int64         `json:"prompt_tokens"`
 }
 
+// nested is a line whose text and prompt may stand elsewhere: only the id is read
+// at the top, whatever else is there.
+type nested struct {
+	ID json.RawMessage `json:"id"`
+}
+
 func readLines(br *bufio.Reader, name string, opt Options, yield func(watermark.Item) error) error {
 	items := 0
 	var buffer []byte
@@ -185,11 +201,23 @@ func decode(raw []byte, opt Options) (watermark.Item, error) {
 		return item, errors.New("not UTF-8, hence no JSON")
 	}
 	var l line
-	if err := json.Unmarshal(raw, &l); err != nil {
+	into := any(&l)
+	if opt.Field != "" {
+		into = &nested{}
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
 		return item, fmt.Errorf("no JSON object of the expected form: %w", err)
+	}
+	if n, ok := into.(*nested); ok {
+		l.ID = n.ID
 	}
 	item.ID = idOf(l.ID)
 	var err error
+	if opt.Field != "" || opt.PromptField != "" {
+		if err := l.follow(raw, opt); err != nil {
+			return item, err
+		}
+	}
 	if opt.IDs {
 		if l.Tokens == nil {
 			return item, errors.New(`no "tokens" (a list of token ids); for texts leave --ids away`)

@@ -55,6 +55,11 @@ func TestRead(t *testing.T) {
 		{"no id", "{\"text\":\"a\"}", Options{}, []watermark.Item{{ID: "in:1", Tokens: []int32{'a'}}}},
 		{"forced text", "{\"text\":\"a\"}", Options{Format: "text"}, []watermark.Item{{ID: "in", Tokens: []int32{'{', '"', 't', 'e', 'x', 't', '"', ':', '"', 'a', '"', '}'}}}},
 		{"ids", "{\"id\":\"x\",\"tokens\":[1,2],\"prompt_tokens\":[3]}", Options{IDs: true}, []watermark.Item{{ID: "x", Tokens: []int32{1, 2}, Prompt: []int32{3}}}},
+		{"field", `{"id":"x","text":5,"choices":[{"message":{"content":"ab"}}],"request":{"a.b":"c"}}`, Options{Field: "choices.0.message.content", PromptField: `request.a\.b`}, []watermark.Item{{ID: "x", Tokens: []int32{'a', 'b'}, Prompt: []int32{'c'}}}},
+		{"field that is null", `{"m":{"content":null}}`, Options{Field: "m.content"}, []watermark.Item{{ID: "in:1"}}},
+		{"field of ids", `{"out":[[1],[2,3]],"in":[9]}`, Options{IDs: true, Field: "out.1", PromptField: "in"}, []watermark.Item{{ID: "in:1", Tokens: []int32{2, 3}, Prompt: []int32{9}}}},
+		{"prompt field that is not there", `{"t":"a"}`, Options{Field: "t", PromptField: "p"}, []watermark.Item{{ID: "in:1", Tokens: []int32{'a'}}}},
+		{"prompt field alone", `{"text":"a","q":"b"}`, Options{PromptField: "q"}, []watermark.Item{{ID: "in:1", Tokens: []int32{'a'}, Prompt: []int32{'b'}}}},
 		{"byte order mark", "\ufeff{\"id\":\"x\",\"text\":\"a\"}\n", Options{}, []watermark.Item{{ID: "x", Tokens: []int32{'a'}}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -64,6 +69,9 @@ func TestRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i := range got {
+				if len(got[i].Tokens) == 0 {
+					got[i].Tokens = nil
+				}
 				if len(got[i].Prompt) == 0 {
 					got[i].Prompt = nil
 				}
@@ -94,6 +102,11 @@ func TestErrorsNameThePlace(t *testing.T) {
 		{"ids for text", "{\"tokens\":[1]}", Options{}, `give --ids`},
 		{"negative id", "{\"tokens\":[-1]}", Options{IDs: true}, "token id -1 at position 0"},
 		{"invalid UTF-8 in JSON", "{\"text\":\"\xff\"}", Options{Format: "jsonl"}, "not UTF-8"},
+		{"no such field", `{"a":{"b":"x","c":"y"}}`, Options{Field: "a.text"}, `there is no "a.text"; at that level are b, c`},
+		{"field of a text", `{"a":"x"}`, Options{Field: "a.b"}, `above it stands no object`},
+		{"entry beyond the list", `{"a":["x"]}`, Options{Field: "a.1"}, `the list has 1 entries`},
+		{"field of another kind", `{"a":["x"]}`, Options{Field: "a"}, `"a" is not what is read there`},
+		{"field of plain text", "x", Options{Field: "a", Format: "text"}, "a plain text has no fields"},
 		{"unknown format", "a", Options{Format: "xml"}, `format "xml"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -108,11 +121,12 @@ func TestErrorsNameThePlace(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	f.Add("{\"id\":\"x\",\"tokens\":[1,2],\"prompt_tokens\":[3]}\n", true)
-	f.Add("{\"text\":\"a\"}\n{\"text\":\"b\"}", false)
-	f.Add("plain", false)
-	f.Fuzz(func(t *testing.T, input string, ids bool) {
-		items, err := read(input, Options{IDs: ids})
+	f.Add("{\"id\":\"x\",\"tokens\":[1,2],\"prompt_tokens\":[3]}\n", true, "")
+	f.Add("{\"text\":\"a\"}\n{\"text\":\"b\"}", false, "")
+	f.Add("plain", false, "")
+	f.Add(`{"a":[{"b":"x"}]}`, false, "a.0.b")
+	f.Fuzz(func(t *testing.T, input string, ids bool, field string) {
+		items, err := read(input, Options{IDs: ids, Field: field})
 		if err == nil && len(items) == 0 {
 			t.Fatal("no item and no error")
 		}

@@ -14,8 +14,10 @@ type Attack struct {
 	// Rate is the share of what the attack touches: of tokens, words, gaps or
 	// letters; of the text that is kept, for truncation and mixing. 0 where an
 	// attack has no rate.
-	Rate  float64
-	apply func(rate float64, v victim) ([]int32, error)
+	Rate float64
+	// Through names the tokenizer of retokenise.
+	Through string
+	apply   func(rate float64, v victim) ([]int32, error)
 }
 
 // victim is a marked text under attack.
@@ -23,45 +25,49 @@ type victim struct {
 	tokens []int32
 	filler []int32 // unmarked text of the same model, independent of the key
 	enc    watermark.Tokenizer
-	other  watermark.Tokenizer // another model's
 	random *rand.Rand
 }
 
 // Labels names the attack in figures, as "attack=deletion/rate=0.1".
 func (a Attack) Labels() string {
-	if a.Rate == 0 {
-		return "attack=" + a.Name
+	s := "attack=" + a.Name
+	if a.Through != "" {
+		s += "/through=" + a.Through
 	}
-	return fmt.Sprintf("attack=%s/rate=%g", a.Name, a.Rate)
+	if a.Rate != 0 {
+		s += fmt.Sprintf("/rate=%g", a.Rate)
+	}
+	return s
 }
 
-// Attacks is the whole list; few is a short one with one rate of each family.
+// Attacks is the whole list but for [Retokenise]; few is a short one with one rate
+// of each family.
 func Attacks(few bool) []Attack {
 	families := []struct {
 		name  string
-		rates []float64 // the first is that of the short list
+		short float64 // the rate of the short list
+		rates []float64
 		apply func(rate float64, v victim) ([]int32, error)
 	}{
-		{"deletion", []float64{.1, .05, .2, .3, .5}, deleteTokens},
-		{"insertion", []float64{.1, .05, .2, .3, .5}, insertTokens},
-		{"substitution", []float64{.1, .05, .2, .3, .5}, substituteTokens},
-		{"case", []float64{.1, .5}, changeCase},
-		{"whitespace", []float64{.1, .5}, doubleSpaces},
-		{"homoglyph", []float64{.05, .2}, replaceLetters},
-		{"synonym", []float64{.5, 1}, replaceWords},
-		{"sentence-shuffle", []float64{0}, shuffleSentences},
-		{"copy-paste", []float64{.5, .25, .1}, mixIn},
-		{"retokenise", []float64{0}, retokenise},
-		{"truncation", []float64{.5, .25}, truncate},
+		{"deletion", .1, []float64{.05, .1, .2, .3, .5}, deleteTokens},
+		{"insertion", .1, []float64{.05, .1, .2, .3, .5}, insertTokens},
+		{"substitution", .1, []float64{.05, .1, .2, .3, .5}, substituteTokens},
+		{"case", .1, []float64{.1, .5}, changeCase},
+		{"whitespace", .1, []float64{.1, .5}, doubleSpaces},
+		{"homoglyph", .05, []float64{.05, .2}, replaceLetters},
+		{"synonym", .5, []float64{.5, 1}, replaceWords},
+		{"sentence-shuffle", 0, []float64{0}, shuffleSentences},
+		{"copy-paste", .5, []float64{.5, .25, .1}, mixIn},
+		{"truncation", .5, []float64{.5, .25}, truncate},
 	}
 	var out []Attack
 	for _, f := range families {
 		rates := f.rates
 		if few {
-			rates = rates[:1]
+			rates = []float64{f.short}
 		}
 		for _, rate := range rates {
-			out = append(out, Attack{f.name, rate, f.apply})
+			out = append(out, Attack{Name: f.name, Rate: rate, apply: f.apply})
 		}
 	}
 	return out

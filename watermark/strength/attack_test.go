@@ -12,7 +12,7 @@ const sample = "The mill stood by the river. Nobody had opened it in years! Was 
 func prey(text string) victim {
 	tokens, _ := bytesEncoding{}.Encode(text)
 	filler, _ := bytesEncoding{}.Encode(strings.Repeat("0123456789", 40))
-	return victim{tokens: tokens, filler: filler, enc: bytesEncoding{}, other: bytesEncoding{}, random: rand.New(rand.NewPCG(1, 2))}
+	return victim{tokens: tokens, filler: filler, enc: bytesEncoding{}, random: rand.New(rand.NewPCG(1, 2))}
 }
 
 func TestTokenAttacksMeetTheirRate(t *testing.T) {
@@ -129,7 +129,7 @@ func TestTruncationAndRetokenisation(t *testing.T) {
 			t.Errorf("truncation to %v left %q, %v", rate, got, err)
 		}
 	}
-	if ids, err := retokenise(0, prey(sample)); err != nil || string(bytesEncoding{}.Decode(ids)) != sample {
+	if ids, err := Retokenise(bytesEncoding{}).apply(0, prey(sample)); err != nil || string(bytesEncoding{}.Decode(ids)) != sample {
 		t.Errorf("a lossless tokenizer changed the text: %v", err)
 	}
 }

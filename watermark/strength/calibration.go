@@ -177,6 +177,9 @@ const (
 	Uniform = "uniform"
 	// NotUniform: the null law that p-values of this scheme rest on is wrong.
 	NotUniform = "not-uniform"
+	// Approximate: the generator of a preset is known not to behave as random (see
+	// watermark.Preset), and it shows; but no tail holds more keys than its interval.
+	Approximate = "approximate"
 	// Withheld: the figures are those of a law that is no more than orientation. No
 	// p is reported for the scheme, only a rank among decoys.
 	Withheld = "withheld"
@@ -285,10 +288,11 @@ type drawing struct {
 	Case
 	seed [32]byte
 	law  *watermark.NullLaw
-	// analytic says that p-values of the scheme are reported at all.
-	analytic bool
-	p        []float64
-	file     *stateFile
+	// analytic says that p-values of the scheme are reported at all, approximate that
+	// they are reported as no more than that.
+	analytic, approximate bool
+	p                     []float64
+	file                  *stateFile
 }
 
 func newDrawing(c Case, seed uint64) (*drawing, error) {
@@ -299,6 +303,9 @@ func newDrawing(c Case, seed uint64) (*drawing, error) {
 	}
 	d.law = watermark.NewNullLaw(s)
 	d.analytic = d.law.Analytic()
+	if p, ok := watermark.PresetByName(c.Spec.Scheme); ok {
+		d.approximate = p.Approximate != ""
+	}
 	return d, nil
 }
 
@@ -395,25 +402,36 @@ func (d *drawing) text(shard int) ([]int32, error) {
 // judge takes the figures.
 func (d *drawing) judge() Calibrated {
 	u := d.p[:d.Keys]
-	r := Calibrated{Labels: d.Labels, Vocab: d.Spec.Vocab, Units: d.Units, Keys: d.Keys, Verdict: Uniform, Prefix: slices.Clone(u[:min(len(u), prefixKeys)])}
+	r := Calibrated{Labels: d.Labels, Vocab: d.Spec.Vocab, Units: d.Units, Keys: d.Keys, Prefix: slices.Clone(u[:min(len(u), prefixKeys)])}
 	r.KSD, r.KSP = evidence.KolmogorovSmirnov(u)
-	if r.KSP < nullKSP {
-		r.Verdict = NotUniform
-	}
 	for _, t := range nullTails {
 		if float64(len(u))*t.alpha < leastTail {
 			continue
 		}
 		tail := TailCount{Alpha: t.alpha, Count: below(u, t.alpha)}
-		if tail.Lo, tail.Hi = binomialInterval(int64(len(u)), t.alpha, nullConfidence); tail.Count < tail.Lo || tail.Count > tail.Hi {
-			r.Verdict = NotUniform
-		}
+		tail.Lo, tail.Hi = binomialInterval(int64(len(u)), t.alpha, nullConfidence)
 		r.Tails = append(r.Tails, tail)
 	}
-	if !d.analytic {
-		r.Verdict = Withheld
-	}
+	r.Verdict = d.verdict(&r)
 	return r
+}
+
+// verdict is what the figures say of the law.
+func (d *drawing) verdict(r *Calibrated) string {
+	uniform, overstated := r.KSP >= nullKSP, false
+	for _, t := range r.Tails {
+		uniform = uniform && t.Lo <= t.Count && t.Count <= t.Hi
+		overstated = overstated || t.Count > t.Hi
+	}
+	switch {
+	case !d.analytic:
+		return Withheld
+	case uniform:
+		return Uniform
+	case d.approximate && !overstated:
+		return Approximate
+	}
+	return NotUniform
 }
 
 // below counts values at or below a level.

@@ -21,6 +21,66 @@ func someCases(prefixes ...string) []Case {
 	})
 }
 
+// TestCommittedCalibration draws the first keys of every case of the committed
+// table again, and holds README's table against it.
+func TestCommittedCalibration(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("testdata/calibration.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := ParseCalibration(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := Cases()
+	if len(table.Cases) != len(cases) {
+		t.Fatalf("the table has %d cases, the code %d: calibrate again", len(table.Cases), len(cases))
+	}
+	for i, c := range cases {
+		x := table.Cases[i]
+		if x.Labels != c.Labels || x.Keys != c.Keys || x.Units != c.Units || len(x.Prefix) != prefixKeys {
+			t.Errorf("case %d is %s with %d keys in the table, %s with %d in the code", i, x.Labels, x.Keys, c.Labels, c.Keys)
+			continue
+		}
+		n := prefixKeys
+		if c.shard == tableShard { // 10 ms a key
+			n = 4
+		}
+		d, err := newDrawing(c, table.Seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := d.draw(t.Context(), 0, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k := range u {
+			if !sameP(u[k], x.Prefix[k]) {
+				t.Errorf("%s: key %d has p %v, in the table %v: the code changed, calibrate again", c.Labels, k, u[k], x.Prefix[k])
+				break
+			}
+		}
+		if want := d.verdict(&x); x.Verdict != want {
+			t.Errorf("%s: %s, by its figures %s", x.Labels, x.Verdict, want)
+		}
+	}
+	if bad := table.NotUniform(); len(bad) > 0 {
+		t.Errorf("not uniform: %v", bad)
+	}
+	var b strings.Builder
+	if err := table.WriteMarkdown(&b); err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), b.String()) {
+		t.Error("watermark/README.md does not hold the table as calibrate -o FILE.md writes it")
+	}
+}
+
 // TestCalibrationGoesOn cuts a run off in the middle of a shard, at every stage of
 // its state, and wants the result of one that was left alone.
 func TestCalibrationGoesOn(t *testing.T) {

@@ -9,13 +9,13 @@ import (
 
 // curve is the unweighted evidence of every prefix of one text.
 type curve struct {
-	scheme watermark.Scheme
-	n      []int64   // distinct units up to a position
-	score  []float64 // and their score
+	law   *watermark.NullLaw
+	n     []int64   // distinct units up to a position
+	score []float64 // and their score
 }
 
 func newCurve(s watermark.Scheme, prompt, tokens []int32) curve {
-	c := curve{scheme: s, n: make([]int64, len(tokens)+1), score: make([]float64, len(tokens)+1)}
+	c := curve{law: watermark.NewNullLaw(s), n: make([]int64, len(tokens)+1), score: make([]float64, len(tokens)+1)}
 	for i, t := range watermark.ScoreTokens(s, watermark.Item{Prompt: prompt, Tokens: tokens}) {
 		c.n[i+1], c.score[i+1] = c.n[i], c.score[i]
 		if t.Fate == watermark.FateScored {
@@ -26,31 +26,21 @@ func newCurve(s watermark.Scheme, prompt, tokens []int32) curve {
 	return c
 }
 
+// at is the evidence of the first tokens of the text.
+func (c curve) at(tokens int) watermark.KeyScore {
+	return watermark.KeyScore{Score: c.score[tokens], Counts: evidence.Plain(c.n[tokens])}
+}
+
 // log10P is the exact tail of the first tokens of the text.
 func (c curve) log10P(tokens int) float64 {
-	n, x := c.n[tokens], c.score[tokens]
-	if n == 0 {
+	if c.n[tokens] == 0 {
 		return 0
 	}
-	if s := c.scheme.Spec(); s.Scheme == watermark.GumbelDual {
-		return evidence.Log10DualGammaSF(n, s.Params.Alpha, x)
-	}
-	return c.scheme.Law().Tail(x, evidence.Plain(n)).Log10P
+	return c.law.Tail(c.at(tokens)).Log10P
 }
 
 // z is the standardised score: a description, from which no p is made.
-func (c curve) z(tokens int) float64 {
-	n, law := float64(c.n[tokens]), c.scheme.Law()
-	variance := law.Variance()
-	if s := c.scheme.Spec(); s.Scheme == watermark.GumbelDual {
-		a := s.Params.Alpha
-		variance *= a*a + (1-a)*(1-a)
-	}
-	if n == 0 {
-		return 0
-	}
-	return (c.score[tokens] - n*law.Mean()) / math.Sqrt(n*variance)
-}
+func (c curve) z(tokens int) float64 { return c.law.Z(c.at(tokens)) }
 
 // stride is the resolution of tokens-to-detect.
 const stride = 5

@@ -38,8 +38,17 @@ type Config struct {
 	Model     string
 	Prompts   [][]int32 // at least Texts of them
 	Generator Generator
-	// Tokenizer is the model's, Other another one, for attacks on text.
-	Tokenizer, Other watermark.Tokenizer
+	// Given are measured instead of texts of a Generator: texts that somebody else
+	// wrote and marked under Key. A text counts at the lengths that it has. What
+	// only the model could tell, KL divergence and perplexity, is not measured.
+	Given []watermark.Item
+	// Foreign says that texts are given, or will be before anything is measured.
+	Foreign bool
+	// Plain are unmarked texts of the same model, where Given is set: attacks insert
+	// their tokens, and random keys are put to them. Without any, Given stands in.
+	Plain []watermark.Item
+	// Tokenizer is the model's.
+	Tokenizer watermark.Tokenizer
 
 	// Progress, if set, is told of texts done: one call at a time.
 	Progress func(done, total int)
@@ -72,16 +81,31 @@ func Standard(base watermark.Spec, quick bool) Config {
 // check says what is wrong with the configuration.
 func (c *Config) check() error {
 	switch {
-	case len(c.Settings) == 0 || c.Generator == nil || c.Tokenizer == nil:
-		return &UsageError{"there is nothing to measure: settings, a generator and its tokenizer are needed"}
+	case len(c.Settings) == 0 || c.Generator == nil && !c.Foreign || c.Tokenizer == nil:
+		return &UsageError{"there is nothing to measure: settings, a tokenizer, and a generator or texts are needed"}
 	case c.Key != nil && len(c.Settings) != 1:
 		return &UsageError{"one key has one setting"}
-	case c.Texts < 2 || len(c.Prompts) < c.Texts:
+	case c.Foreign != (len(c.Given) > 0):
+		return &UsageError{"texts that are given are Foreign, and no others"}
+	case c.Foreign && c.Key == nil:
+		return &UsageError{"texts that are given need the key that they were marked under"}
+	case len(c.Given) == 1:
+		return &UsageError{"one text says nothing about others: at least 2 are needed"}
+	case !c.Foreign && (c.Texts < 2 || len(c.Prompts) < c.Texts):
 		return &UsageError{fmt.Sprintf("%d texts cannot be written: at least 2 are needed, and each a prompt of its own, of which there are %d", c.Texts, len(c.Prompts))}
 	case len(c.Lengths) == 0 || c.Lengths[0] < 1 || !slices.IsSorted(c.Lengths):
 		return &UsageError{fmt.Sprintf("lengths %v are not ascending numbers of tokens", c.Lengths)}
-	case len(c.Attacks) > 0 && (c.AttackTokens < pasted || c.Other == nil):
-		return &UsageError{"attacks need tokens to work on and a second tokenizer"}
+	case len(c.Attacks) > 0 && c.AttackTokens < pasted:
+		return &UsageError{"attacks need tokens to work on"}
+	}
+	for _, s := range c.Settings {
+		scheme, err := watermark.DecoyKey([32]byte{}, 0, s.Spec)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Labels, err)
+		}
+		if !watermark.NewNullLaw(scheme).Analytic() {
+			return &UsageError{fmt.Sprintf("%s has no null law, only a rank among decoys: detection at 1e-3 and 1e-6 cannot be measured", s.Labels)}
+		}
 	}
 	return c.checkWeakening()
 }
@@ -113,18 +137,17 @@ func Measure(ctx context.Context, c Config) (*Run, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	w := &work{Config: c, total: c.Texts * (1 + len(c.Settings))}
-	plain := make([]Text, c.Texts)
-	err := w.each(ctx, c.Texts, func(ctx context.Context, i int) (err error) {
-		plain[i], err = w.generate(ctx, i, nil)
-		return err
-	})
-	if err != nil {
+	texts := c.Texts
+	if c.Foreign {
+		texts = len(c.Given)
+	}
+	w := &work{Config: c, total: texts * len(c.Settings)}
+	if err := w.writePlain(ctx); err != nil {
 		return nil, err
 	}
-	outcomes := make([]outcome, len(c.Settings)*c.Texts)
-	err = w.each(ctx, len(outcomes), func(ctx context.Context, job int) (err error) {
-		outcomes[job], err = w.text(ctx, c.Settings[job/c.Texts], job%c.Texts, plain)
+	outcomes := make([]outcome, len(c.Settings)*texts)
+	err := w.each(ctx, len(outcomes), func(ctx context.Context, job int) (err error) {
+		outcomes[job], err = w.text(ctx, c.Settings[job/texts], job%texts)
 		return err
 	})
 	if err != nil {
@@ -132,26 +155,80 @@ func Measure(ctx context.Context, c Config) (*Run, error) {
 	}
 	run := &Run{Format: runFormat, Recorded: c.record()}
 	for s, setting := range c.Settings {
-		run.Measurements = append(run.Measurements, c.summary(setting.Labels, outcomes[s*c.Texts:(s+1)*c.Texts])...)
+		run.Measurements = append(run.Measurements, c.summary(setting.Labels, outcomes[s*texts:(s+1)*texts])...)
 		if c.NullKeys == 0 {
 			continue
 		}
-		items := make([]watermark.Item, c.Texts)
-		for i, t := range plain {
-			items[i] = watermark.Item{Prompt: c.Prompts[i], Tokens: t.Tokens[:c.NullTokens]}
-		}
-		u, err := uniforms(ctx, setting.Spec, items, c.NullKeys, c.keySeed("null "+setting.Labels))
+		u, err := uniforms(ctx, setting.Spec, w.nullTexts(), c.NullKeys, c.keySeed("null "+setting.Labels))
 		if err != nil {
 			return nil, err
 		}
 		run.Measurements = append(run.Measurements, nullMeasurements(setting.Labels, u)...)
 	}
+	var plain []outcome
+	for _, t := range w.plain {
+		plain = append(plain, outcome{repeated: c.repeats(t.Tokens)})
+	}
+	run.Measurements = append(run.Measurements, wording(unmarked, plain)...)
 	return run, nil
+}
+
+// unmarked labels the figures of unmarked texts, which those of the mark compare with.
+const unmarked = "text=unmarked"
+
+// writePlain has the unmarked texts written, or takes those that were given.
+func (w *work) writePlain(ctx context.Context) error {
+	if w.Foreign {
+		for _, it := range w.Plain {
+			w.plain = append(w.plain, Text{Tokens: it.Tokens})
+		}
+		return nil
+	}
+	w.total += w.Texts
+	w.plain = make([]Text, w.Texts)
+	return w.each(ctx, w.Texts, func(ctx context.Context, i int) (err error) {
+		w.plain[i], err = w.generate(ctx, i, nil)
+		return err
+	})
+}
+
+// nullTexts are what random keys are put to: unmarked texts, or the given ones,
+// which know nothing of these keys either.
+func (w *work) nullTexts() []watermark.Item {
+	items := w.Plain
+	switch {
+	case !w.Foreign:
+		items = make([]watermark.Item, w.Texts)
+		for i, t := range w.plain {
+			items[i] = watermark.Item{Prompt: w.Prompts[i], Tokens: t.Tokens}
+		}
+	case len(items) == 0:
+		items = w.Given
+	}
+	out := slices.Clone(items)
+	for i := range out {
+		out[i].Tokens = out[i].Tokens[:min(len(out[i].Tokens), w.NullTokens)]
+	}
+	return out
+}
+
+// filler is unmarked text for the attacks on text i.
+func (w *work) filler(i int) []int32 {
+	if len(w.plain) > 0 {
+		return w.plain[(i+1)%len(w.plain)].Tokens
+	}
+	// Another text under the same key would be marked in its own windows; shuffled
+	// it has the model's frequencies and no window of its own.
+	words := slices.Clone(w.Given[(i+1)%len(w.Given)].Tokens)
+	random := rand.New(rand.NewPCG(w.Seed, ^uint64(i)))
+	random.Shuffle(len(words), func(a, b int) { words[a], words[b] = words[b], words[a] })
+	return words
 }
 
 // work is a benchmark under way.
 type work struct {
 	Config
+	plain       []Text // unmarked
 	mu          sync.Mutex
 	done, total int
 }
@@ -238,36 +315,51 @@ func (w *work) keys(s Setting, i int) (Mark, watermark.Scheme, error) {
 	return embed, detect, nil
 }
 
-// text writes and reads text i of a setting.
-func (w *work) text(ctx context.Context, s Setting, i int, plain []Text) (outcome, error) {
+// missing stands for what a text does not show: it is too short, or nobody knows
+// the model. Figures are taken over the texts that show it.
+var missing = math.NaN()
+
+// text writes text i of a setting, or takes the one that was given, and reads it.
+func (w *work) text(ctx context.Context, s Setting, i int) (outcome, error) {
 	embed, detect, err := w.keys(s, i)
 	if err != nil {
 		return outcome{}, err
 	}
-	moved := &divergence{mark: embed}
-	marked, err := w.generate(ctx, i, moved)
-	if err != nil {
-		return outcome{}, err
+	o := outcome{kl: missing, surprise: missing}
+	var prompt, tokens []int32
+	if w.Foreign {
+		prompt, tokens = w.Given[i].Prompt, w.Given[i].Tokens
+	} else {
+		moved := &divergence{mark: embed}
+		marked, err := w.generate(ctx, i, moved)
+		if err != nil {
+			return outcome{}, err
+		}
+		prompt, tokens = w.Prompts[i], marked.Tokens
+		o.kl, o.surprise = moved.sum/float64(moved.steps), surprise(marked)-surprise(w.plain[i])
 	}
-	prompt := w.Prompts[i]
-	whole := newCurve(detect, prompt, marked.Tokens)
-	o := outcome{kl: moved.sum / float64(moved.steps), surprise: surprise(marked) - surprise(plain[i])}
+	whole := newCurve(detect, prompt, tokens)
 	for _, n := range w.Lengths {
-		o.log10P = append(o.log10P, whole.log10P(n))
-		o.z = append(o.z, whole.z(n))
+		p, z := missing, missing
+		if n <= len(tokens) {
+			p, z = whole.log10P(n), whole.z(n)
+		}
+		o.log10P, o.z = append(o.log10P, p), append(o.z, z)
 	}
 	for _, l := range levels {
 		o.first = append(o.first, whole.first(l.log10Alpha))
 	}
-	for n := range maxGram {
-		o.repeated[n] = repeated(marked.Tokens, n+1)
-	}
+	o.repeated = w.repeats(tokens)
 	for _, a := range w.Attacks {
+		if len(tokens) < w.AttackTokens {
+			o.attacked = append(o.attacked, missing)
+			continue
+		}
 		h := fnv.New64a()
 		h.Write([]byte(a.Labels()))
 		attacked, err := a.apply(a.Rate, victim{
-			tokens: marked.Tokens[:w.AttackTokens], filler: plain[(i+1)%len(plain)].Tokens,
-			enc: w.Tokenizer, other: w.Other, random: rand.New(rand.NewPCG(w.Seed^h.Sum64(), uint64(i))),
+			tokens: tokens[:w.AttackTokens], filler: w.filler(i),
+			enc: w.Tokenizer, random: rand.New(rand.NewPCG(w.Seed^h.Sum64(), uint64(i))),
 		})
 		if err != nil {
 			return outcome{}, fmt.Errorf("%s on text %d: %w", a.Labels(), i, err)
@@ -277,17 +369,58 @@ func (w *work) text(ctx context.Context, s Setting, i int, plain []Text) (outcom
 	return o, nil
 }
 
+// repeats are the shares of repeated n-grams of a text: of all of it, or where texts
+// differ in length, of as much as attacks work on.
+func (c *Config) repeats(tokens []int32) (out [maxGram]float64) {
+	if c.Foreign {
+		if len(tokens) < c.AttackTokens {
+			return [maxGram]float64{missing, missing, missing, missing}
+		}
+		tokens = tokens[:c.AttackTokens]
+	}
+	for n := range maxGram {
+		out[n] = repeated(tokens, n+1)
+	}
+	return out
+}
+
+// column is one figure of all texts that show it.
+func column(outcomes []outcome, get func(o outcome) float64) []float64 {
+	var values []float64
+	for _, o := range outcomes {
+		if x := get(o); !math.IsNaN(x) {
+			values = append(values, x)
+		}
+	}
+	return values
+}
+
+// wording are the figures on repetition.
+func wording(labels string, outcomes []outcome) []Measurement {
+	var out []Measurement
+	for n := maxGram; n >= 1; n-- {
+		values := column(outcomes, func(o outcome) float64 { return o.repeated[n-1] })
+		metric := "repetition"
+		if n < maxGram {
+			metric = fmt.Sprintf("distinct-%d", n)
+			for i := range values {
+				values[i] = 1 - values[i]
+			}
+		}
+		if len(values) > 0 {
+			out = append(out, ofMean(metric, labels, values))
+		}
+	}
+	return out
+}
+
 // summary turns the outcomes of one setting into figures.
 func (c *Config) summary(setting string, outcomes []outcome) []Measurement {
 	var out []Measurement
-	column := func(get func(o outcome) float64) []float64 {
-		values := make([]float64, len(outcomes))
-		for i, o := range outcomes {
-			values[i] = get(o)
-		}
-		return values
-	}
 	detected := func(labels string, log10P []float64) {
+		if len(log10P) == 0 {
+			return
+		}
 		for _, l := range levels {
 			var hits int64
 			for _, p := range log10P {
@@ -301,24 +434,29 @@ func (c *Config) summary(setting string, outcomes []outcome) []Measurement {
 	}
 	for k, n := range c.Lengths {
 		labels := fmt.Sprintf("%s/tokens=%d", setting, n)
-		detected(labels, column(func(o outcome) float64 { return o.log10P[k] }))
-		out = append(out, ofMean("z", labels, column(func(o outcome) float64 { return o.z[k] })))
+		detected(labels, column(outcomes, func(o outcome) float64 { return o.log10P[k] }))
+		if z := column(outcomes, func(o outcome) float64 { return o.z[k] }); len(z) > 0 {
+			out = append(out, ofMean("z", labels, z))
+		}
 	}
 	for k, l := range levels {
-		first := column(func(o outcome) float64 { return o.first[k] })
+		first := column(outcomes, func(o outcome) float64 { return o.first[k] })
 		out = append(out, ofQuantile("tokens50@"+l.name, setting, first, .5), ofQuantile("tokens95@"+l.name, setting, first, .95))
 	}
-	out = append(out, ofMean("kl", setting, column(func(o outcome) float64 { return o.kl })))
-	ratio := ofMean("perplexity-ratio", setting, column(func(o outcome) float64 { return o.surprise }))
-	for _, x := range []*Number{&ratio.Value, &ratio.Lo, &ratio.Hi} {
-		*x = Number(math.Exp(float64(*x)))
+	if kl := column(outcomes, func(o outcome) float64 { return o.kl }); len(kl) > 0 {
+		out = append(out, ofMean("kl", setting, kl))
 	}
-	out = append(out, ratio, ofMean("repetition", setting, column(func(o outcome) float64 { return o.repeated[maxGram-1] })))
-	for n := 1; n < maxGram; n++ {
-		out = append(out, ofMean(fmt.Sprintf("distinct-%d", n), setting, column(func(o outcome) float64 { return 1 - o.repeated[n-1] })))
+	if surprise := column(outcomes, func(o outcome) float64 { return o.surprise }); len(surprise) > 0 {
+		ratio := ofMean("perplexity-ratio", setting, surprise)
+		for _, x := range []*Number{&ratio.Value, &ratio.Lo, &ratio.Hi} {
+			*x = Number(math.Exp(float64(*x)))
+		}
+		out = append(out, ratio)
 	}
+	out = append(out, wording(setting, outcomes)...)
 	for k, a := range c.Attacks {
-		detected(fmt.Sprintf("%s/tokens=%d/%s", setting, c.AttackTokens, a.Labels()), column(func(o outcome) float64 { return o.attacked[k] }))
+		labels := fmt.Sprintf("%s/tokens=%d/%s", setting, c.AttackTokens, a.Labels())
+		detected(labels, column(outcomes, func(o outcome) float64 { return o.attacked[k] }))
 	}
 	return out
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/perf/benchfmt"
+
 	"github.com/stillmark/stillmark/watermark"
 )
 
@@ -157,7 +159,6 @@ func TestMeasureRefuses(t *testing.T) {
 		"few prompts":    func(c *Config) { c.Prompts = c.Prompts[:3] },
 		"no lengths":     func(c *Config) { c.Lengths = nil },
 		"lengths fall":   func(c *Config) { c.Lengths = []int{20, 10} },
-		"no second one":  func(c *Config) { c.Other = nil },
 		"weakening":      func(c *Config) { c.Weakening = "half-bais" },
 		"key, two marks": func(c *Config) { c.Key = &watermark.Key{} },
 	} {
@@ -205,16 +206,9 @@ func TestWriters(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for line := range strings.Lines(bench.String()) {
-		if f := strings.Fields(line); strings.HasPrefix(line, "Benchmark") && (len(f) < 4 || len(f)%2 != 0 || f[1] != "1") {
-			t.Errorf("no benchmark line: %q", line)
-		}
-	}
-	if !strings.Contains(bench.String(), "BenchmarkWatermark/scheme=kgw/tokens=160 1 ") {
-		t.Error("the benchmark lines lack kgw at 160 tokens")
-	}
-	if got := strings.Count(svg.String(), "<polyline"); got != 2 {
-		t.Errorf("%d curves for two settings", got)
+	checkBenchmarks(t, r, bench.String())
+	if got := strings.Count(svg.String(), "<polyline"); got != 4 {
+		t.Errorf("%d curves for two settings at two rates", got)
 	}
 	var suite junitSuite
 	if err := xml.Unmarshal(junit.Bytes(), &suite); err != nil || suite.Failures != 1 || suite.Skipped != 1 || suite.Tests != len(r.Measurements)+3 {
@@ -229,6 +223,49 @@ func TestWriters(t *testing.T) {
 	}
 	if !strings.Contains(markdown.String(), "## Gate: fail") || !strings.Contains(table.String(), "copy-paste 0.5") {
 		t.Error("the tables lack the gate or the attacks")
+	}
+}
+
+// checkBenchmarks reads the benchmark lines as benchstat does, and wants every finite
+// figure of the run in them, with the direction of its unit.
+func checkBenchmarks(t *testing.T, r *Run, text string) {
+	t.Helper()
+	got := map[string]float64{}
+	lines := benchfmt.NewReader(strings.NewReader(text), "strength.txt")
+	for lines.Scan() {
+		switch x := lines.Result().(type) {
+		case *benchfmt.SyntaxError:
+			t.Errorf("benchstat does not read it: %v", x)
+		case *benchfmt.Result:
+			if x.Iters != 1 || x.GetConfig("tokenizer") != "bytes" {
+				t.Errorf("%s: %d iterations, tokenizer %q", x.Name, x.Iters, x.GetConfig("tokenizer"))
+			}
+			for _, v := range x.Values {
+				got[v.Unit+" "+string(x.Name)] = v.Value
+			}
+		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	finite := 0
+	for _, m := range r.Measurements {
+		if math.IsInf(float64(m.Value), 0) {
+			continue
+		}
+		finite++
+		value, ok := got[unit(m.Metric)+" Watermark/"+m.Labels]
+		if !ok || math.Abs(value-float64(m.Value)) > 1e-5*math.Abs(value) {
+			t.Errorf("%s is %v, among the benchmark lines %v", m.Name(), m.Value, value)
+		}
+	}
+	if len(got) != finite || finite < 100 {
+		t.Errorf("%d figures and %d in the benchmark lines", finite, len(got))
+	}
+	for _, m := range Metrics() {
+		if d := lines.Units().GetBetter(unit(m.Name)); d != m.Better {
+			t.Errorf("%s: better is %d, not %d", unit(m.Name), d, m.Better)
+		}
 	}
 }
 

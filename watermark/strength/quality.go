@@ -20,10 +20,11 @@ func repeated(tokens []int32, n int) float64 {
 // maxGram is the longest n-gram that is counted.
 const maxGram = 4
 
-// surprise is the mean negative log-probability of a text, in nats per token.
+// surprise is the mean negative log-probability of a text, in nats per token,
+// missing where the generator tells none.
 func surprise(t Text) float64 {
 	if len(t.Logprobs) == 0 {
-		return 0
+		return missing
 	}
 	var sum float64
 	for _, l := range t.Logprobs {

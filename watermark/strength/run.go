@@ -17,6 +17,7 @@ type Recorded struct {
 	Settings   []Setting `json:"settings"`
 	Key        string    `json:"key,omitempty"` // id
 	Texts      int       `json:"texts"`
+	Given      bool      `json:"given,omitempty"` // the texts were, by somebody else than the benchmark
 	Lengths    []int     `json:"lengths"`
 	Attacks    []string  `json:"attacks"`
 	AttackSize int       `json:"attack_tokens"`
@@ -37,6 +38,9 @@ func (c *Config) record() Recorded {
 	r := Recorded{
 		Model: c.Model, Tokenizer: c.Tokenizer.Name(), Settings: c.Settings, Texts: c.Texts, Lengths: c.Lengths,
 		Attacks: []string{}, AttackSize: c.AttackTokens, NullKeys: c.NullKeys, NullTokens: c.NullTokens, Seed: c.Seed, Weakening: c.Weakening,
+	}
+	if c.Foreign {
+		r.Texts, r.Given = len(c.Given), true
 	}
 	if c.Key != nil {
 		r.Key = c.Key.ID

@@ -39,27 +39,40 @@ func (t table) markdown() []string {
 
 // tables are strength by length, cost and null, and attacks.
 func (r *Run) tables() []table {
-	byLength := table{title: "Texts detected at a false-positive rate of 1e-3 (95 % interval), by tokens", head: []string{"setting"}}
+	var out []table
+	for _, l := range levels {
+		t := table{title: fmt.Sprintf("Texts detected at a false-positive rate of %s (95 %% interval), by tokens", strings.TrimPrefix(l.name, "fpr")), head: []string{"setting"}}
+		for _, n := range r.Recorded.Lengths {
+			t.head = append(t.head, fmt.Sprint(n))
+		}
+		for _, s := range r.Recorded.Settings {
+			row := []string{name(s.Labels)}
+			for _, n := range r.Recorded.Lengths {
+				row = append(row, r.cell("tpr@"+l.name, fmt.Sprintf("%s/tokens=%d", s.Labels, n), true))
+			}
+			t.rows = append(t.rows, row)
+		}
+		out = append(out, t)
+	}
 	cost := table{
 		title: "Tokens to detect, cost and null calibration",
 		head:  []string{"setting", "tokens 1e-3 median", "p95", "tokens 1e-6 median", "p95", "KL nats/token", "perplexity ×", "repetition", "distinct-2", "null KS p"},
 	}
-	for _, n := range r.Recorded.Lengths {
-		byLength.head = append(byLength.head, fmt.Sprint(n))
-	}
+	labels := []string{}
 	for _, s := range r.Recorded.Settings {
-		row := []string{name(s.Labels)}
-		for _, n := range r.Recorded.Lengths {
-			row = append(row, r.cell("tpr@fpr1e-3", fmt.Sprintf("%s/tokens=%d", s.Labels, n), true))
-		}
-		byLength.rows = append(byLength.rows, row)
-		row = []string{name(s.Labels)}
+		labels = append(labels, s.Labels)
+	}
+	if _, ok := r.find("repetition", unmarked); ok {
+		labels = append(labels, unmarked)
+	}
+	for _, l := range labels {
+		row := []string{name(l)}
 		for _, metric := range []string{"tokens50@fpr1e-3", "tokens95@fpr1e-3", "tokens50@fpr1e-6", "tokens95@fpr1e-6", "kl", "perplexity-ratio", "repetition", "distinct-2", "null-ks-p"} {
-			row = append(row, r.cell(metric, s.Labels, false))
+			row = append(row, r.cell(metric, l, false))
 		}
 		cost.rows = append(cost.rows, row)
 	}
-	out := []table{byLength, cost}
+	out = append(out, cost)
 	if len(r.Recorded.Attacks) == 0 {
 		return out
 	}
@@ -68,7 +81,7 @@ func (r *Run) tables() []table {
 		attacks.head = append(attacks.head, name(s.Labels))
 	}
 	for _, a := range r.Recorded.Attacks {
-		row := []string{strings.ReplaceAll(strings.TrimPrefix(a, "attack="), "/rate=", " ")}
+		row := []string{attackName(a)}
 		for _, s := range r.Recorded.Settings {
 			labels := fmt.Sprintf("%s/tokens=%d/%s", s.Labels, r.Recorded.AttackSize, a)
 			row = append(row, r.cell("tpr@fpr1e-3", labels, false)+" ("+r.cell("log10p", labels, false)+")")
@@ -80,7 +93,11 @@ func (r *Run) tables() []table {
 
 // name is a setting as people read it.
 func name(labels string) string {
-	return strings.ReplaceAll(strings.TrimPrefix(labels, "scheme="), "/", " ")
+	return strings.ReplaceAll(strings.TrimPrefix(strings.TrimPrefix(labels, "scheme="), "text="), "/", " ")
+}
+
+func attackName(labels string) string {
+	return strings.NewReplacer("attack=", "", "/rate=", " ", "/through=", " ").Replace(labels)
 }
 
 func (r *Run) cell(metric, labels string, interval bool) string {
@@ -89,7 +106,11 @@ func (r *Run) cell(metric, labels string, interval bool) string {
 	case !ok:
 		return "-"
 	case interval:
-		return fmt.Sprintf("%s [%s, %s]", short(m.Value), short(m.Lo), short(m.Hi))
+		s := fmt.Sprintf("%s [%s, %s]", short(m.Value), short(m.Lo), short(m.Hi))
+		if m.N != int64(r.Recorded.Texts) { // not all texts are so long
+			s += fmt.Sprintf(" of %d", m.N)
+		}
+		return s
 	case math.IsInf(float64(m.Value), 1):
 		return fmt.Sprintf("> %d", slices.Max(r.Recorded.Lengths))
 	}
@@ -107,7 +128,7 @@ func short(n Number) string {
 
 // WriteTable writes the run for people.
 func (r *Run) WriteTable(w io.Writer) error {
-	fmt.Fprintf(w, "%s, tokenizer %s, %d texts per setting, seed %d%s\n", r.Recorded.Model, r.Recorded.Tokenizer, r.Recorded.Texts, r.Recorded.Seed, r.weakened())
+	fmt.Fprintln(w, r.head())
 	for _, t := range r.tables() {
 		fmt.Fprintln(w)
 		if err := t.write(w); err != nil {
@@ -116,6 +137,15 @@ func (r *Run) WriteTable(w io.Writer) error {
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", r.calibration())
 	return err
+}
+
+// head says what was measured.
+func (r *Run) head() string {
+	per := "per setting"
+	if r.Recorded.Given {
+		per = "under key " + r.Recorded.Key
+	}
+	return fmt.Sprintf("%s, tokenizer %s, %d texts %s, seed %d%s", cmp.Or(r.Recorded.Model, "unnamed model"), r.Recorded.Tokenizer, r.Recorded.Texts, per, r.Recorded.Seed, r.weakened())
 }
 
 func (r *Run) weakened() string {
@@ -132,7 +162,11 @@ func (r *Run) calibration() string {
 	}
 	bad := r.Uncalibrated()
 	if len(bad) == 0 {
-		return fmt.Sprintf("Null calibration: %d random keys per setting on unmarked text of %d tokens, uniform.", r.Recorded.NullKeys, r.Recorded.NullTokens)
+		on := "unmarked text"
+		if r.Recorded.Given {
+			on = "text that knows nothing of them"
+		}
+		return fmt.Sprintf("Null calibration: %d random keys per setting on %s of %d tokens, uniform.", r.Recorded.NullKeys, on, r.Recorded.NullTokens)
 	}
 	var names []string
 	for _, m := range bad {
@@ -148,7 +182,7 @@ const maxMarkdown = 1<<20 - 1
 // Markdown of less than 1 MiB.
 func (r *Run) WriteMarkdown(w io.Writer, verdicts []Verdict) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Watermark strength\n\n%s, tokenizer %s, %d texts per setting, seed %d%s\n", cmp.Or(r.Recorded.Model, "unnamed model"), r.Recorded.Tokenizer, r.Recorded.Texts, r.Recorded.Seed, r.weakened())
+	fmt.Fprintf(&b, "# Watermark strength\n\n%s\n", r.head())
 	var parts []table
 	if len(verdicts) > 0 {
 		gate := table{title: fmt.Sprintf("Gate: %s", Overall(verdicts)), head: []string{"outcome", "condition", "value", "95 % interval", "texts"}}

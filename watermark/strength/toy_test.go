@@ -69,7 +69,8 @@ func small(schemes ...string) Config {
 	c := Standard(base, true)
 	c.Settings, _ = OfSchemes(c.Settings, schemes)
 	c.Texts, c.Lengths, c.AttackTokens, c.NullKeys, c.NullTokens = 30, []int{10, 40, 160}, 120, 0, 100
-	c.Generator, c.Tokenizer, c.Other = toy{}, bytesEncoding{}, bytesEncoding{}
+	c.Generator, c.Tokenizer = toy{}, bytesEncoding{}
+	c.Attacks = append(c.Attacks, Retokenise(bytesEncoding{}))
 	for i := range c.Texts {
 		c.Prompts = append(c.Prompts, []int32{'?', int32(i)})
 	}

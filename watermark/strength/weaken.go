@@ -24,6 +24,9 @@ func (c *Config) checkWeakening() error {
 	if !slices.Contains(Weakenings(), c.Weakening) {
 		return &UsageError{fmt.Sprintf("weakening %q is not known%s", c.Weakening, nearest(c.Weakening, Weakenings()))}
 	}
+	if c.Foreign && c.Weakening != WrongKey {
+		return &UsageError{"texts that are given were marked by somebody else: only " + WrongKey + " can be tried on them"}
+	}
 	for _, s := range c.Settings {
 		if c.Weakening == HalfBias && s.Spec.Scheme != watermark.KGW {
 			return &UsageError{fmt.Sprintf("%s has no bias to halve: give --scheme kgw", s.Spec.Scheme)}

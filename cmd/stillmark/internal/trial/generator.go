@@ -96,8 +96,8 @@ func (s *served) piece(t refmodel.Token) mock.Piece {
 }
 
 // MockModels trains what `stillmark mock` serves: "reference", which never saw
-// a key, and with a key "student", trained on 100,000 tokens of replies that
-// another model marked under it.
+// a key, and with a key "teacher", which marks its replies under it, and "student",
+// trained on 100,000 tokens of the teacher's replies.
 func MockModels(seed uint64, key *watermark.Key) (map[string]mock.Generator, error) {
 	base, enc, docs, err := reference(derived(seed, streamRivalText))
 	if err != nil {
@@ -128,5 +128,6 @@ func MockModels(seed uint64, key *watermark.Key) (map[string]mock.Generator, err
 		return nil, err
 	}
 	models["student"] = &served{model: student, enc: enc}
+	models["teacher"] = &served{model: w.teacher, enc: enc, mark: mark}
 	return models, nil
 }
