@@ -18,9 +18,9 @@ import (
 
 func (a *app) calibrateCommand() *cobra.Command {
 	var (
-		schemes, outputs []string
-		state            string
-		config           strength.CalibrationConfig
+		schemes, without, outputs []string
+		state                     string
+		config                    strength.CalibrationConfig
 	)
 	c := &cobra.Command{
 		Use:   "calibrate",
@@ -52,13 +52,16 @@ interruption; --state names another folder, which stays.`,
 				return usageError(fmt.Errorf("--keys %d is not above 0", config.Keys))
 			}
 			config.Cases = strength.Cases()
-			for _, name := range schemes {
+			for _, name := range slices.Concat(schemes, without) {
 				if !slices.Contains(watermark.SchemeNames(), name) {
 					return usageError(fmt.Errorf("scheme %q is not known%s", name, didYouMean(name, watermark.SchemeNames())))
 				}
 			}
-			if len(schemes) > 0 {
-				config.Cases = slices.DeleteFunc(config.Cases, func(x strength.Case) bool { return !slices.Contains(schemes, x.Spec.Scheme) })
+			config.Cases = slices.DeleteFunc(config.Cases, func(x strength.Case) bool {
+				return len(schemes) > 0 && !slices.Contains(schemes, x.Spec.Scheme) || slices.Contains(without, x.Spec.Scheme)
+			})
+			if len(config.Cases) == 0 {
+				return usageError(errors.New("--without leaves no scheme"))
 			}
 			config.State = state
 			if state == "" && len(outputs) > 0 {
@@ -111,6 +114,7 @@ interruption; --state names another folder, which stays.`,
 	}
 	f := c.Flags()
 	f.StringArrayVar(&schemes, "scheme", nil, "scheme to calibrate, native or a preset (repeatable; default all)")
+	f.StringArrayVar(&without, "without", nil, "scheme to leave out (repeatable)")
 	f.IntVar(&config.Keys, "keys", 0, "keys of a case at most (default: as many as a release takes)")
 	f.Uint64Var(&config.Seed, "seed", 1, "seed of keys and texts")
 	f.StringVar(&state, "state", "", "folder that keeps what was drawn (default FILE.state of the first -o FILE)")
