@@ -312,10 +312,14 @@ func newDrawing(c Case, seed uint64) (*drawing, error) {
 // missing is the number of shards that are not drawn yet.
 func (d *drawing) missing() int { return (d.Keys - len(d.p) + d.shard - 1) / d.shard }
 
-// next draws a shard.
+// next draws a shard: a whole one where it is kept, since what is kept must not
+// depend on how many keys this run wants.
 func (d *drawing) next(ctx context.Context) error {
-	shard := len(d.p) / d.shard
-	u, err := d.draw(ctx, shard, d.shard)
+	shard, n := len(d.p)/d.shard, d.shard
+	if d.file == nil {
+		n = min(n, d.Keys-len(d.p))
+	}
+	u, err := d.draw(ctx, shard, n)
 	if err != nil {
 		return err
 	}
