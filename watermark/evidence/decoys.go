@@ -45,9 +45,14 @@ type Decoys struct {
 // With fewer than 10 decoys, or no units, nothing can be said beyond the rank: the
 // gate does not pass, the ratios are 0 and the KS p is 1.
 func JudgeDecoys(l Law, observed float64, decoys []float64, c Counts, seed uint64) Decoys {
+	_, sd := l.moments(c)
+	return judgeDecoys(l.Null(c).RandomizedP, sd, observed, decoys, seed)
+}
+
+// judgeDecoys is [JudgeDecoys] for any law: its randomised p and standard deviation.
+func judgeDecoys(randomized func(score, u float64) float64, sd, observed float64, decoys []float64, seed uint64) Decoys {
 	d := len(decoys)
 	j := Decoys{N: d, KSP: 1}
-	nl := l.Null(c)
 	random := rand.New(rand.NewPCG(seed, 0))
 	u := make([]float64, d)
 	mean, reached := 0., 0
@@ -56,10 +61,9 @@ func JudgeDecoys(l Law, observed float64, decoys []float64, c Counts, seed uint6
 		if s >= observed {
 			reached++
 		}
-		u[i] = nl.RandomizedP(s, (float64(random.Uint64()>>12)+0.5)*0x1p-52)
+		u[i] = randomized(s, (float64(random.Uint64()>>12)+0.5)*0x1p-52)
 	}
 	j.RankP = float64(1+reached) / float64(d+1)
-	_, sd := l.moments(c)
 	if d < minDecoys || sd == 0 {
 		return j
 	}
