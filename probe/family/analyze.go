@@ -351,8 +351,11 @@ func (a *analysis) declared() int {
 }
 
 // gate is the outcome of a finding's decoys: passed where the law of its family
-// needs none.
+// needs none, failed where the family's own check did.
 func (a *analysis) gate(f *ledger.Finding) Gate {
+	if f.Withheld != "" {
+		return GateFailed
+	}
 	if fam, ok := ByID(f.Family); ok && fam.Lawful != "" && f.Decoys == nil {
 		return GatePassed
 	}
@@ -456,7 +459,8 @@ func (a *analysis) warnings(i int) []Warning {
 	add(f.PRF != watermark.AESCTR && f.PRF != watermark.HMAC, WarnPRF)
 	add(f.Decoys == nil && f.N > 0 && gate != GatePassed, WarnNoDecoys)
 	add(f.Decoys != nil && f.Decoys.Pass && gate == GateUnchecked, WarnDecoysPlan)
-	add(gate == GateFailed, WarnGate)
+	add(gate == GateFailed && f.Withheld == "", WarnGate)
+	add(f.Withheld != "", WarnWithheld)
 	add(f.Decoys != nil && a.plan.Stop.OnEvidence, WarnRankStopped)
 	add(a.open(f), WarnOpen)
 	add(f.Role == ledger.Rival && !control, WarnNoControl)

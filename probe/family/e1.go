@@ -223,6 +223,18 @@ func feed(ins []*Input, tests []*e1, batch []*settled) error {
 	})
 }
 
+// counter counts calls from several goroutines and reports how many there were.
+func counter(report func(done int)) func() {
+	var mu sync.Mutex
+	done := 0
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		done++
+		report(done)
+	}
+}
+
 // onAllCores calls do for 0 … n-1, on all cores, and returns the error of the
 // smallest number that had one.
 func onAllCores(n int, do func(i int) error) error {

@@ -74,6 +74,7 @@ func (k KeyKind) Fits(scheme string) bool {
 func Families() []Family {
 	return []Family{
 		e1Family(),
+		e3Family(),
 	}
 }
 
@@ -96,6 +97,25 @@ func (f *Family) Propositions(target, key string) (null, alternative string) {
 type PlannedTest struct {
 	*Input       // without replies, key and files
 	Controls int // controls in the plan
+}
+
+// items counts the units of analysis among the test's prompts, placebos apart. A
+// prompt of another kind is an error.
+func (t *PlannedTest) items(kind reading.Kind) (int, error) {
+	items := map[[2]string]bool{}
+	for _, p := range t.Prompts() {
+		r, err := t.Reading(p)
+		if err != nil {
+			return 0, err
+		}
+		if r == nil || r.Kind != kind {
+			return 0, fmt.Errorf("prompt %s of suite %s is not of kind %s, which family %s reads", p.ID, p.Suite, kind, t.Test.Family)
+		}
+		if !r.Placebo {
+			items[[2]string{r.Item, t.drawVersion(p)}] = true
+		}
+	}
+	return len(items), nil
 }
 
 // PlannedPower is what a test of a family other than E1 promises at a level.
@@ -249,6 +269,20 @@ func (in *Input) Rand(purpose string) *rand.Rand {
 	h.Write(in.seed[:])
 	fmt.Fprintf(h, "%d:%s%s", len(in.Test.ID), in.Test.ID, purpose)
 	return rand.New(rand.NewChaCha8([32]byte(h.Sum(nil))))
+}
+
+// alone makes the run of a family that computes one test at a time.
+func alone(test func(context.Context, *Input) (*Output, error)) func(context.Context, []*Input) ([]*Output, error) {
+	return func(ctx context.Context, ins []*Input) ([]*Output, error) {
+		outs := make([]*Output, len(ins))
+		for i, in := range ins {
+			var err error
+			if outs[i], err = test(ctx, in); err != nil {
+				return nil, err
+			}
+		}
+		return outs, nil
+	}
 }
 
 // Output is what a family says: a finding without what identifies it (test,

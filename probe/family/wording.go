@@ -60,8 +60,8 @@ var wording = map[ledger.Verdict]map[ledger.Tier]words{
 	},
 	ledger.VerdictWithheld: {
 		"": {
-			"The analytic result for key {key} on {target} is withheld: the decoy keys did not behave as the theory says they should on this text.",
-			"Only the rank of the true key among {decoys} decoy keys is reported (log10 p = {decoyrank}); it supports at most a lead.",
+			"The analytic result for key {key} on {target} is withheld: {withheld}.",
+			"{rankonly}",
 		},
 	},
 	ledger.VerdictLead: {
@@ -168,6 +168,8 @@ const (
 	WarnDrift           Warning = "drift"
 	WarnSearch          Warning = "search"
 	WarnVendors         Warning = "few-vendors"
+	WarnNoPlacebo       Warning = "no-placebo"
+	WarnWithheld        Warning = "withheld"
 )
 
 var warningText = map[Warning]string{
@@ -193,6 +195,8 @@ var warningText = map[Warning]string{
 	WarnControlHit:      "A control under the same key also reaches log10 p <= -2 by itself: shared data, the public web, or a leaked key must be considered.",
 	WarnReasoning:       "Some replies carried separate reasoning text, which this test does not score.",
 	WarnDrift:           "The target changed its model, fingerprint or provider while replies were collected.",
+	WarnWithheld:        "A check of the test's own assumptions failed ({withheld}), so nothing analytic is reported.",
+	WarnNoPlacebo:       "No placebo was read: whether items that were never planted show nothing was not checked.",
 	WarnVendors:         "The controls come from fewer than 8 declared vendors: kin among them count as many where they are few.",
 	WarnSearch:          "Whether the target used search or tools could not be verified; with them on, a hit may be retrieval.",
 }
@@ -241,6 +245,10 @@ func placeholders(f *ledger.Finding, log10Alpha float64) *strings.Replacer {
 	if fam, ok := ByID(f.Family); ok {
 		family = fam.ID + " (" + fam.Name + ")"
 	}
+	withheld := f.Withheld
+	if withheld == "" {
+		withheld = "the decoy keys did not behave as the theory says they should on this text"
+	}
 	cmp := f.Comparison
 	if cmp == nil {
 		cmp = &ledger.Comparison{Of: 1}
@@ -248,10 +256,10 @@ func placeholders(f *ledger.Finding, log10Alpha float64) *strings.Replacer {
 	return strings.NewReplacer(
 		"{family}", family, "{controls}", count(len(cmp.Controls), "control"), "{rank}", strconv.Itoa(cmp.Rank), "{of}", strconv.Itoa(cmp.Of),
 		"{rankp}", log10(&cmp.Log10P), "{holm}", log10(f.HolmLog10P), "{m}", strconv.Itoa(f.M),
+		"{withheld}", withheld, "{rankonly}", rankOnly(f),
 		"{target}", f.Target, "{key}", f.Key, "{prf}", f.PRF,
 		"{k}", audits(f.HolmLog10P),
 		"{result}", result(f), "{alpha}", log10(&log10Alpha), "{n}", strconv.FormatInt(f.N, 10),
-		"{decoys}", decoyCount(f.Decoys), "{decoyrank}", decoyRank(f.Decoys),
 		"{power}", powerSentence(f.Power),
 		"{leaves}", strconv.Itoa(c.Leaves), "{declared}", strconv.Itoa(c.Declared), "{selection}", log10(&c.SelectionLog10),
 	)
@@ -299,6 +307,14 @@ func log10(v *float64) string {
 		return "0.00"
 	}
 	return s
+}
+
+// rankOnly says what is left of a withheld result.
+func rankOnly(f *ledger.Finding) string {
+	if f.Decoys == nil {
+		return "Only counts are reported; no statement about " + f.Target + " rests on them."
+	}
+	return "Only the rank of the true key among " + decoyCount(f.Decoys) + " decoy keys is reported (log10 p = " + decoyRank(f.Decoys) + "); it supports at most a lead."
 }
 
 func decoyCount(d *ledger.DecoyFinding) string {

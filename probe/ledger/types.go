@@ -304,6 +304,18 @@ type PowerRow struct {
 	Log10Alpha float64 `json:"log10_alpha"` // per-test level alpha/m
 	Effect     float64 `json:"effect"`      // smallest effect found with power .9
 	EffectUnit string  `json:"effect_unit"`
+	// Log10Floor is the smallest log10 p that the test can reach, 0 where that is no
+	// concern. At is the power at some effects.
+	Log10Floor float64   `json:"log10_floor,omitempty"`
+	At         []PowerAt `json:"at,omitempty"`
+}
+
+// PowerAt is a planned test's power at one effect, and the units with which it would
+// be .9.
+type PowerAt struct {
+	Effect float64 `json:"effect"`
+	Power  float64 `json:"power"`
+	Units  int64   `json:"units_needed"`
 }
 
 // Build identifies the program.
@@ -444,6 +456,7 @@ type Finding struct {
 	Log10P         *float64 `json:"log10_p"` // nil when withheld, or in e-process mode
 	Log10PMethod   string   `json:"log10_p_method,omitempty"`
 	Log10PEstimate *float64 `json:"log10_p_estimate,omitempty"` // saddlepoint, a labelled estimate
+	Log10PBound    *float64 `json:"log10_p_bound,omitempty"`    // a bound by hand beside an exact law
 	PlainScore     float64  `json:"plain_score"`                // unweighted
 	PlainLog10P    *float64 `json:"plain_log10_p"`
 	Log10E         *float64 `json:"log10_e"`
@@ -463,6 +476,9 @@ type Finding struct {
 	Extractor  string      `json:"extractor,omitempty"`
 	Comparison *Comparison `json:"comparison,omitempty"`
 	Parts      []Part      `json:"parts,omitempty"`
+	// Withheld says in a clause why nothing analytic is reported, where the family's
+	// own check of its assumptions failed.
+	Withheld string `json:"withheld,omitempty"`
 
 	Verdict  Verdict  `json:"verdict"`
 	Warnings []string `json:"warnings"`

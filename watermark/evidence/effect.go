@@ -82,3 +82,26 @@ func studentQuantile(df float64) float64 {
 		(3*z7+19*z5+17*z3-15*z)/(384*df*df*df) +
 		(79*z9+776*z7+1482*z5-1920*z3-945*z)/(92160*df*df*df*df)
 }
+
+// MeanInterval is the mean of one value per unit of analysis with Student's 95 %
+// interval. With one unit no variation can be seen and the interval is the value
+// alone; with none it is the zero Interval.
+func MeanInterval(values []float64) Interval {
+	n := float64(len(values))
+	if n == 0 {
+		return Interval{}
+	}
+	m := 0.
+	for _, v := range values {
+		m += v / n
+	}
+	if n == 1 {
+		return Interval{Value: m, Lo: m, Hi: m}
+	}
+	ss := 0.
+	for _, v := range values {
+		ss += (v - m) * (v - m)
+	}
+	half := studentQuantile(n-1) * math.Sqrt(ss/(n-1)/n)
+	return Interval{Value: m, Lo: m - half, Hi: m + half}
+}
