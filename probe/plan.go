@@ -41,7 +41,8 @@ const (
 // PlanSuite is a suite with the prompts that were drawn from it.
 type PlanSuite struct {
 	Ref     ledger.SuiteRef
-	Family  string // whose tests read it; empty: E1
+	Family  string   // whose tests read it; empty: E1
+	Also    []string // further families that read it
 	Prompts []corpora.Prompt
 }
 
@@ -93,6 +94,8 @@ type PlanInput struct {
 	Alpha          float64 // DefaultAlpha
 	Decoys         int     // DefaultDecoys; negative means none
 	Caps           ledger.Caps
+	// Put may say how a prompt is put: kind, samples, parameters of its own.
+	Put func(*ledger.Prompt)
 	// Sentinels is how many rounds of sentinels are put to every target: none by
 	// default, as many as fit the plan if negative.
 	Sentinels int
@@ -162,6 +165,9 @@ func NewPlan(in PlanInput) (*Draft, error) {
 					return nil, fmt.Errorf("plan: prompt %s: %w", q.ID, err)
 				}
 				sealed.Reading = reading
+			}
+			if in.Put != nil {
+				in.Put(&sealed)
 			}
 			p.Prompts = append(p.Prompts, sealed)
 		}
@@ -425,7 +431,9 @@ func (d *Draft) addTests(in *PlanInput) error {
 		if id == "" {
 			id = family.Radioactivity
 		}
-		of[id] = append(of[id], s.Ref.Name)
+		for _, id := range append([]string{id}, s.Also...) {
+			of[id] = append(of[id], s.Ref.Name)
+		}
 	}
 	for _, fam := range family.Families() {
 		suites := of[fam.ID]
@@ -562,6 +570,10 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 			Target: t.Name, Requests: replies, PromptTokens: perTarget, CompletionTokens: budget,
 			Priced: t.Price != nil,
 		}
+		if !t.Live() { // nothing is sent to it
+			e.Targets = append(e.Targets, TargetEstimate{Target: t.Name, Priced: true})
+			continue
+		}
 		row.Cost = money(t.Price, row.PromptTokens, row.CompletionTokens)
 		e.Targets = append(e.Targets, row)
 		e.Requests += row.Requests
@@ -610,11 +622,15 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 			Test: t.ID, Units: units, Log10Alpha: level - charge, Effect: effect, EffectUnit: family.EffectUnit(law),
 		})
 	}
-	e.Assumptions = []string{
-		fmt.Sprintf("A prompt is taken to have a token per %.1f bytes and %d more for the chat's frame.", bytesPerToken, promptOverhead),
-		fmt.Sprintf("The cost supposes that every reply uses its whole budget of %d tokens, and no retries.", p.Params.MaxTokens),
-		fmt.Sprintf("The power supposes replies of %.0f tokens, %.0f %% of which are distinct scored units, each counted once and independent of the others.", in.TokensPerReply, 100*in.Distinct),
+	if e.Requests > 0 {
+		e.Assumptions = append(e.Assumptions,
+			fmt.Sprintf("A prompt is taken to have a token per %.1f bytes and %d more for the chat's frame.", bytesPerToken, promptOverhead),
+			fmt.Sprintf("The cost supposes that every reply uses its whole budget of %d tokens, and no retries.", p.Params.MaxTokens),
+		)
 	}
+	e.Assumptions = append(e.Assumptions,
+		fmt.Sprintf("The power supposes replies of %.0f tokens, %.0f %% of which are distinct scored units, each counted once and independent of the others.", in.TokensPerReply, 100*in.Distinct),
+	)
 	if _, limit := exceeds(&p.Caps, spend{e.Requests, e.PromptTokens + e.CompletionTokens, e.Cost}, e.Currency); limit != "" {
 		d.Warnings = append(d.Warnings, "The cap of "+limit+" is below the estimate: the run may end before the plan is done.")
 	}

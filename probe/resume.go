@@ -17,6 +17,9 @@ func (r *runner) load() error {
 	state := r.w.State()
 	lanes := map[string]*lane{}
 	for i := range r.plan.Targets {
+		if !r.plan.Targets[i].Live() {
+			continue
+		}
 		l := newLane(r.plan, i, r.opt.Concurrency)
 		lanes[l.target.Name] = l
 		r.lanes = append(r.lanes, l)
@@ -27,6 +30,9 @@ func (r *runner) load() error {
 		it := &planned[i]
 		items[it.ID] = it
 		l := lanes[it.Target.Name]
+		if l == nil {
+			continue // its replies are there, or will never be
+		}
 		l.planned++
 		if state.Settled(it.ID) {
 			l.settled++
@@ -76,12 +82,17 @@ func (r *runner) replay(lanes map[string]*lane, items map[string]*ledger.Item) e
 				return fmt.Errorf("event %d of the ledger is about %q, which the plan does not ask for", e.Seq, e.Item)
 			}
 			delete(open, e.Item)
-			r.spent.add(r.billed(it, &a))
+			if it.Target.Live() {
+				r.spent.add(r.billed(it, &a))
+			}
 			if e.Type == ledger.EventAttemptFailed {
 				r.failed[a.Outcome]++
 				continue
 			}
 			r.classes[a.Outcome]++
+			if !it.Target.Live() {
+				continue
+			}
 			if err := r.meet(lanes[it.Target.Name], it, &a); err != nil {
 				return fmt.Errorf("event %d of the ledger: %w", e.Seq, err)
 			}

@@ -88,8 +88,13 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	neural, err := filepath.Abs("../../probe/testdata/neural")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", Cmds: scriptCommands, RequireExplicitExec: true, Setup: func(env *testscript.Env) error {
 		env.Setenv("TOKENS", tokenizers)
+		env.Setenv("NEURAL", neural)
 		return nil
 	}})
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/stillmark/stillmark/cmd/stillmark/internal/config"
 	"github.com/stillmark/stillmark/probe"
@@ -25,9 +26,9 @@ import (
 )
 
 func (a *app) probeCommand() *cobra.Command {
-	return holder("probe", "plan an audit, carry it out, see how far it is",
+	return holder("probe", "plan an audit, carry it out, see how far it is; import replies gathered elsewhere",
 		"  stillmark probe plan --target acme-nova-1 --suite longform-en --key key.json --signer signer.pem -o case\n  stillmark probe run case",
-		a.probePlanCommand(), a.probeRunCommand(), a.probeStatusCommand())
+		a.probePlanCommand(), a.probeRunCommand(), a.probeStatusCommand(), a.probeImportCommand())
 }
 
 type planOptions struct {
@@ -66,14 +67,9 @@ is taken as its timestamp.`,
 	f := c.Flags()
 	f.StringArrayVar(&o.targets, "target", nil, "configured target to audit (repeatable)")
 	f.StringArrayVar(&o.controls, "control", nil, "configured target to stand beside it under the same keys (repeatable)")
-	f.StringArrayVar(&o.keys, "key", nil, "key file (repeatable)")
-	f.StringArrayVar(&o.commitments, "commitment", nil, "commitment file of the key at the same position (repeatable)")
-	f.StringArrayVar(&o.served, "served", nil, "file of served windows of the key at the same position: adds a secondary test")
-	f.StringVar(&o.servingFrom, "serving-from", "", "when the first token was served under the keys (RFC 3339; default: what the key promises)")
 	f.StringArrayVar(&o.ours, "ours", nil, "configured target that serves our own model, for comparative families (repeatable)")
 	f.StringArrayVar(&o.teachers, "teacher", nil, "configured target that others may have been trained on, for comparative families (repeatable)")
 	f.StringArrayVar(&o.suites, "suite", []string{"longform-en"}, "suite: a name of `stillmark corpora list`, or a YAML or JSONL file; its family decides the tests (repeatable)")
-	f.BoolVar(&o.in.Reasoning, "reasoning", false, "declare a test of the separate reasoning text beside every test of E1")
 	f.IntVarP(&o.n, "number", "n", 0, "prompts to draw of every suite, 0 for all")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the draw of prompts")
 	f.IntVar(&o.in.Samples, "samples", 1, "replies per prompt and target")
@@ -83,43 +79,72 @@ is taken as its timestamp.`,
 	f.Int64Var(&o.requestSeed, "request-seed", -1, "seed that is sent, plus the sample's number; sent only if given")
 	f.StringVar(&o.sentinels, "sentinels", "auto", "rounds of sentinel prompts, whose answers show that a model was changed: auto, 0 for none, or from 3 up")
 	f.BoolVar(&o.in.Params.Stream, "stream", true, "ask for streams")
-	f.StringVar(&o.in.Mode, "mode", ledger.ModeFixedN, "what the tests report: fixed-n (a p-value) or e-process (an e-value, may stop early)")
 	f.BoolVar(&o.in.StopOnEvidence, "stop-on-evidence", false, "stop collecting once every e-process reaches its threshold")
-	f.Float64Var(&o.in.Alpha, "alpha", probe.DefaultAlpha, "family-wise level")
-	f.IntVar(&o.in.Decoys, "decoys", probe.DefaultDecoys, "decoy keys per test")
 	f.Float64Var(&o.in.TokensPerReply, "tokens-per-reply", 0, "assumed length of a reply (default 3/4 of --max-tokens)")
-	f.Float64Var(&o.in.Distinct, "distinct", probe.DefaultDistinct, "assumed share of positions that are distinct scored pairs")
 	f.Int64Var(&o.in.Caps.MaxRequests, "max-requests", 0, "stop before more requests than this")
 	f.Int64Var(&o.in.Caps.MaxTokens, "max-total-tokens", 0, "stop before more tokens than this, by the targets' own count")
 	f.Float64Var(&o.in.Caps.MaxCost, "max-cost", 0, "stop before spending more than this; needs prices")
 	f.DurationVar(&o.in.Caps.MaxTime, "max-time", 0, "stop after this time")
+	f.BoolVar(&o.skipTest, "skip-target-test", false, "seal no capability matrix, send nothing now")
+	o.bindTests(f)
+	return c
+}
+
+// bindTests adds the flags of everything that is decided about the tests, whoever
+// gathers the replies, and of the sealing.
+func (o *planOptions) bindTests(f *pflag.FlagSet) {
+	f.StringArrayVar(&o.keys, "key", nil, "key file (repeatable)")
+	f.StringArrayVar(&o.commitments, "commitment", nil, "commitment file of the key at the same position (repeatable)")
+	f.StringArrayVar(&o.served, "served", nil, "file of served windows of the key at the same position: adds a secondary test")
+	f.StringVar(&o.servingFrom, "serving-from", "", "when the first token was served under the keys (RFC 3339; default: what the key promises)")
+	f.BoolVar(&o.in.Reasoning, "reasoning", false, "declare a test of the separate reasoning text beside every test of E1")
+	f.StringVar(&o.in.Mode, "mode", ledger.ModeFixedN, "what the tests report: fixed-n (a p-value) or e-process (an e-value, may stop early)")
+	f.Float64Var(&o.in.Alpha, "alpha", probe.DefaultAlpha, "family-wise level")
+	f.IntVar(&o.in.Decoys, "decoys", probe.DefaultDecoys, "decoy keys per test")
+	f.Float64Var(&o.in.Distinct, "distinct", probe.DefaultDistinct, "assumed share of positions that are distinct scored pairs")
 	f.StringVar(&o.signer, "signer", "", "private signing key (required unless --dry-run)")
 	f.StringVar(&o.tsa, "tsa", "", "URL of an RFC 3161 authority that timestamps the plan")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan's cost and power, write nothing")
-	f.BoolVar(&o.skipTest, "skip-target-test", false, "seal no capability matrix, send nothing now")
 	f.StringVarP(&o.output, "output", "o", "", "case folder to create (required unless --dry-run)")
-	return c
+}
+
+// open checks the options that bindTests adds before anything is read or sent,
+// and loads the signer: nil for a dry run.
+func (o *planOptions) open() (*ledger.Signer, error) {
+	switch {
+	case len(o.commitments) > len(o.keys) || len(o.served) > len(o.keys):
+		return nil, usageError(errors.New("more --commitment or --served files than keys: they belong to the key at the same position"))
+	case o.dryRun:
+		return nil, nil
+	case o.signer == "" || o.output == "":
+		return nil, usageError(errors.New("name the --signer and the case folder (-o), or give --dry-run"))
+	}
+	signer, err := ledger.LoadSigner(o.signer)
+	if err != nil {
+		return nil, usageError(err)
+	}
+	if _, err := os.Lstat(o.output); err == nil {
+		return nil, usageError(fmt.Errorf("%s exists already; a case folder is never overwritten", o.output))
+	}
+	return signer, nil
+}
+
+// stamp asks the authority of --tsa, if one is named.
+func (o *planOptions) stamp(ctx context.Context) func([32]byte) ([]byte, error) {
+	if o.tsa == "" {
+		return nil
+	}
+	return func(digest [32]byte) ([]byte, error) { return requestStamp(ctx, o.tsa, digest) }
 }
 
 func (a *app) plan(c *cobra.Command, o *planOptions) error {
 	ctx := c.Context()
-	switch {
-	case len(o.targets) == 0:
+	if len(o.targets) == 0 {
 		return usageError(errors.New("name at least one --target"))
-	case len(o.commitments) > len(o.keys) || len(o.served) > len(o.keys):
-		return usageError(errors.New("more --commitment or --served files than keys: they belong to the key at the same position"))
-	case !o.dryRun && (o.signer == "" || o.output == ""):
-		return usageError(errors.New("name the --signer and the case folder (-o), or give --dry-run"))
 	}
-	var signer *ledger.Signer
-	if !o.dryRun {
-		var err error
-		if signer, err = ledger.LoadSigner(o.signer); err != nil {
-			return usageError(err)
-		}
-		if _, err := os.Lstat(o.output); err == nil {
-			return usageError(fmt.Errorf("%s exists already; a case folder is never overwritten", o.output))
-		}
+	signer, err := o.open()
+	if err != nil {
+		return err
 	}
 	f, err := config.Load(a.config)
 	if err != nil {
@@ -167,14 +192,15 @@ func (a *app) plan(c *cobra.Command, o *planOptions) error {
 		return err
 	}
 	if !o.dryRun {
-		var stamp func([32]byte) ([]byte, error)
-		if o.tsa != "" {
-			stamp = func(digest [32]byte) ([]byte, error) { return requestStamp(ctx, o.tsa, digest) }
-		}
-		if _, err := probe.SealPlan(o.output, draft, signer, stamp); err != nil {
+		if _, err := probe.SealPlan(o.output, draft, signer, o.stamp(ctx)); err != nil {
 			return err
 		}
 	}
+	return a.showPlan(o, draft, "stillmark probe run "+o.output)
+}
+
+// showPlan prints a plan that was sealed, or would be.
+func (a *app) showPlan(o *planOptions, draft *probe.Draft, next string) error {
 	if a.asJSON {
 		return a.printJSON(struct {
 			Case     string            `json:"case,omitempty"`
@@ -191,7 +217,7 @@ func (a *app) plan(c *cobra.Command, o *planOptions) error {
 		fmt.Fprintln(a.out, "nothing was written (--dry-run)")
 		return nil
 	}
-	fmt.Fprintf(a.out, "sealed    %s; next: stillmark probe run %s\n", draft.Plan.CaseID, o.output)
+	fmt.Fprintf(a.out, "sealed    %s; next: %s\n", draft.Plan.CaseID, next)
 	return nil
 }
 
@@ -269,9 +295,12 @@ func writeDraft(w io.Writer, d *probe.Draft) error {
 	e := d.Estimate
 	fmt.Fprintf(w, "plan      %d targets × %d replies to %d prompts = %d requests\ntokens    %d sent, at most %d received\n",
 		len(d.Plan.Targets), d.Plan.PerTarget(), len(d.Plan.Prompts), e.Requests, e.PromptTokens, e.CompletionTokens)
-	if e.Priced {
+	switch {
+	case e.Requests == 0:
+		fmt.Fprintln(w, "cost      none: nothing is sent")
+	case e.Priced:
 		fmt.Fprintf(w, "cost      at most %.2f %s, retries apart\n", e.Cost, e.Currency)
-	} else {
+	default:
 		fmt.Fprintln(w, "cost      unknown: not every target has a price")
 	}
 	fmt.Fprintf(w, "level     %.3g over %d declared tests (Holm), %d decoys each\n\n", d.Plan.Alpha, len(d.Plan.Tests), d.Plan.Decoys.N)

@@ -220,7 +220,7 @@ func (a *analysis) prepare(fam *Family, i int) (*Input, error) {
 	if err != nil {
 		return nil, err
 	}
-	if committed.State == CommitBeforeServing && t.Primary && !key.Published() {
+	if committed.State == CommitBeforeServing && t.Primary && !key.Published() && g.target.Imported == nil {
 		a.results[i].Tier = ledger.Exact
 	} else {
 		committed.SelectionLog10 = 0 // charged at the exact tier only
@@ -428,6 +428,17 @@ func asPlanned(sealed ledger.DecoyPlan, d *ledger.DecoyFinding) bool {
 	return d.N == sealed.N && d.N >= ledger.MinDecoys && d.Tolerance == sealed.SDTolerance && sealed.KSLevel == GateKSLevel
 }
 
+// imported reports whether a finding rests on replies that were gathered
+// elsewhere: its target's, or those of a target that it is compared with.
+func (a *analysis) imported(f *ledger.Finding) bool {
+	for _, g := range a.order {
+		if g.target.Imported != nil && (g.target.Name == f.Target || f.Tier == ledger.Comparative) {
+			return true
+		}
+	}
+	return false
+}
+
 // warnings lists what limits a finding.
 func (a *analysis) warnings(i int) []Warning {
 	f := &a.results[i]
@@ -438,6 +449,7 @@ func (a *analysis) warnings(i int) []Warning {
 		}
 	}
 	add(a.plan.Demo, WarnDemo)
+	add(a.imported(f), WarnImported)
 	if !a.given[i] {
 		return w
 	}

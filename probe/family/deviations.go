@@ -53,6 +53,9 @@ func readHistory(c *ledger.Case, targets map[string]*gathered) (*history, error)
 func (h *history) take(e *ledger.Event, owner, targets map[string]*gathered) error {
 	switch e.Type {
 	case ledger.EventReply:
+		if g := owner[e.Item]; g != nil && g.target.Imported != nil {
+			return nil // there was no intent
+		}
 		h.open--
 	case ledger.EventIntent:
 		h.open++
@@ -131,6 +134,9 @@ func (a *analysis) deviations() []string {
 	h := a.history
 	for _, g := range a.order {
 		acc := &g.accounting
+		if im := g.target.Imported; im != nil {
+			add("%s: its %d replies were not acquired by this program; they were imported from %q, whose SHA-256 is %s.", acc.Target, im.Lines, im.File, im.SHA256)
+		}
 		if acc.Missing > 0 {
 			add("%s: %d of %d planned replies are missing.", acc.Target, acc.Missing, acc.Planned)
 		}

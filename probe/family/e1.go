@@ -113,13 +113,15 @@ func newE1(in *Input) (*e1, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", in.Key.ID, err)
 	}
-	r, err := in.readers.forKey(in.Key)
-	if err != nil {
-		return nil, err
-	}
 	opt, err := e1Options(in.Test)
 	if err != nil {
 		return nil, err
+	}
+	var r *reader // none is needed for ids
+	if im := in.Target.Imported; im == nil || !im.IDs || opt.Part != "" {
+		if r, err = in.readers.forKey(in.Key); err != nil {
+			return nil, err
+		}
 	}
 	e := &e1{
 		test: in.Test, reader: r, part: opt.Part, log10Alpha: in.Log10Alpha,
@@ -276,6 +278,9 @@ type e1 struct {
 
 // item reads the part of an answer that the test scores. There may be none.
 func (e *e1) item(a *Answer) (watermark.Item, bool, error) {
+	if e.reader == nil {
+		return watermark.Item{Prompt: a.Reply.PromptTokens, Tokens: a.Reply.Tokens}, true, nil
+	}
 	text := a.Reply.Text
 	if e.part == PartReasoning {
 		if text = a.Reply.Reasoning; text == "" {

@@ -167,6 +167,7 @@ const (
 	WarnReasoning       Warning = "reasoning"
 	WarnDrift           Warning = "drift"
 	WarnSearch          Warning = "search"
+	WarnImported        Warning = "imported"
 	WarnVendors         Warning = "few-vendors"
 	WarnNoPlacebo       Warning = "no-placebo"
 	WarnWithheld        Warning = "withheld"
@@ -198,6 +199,7 @@ var warningText = map[Warning]string{
 	WarnWithheld:        "A check of the test's own assumptions failed ({withheld}), so nothing analytic is reported.",
 	WarnNoPlacebo:       "No placebo was read: whether items that were never planted show nothing was not checked.",
 	WarnVendors:         "The controls come from fewer than 8 declared vendors: kin among them count as many where they are few.",
+	WarnImported:        "Replies that this rests on were not acquired by this program: they were gathered elsewhere and imported from a file, and nothing here shows when, from whom and with what parameters. The result can be no more than a lead.",
 	WarnSearch:          "Whether the target used search or tools could not be verified; with them on, a hit may be retrieval.",
 }
 

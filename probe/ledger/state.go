@@ -153,16 +153,16 @@ func refusal(e *Event, why string) error {
 }
 
 // open returns the state of an attempt's item and the target it must name.
-func (s *State) open(e *Event) (ItemState, string, error) {
+func (s *State) open(e *Event) (ItemState, *Target, error) {
 	i, known := s.plan.byID[e.Item]
 	if !known {
-		return ItemState{}, "", refusal(e, "the plan has no such item")
+		return ItemState{}, nil, refusal(e, "the plan has no such item")
 	}
 	it := s.Items[e.Item]
 	if it.Settled {
-		return ItemState{}, "", refusal(e, "the item has its reply already")
+		return ItemState{}, nil, refusal(e, "the item has its reply already")
 	}
-	return it, s.plan.items[i].Target.Name, nil
+	return it, s.plan.items[i].Target, nil
 }
 
 func (s *State) admitIntent(e *Event) (change, error) {
@@ -174,8 +174,11 @@ func (s *State) admitIntent(e *Event) (change, error) {
 	if err := decodeStrict(e.Data, &d); err != nil {
 		return change{}, refusal(e, err.Error())
 	}
-	if d.Target != target {
-		return change{}, refusal(e, fmt.Sprintf("the item's target is %q, not %q", target, d.Target))
+	if d.Target != target.Name {
+		return change{}, refusal(e, fmt.Sprintf("the item's target is %q, not %q", target.Name, d.Target))
+	}
+	if !target.Live() {
+		return change{}, refusal(e, "its target's replies were imported: nothing is sent to it")
 	}
 	if e.Attempt != it.Attempts+1 {
 		return change{}, refusal(e, fmt.Sprintf("the next attempt is %d", it.Attempts+1))
@@ -198,12 +201,21 @@ func (s *State) admitOutcome(e *Event) (change, error) {
 	if err := decodeStrict(e.Data, d); err != nil {
 		return change{}, refusal(e, err.Error())
 	}
+	imported := target.Imported != nil
 	switch {
-	case d.Target != target:
-		return change{}, refusal(e, fmt.Sprintf("the item's target is %q, not %q", target, d.Target))
+	case d.Target != target.Name:
+		return change{}, refusal(e, fmt.Sprintf("the item's target is %q, not %q", target.Name, d.Target))
+	case (d.Kind == KindImported) != imported:
+		return change{}, refusal(e, fmt.Sprintf("kind %q does not go with a target whose replies are imported: %v", d.Kind, imported))
+	case imported:
+		if e.Attempt != 1 || e.Type != EventReply {
+			return change{}, refusal(e, "an imported reply is the only attempt at its item")
+		}
+		it.Attempts = 1
 	case !it.Orphan || e.Attempt != it.Attempts:
 		return change{}, refusal(e, "there is no open intent for it")
-	case d.Outcome == "" || d.Outcome.Final() != (e.Type == EventReply):
+	}
+	if d.Outcome == "" || d.Outcome.Final() != (e.Type == EventReply) {
 		return change{}, refusal(e, fmt.Sprintf("outcome %q does not go with this event", d.Outcome))
 	}
 	if d.Response != nil {

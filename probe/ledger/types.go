@@ -82,6 +82,23 @@ type Target struct {
 	// ExtraBody are further members of every request to this target, such as
 	// OpenRouter's choice of provider. They may not be members that Params has.
 	ExtraBody map[string]json.RawMessage `json:"extra_body,omitempty"`
+	// Imported says that the replies were gathered elsewhere: nothing was sent, and
+	// this program did not acquire them.
+	Imported *Imported `json:"imported,omitempty"`
+}
+
+// Live reports whether the program itself asks the target.
+func (t *Target) Live() bool { return t.Imported == nil }
+
+// Imported is the file that a target's replies were taken from, one a line.
+type Imported struct {
+	File   string `json:"file"`   // its name, without the folder
+	SHA256 string `json:"sha256"` // of the whole file
+	Lines  int    `json:"lines"`
+	// IDs: the lines hold token ids of the tokenizer that the plan's keys were made
+	// for, and tests of token sequences score these, not text that is tokenised
+	// again.
+	IDs bool `json:"ids,omitempty"`
 }
 
 // Price is money per million tokens.
@@ -148,6 +165,9 @@ type PromptParams struct {
 const (
 	KindChat       = "chat"       // POST /chat/completions: System and Text are messages
 	KindCompletion = "completion" // POST /completions: Text is the prompt itself, to be continued
+	// KindImported is no request: a reply that was gathered elsewhere. Its raw bytes
+	// are a line of the imported file.
+	KindImported = "imported"
 )
 
 // Prompt is one expanded prompt, as sealed in the plan.
@@ -346,6 +366,9 @@ type Reply struct {
 	ResponseID  string  `json:"response_id,omitempty"`
 	Usage       *Usage  `json:"usage,omitempty"`
 	Detail      string  `json:"detail,omitempty"` // why it is not ok, in a sentence
+	// Token ids of an imported reply and of its prompt; nil in others.
+	Tokens       []int32 `json:"tokens,omitempty"`
+	PromptTokens []int32 `json:"prompt_tokens,omitempty"`
 }
 
 // The types of ledger events.
@@ -397,7 +420,7 @@ type Attempt struct {
 	Target       string            `json:"target"`
 	Outcome      Outcome           `json:"outcome"`
 	Detail       string            `json:"detail,omitempty"`
-	Kind         string            `json:"kind"` // chat or completion
+	Kind         string            `json:"kind"` // chat, completion or imported
 	Stream       bool              `json:"stream"`
 	Status       int               `json:"status"`
 	Complete     bool              `json:"complete"`          // the body was read to its end

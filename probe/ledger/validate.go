@@ -89,7 +89,13 @@ func (p *Plan) validateTargets() error {
 		if t.Model == "" || !utf8.ValidString(t.Model) {
 			return fmt.Errorf("target %q: the model's name is missing or not valid UTF-8", t.Name)
 		}
+		if err := t.validateImported(); err != nil {
+			return fmt.Errorf("target %q: %w", t.Name, err)
+		}
 		u, err := url.Parse(t.BaseURL)
+		if !t.Live() && t.BaseURL == "" {
+			continue
+		}
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 			return fmt.Errorf("target %q: base URL is not an http or https address", t.Name)
 		}
@@ -252,6 +258,26 @@ func (p *Params) validate() error {
 		if !utf8.ValidString(s) {
 			return errors.New("user or metadata is not valid UTF-8")
 		}
+	}
+	return nil
+}
+
+// maxFileName bounds the name of an imported file.
+const maxFileName = 255
+
+func (t *Target) validateImported() error {
+	im := t.Imported
+	switch {
+	case im == nil:
+		return nil
+	case im.File == "" || len(im.File) > maxFileName || !utf8.ValidString(im.File):
+		return errors.New("the imported file has no name, or one that is too long or not valid UTF-8")
+	case !isHexSHA256(im.SHA256):
+		return fmt.Errorf("the imported file's sha256 %q is not a SHA-256 in lower-case hex", im.SHA256)
+	case im.Lines < 1:
+		return fmt.Errorf("the imported file has %d lines", im.Lines)
+	case t.APIKeyEnv != "" || t.BaseURL != "" || t.Capabilities != nil || len(t.ExtraBody) > 0:
+		return errors.New("its replies were imported: it is never asked, and has no address, key or capabilities")
 	}
 	return nil
 }

@@ -199,24 +199,39 @@ func (w *Writer) State() *State {
 // to JSON (nil for none): [Intent] for intents, [Attempt] for replies and failed
 // attempts. An event that may not come next is [ErrOrder] and changes nothing.
 func (w *Writer) Append(typ, item string, attempt int, data any) (Event, error) {
+	e, durable, err := w.Start(typ, item, attempt, data)
+	if err == nil {
+		err = durable()
+	}
+	if err != nil {
+		return Event{}, err
+	}
+	return e, nil
+}
+
+// Start is Append without the wait: durable waits until the event is on the disk,
+// and with it every event before. A caller that has many events to write may wait
+// for every thousandth only; what it has not waited for may be lost.
+func (w *Writer) Start(typ, item string, attempt int, data any) (e Event, durable func() error, err error) {
 	var raw json.RawMessage
 	if data != nil {
-		var err error
 		if raw, err = json.Marshal(data); err != nil {
-			return Event{}, fmt.Errorf("%s event: %w", typ, err)
+			return Event{}, nil, fmt.Errorf("%s event: %w", typ, err)
 		}
 	}
 	w.mu.Lock()
 	e, b, err := w.enqueue(Event{Type: typ, Item: item, Attempt: attempt, Data: raw})
 	w.mu.Unlock()
 	if err != nil {
-		return Event{}, fmt.Errorf("%s event: %w", typ, err)
+		return Event{}, nil, fmt.Errorf("%s event: %w", typ, err)
 	}
-	<-b.done
-	if b.err != nil {
-		return Event{}, fmt.Errorf("%s event: %w", typ, b.err)
-	}
-	return e, nil
+	return e, func() error {
+		<-b.done
+		if b.err != nil {
+			return fmt.Errorf("%s event: %w", typ, b.err)
+		}
+		return nil
+	}, nil
 }
 
 // enqueue adds an event, and before it a clock_jump where one is due, to the

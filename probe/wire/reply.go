@@ -26,6 +26,8 @@ type decoder struct {
 	finish    string
 	usage     *ledger.Usage
 	fault     fault
+
+	tokens, promptTokens []int32 // of imported replies
 }
 
 // join settles what only the whole reply can tell.

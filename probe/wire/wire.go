@@ -55,12 +55,16 @@ func (d *decoder) run(x Exchange) ledger.Reply {
 		ResponseID:  d.id,
 		Usage:       d.usage,
 		Detail:      detail,
+
+		Tokens: d.tokens, PromptTokens: d.promptTokens,
 	}
 	return r
 }
 
 func (d *decoder) exchange(x Exchange) (ledger.Outcome, string) {
 	switch {
+	case x.Kind == ledger.KindImported:
+		return d.line(x)
 	case x.Status == 0:
 		return ledger.Transport, "no response came"
 	case x.Status < 200 || x.Status > 299:

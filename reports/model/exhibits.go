@@ -26,7 +26,8 @@ const (
 type scorer struct {
 	finding *ledger.Finding
 	mark    watermark.Scheme
-	tokens  watermark.Tokenizer
+	tokens  watermark.Tokenizer // nil: the replies are ids, and the key names no tokenizer that is at hand
+	ids     bool                // the replies' own ids are scored
 	law     evidence.Law
 	ranked  []ranked
 	chosen  map[string]int // item -> position in the three groups
@@ -45,7 +46,7 @@ type ranked struct {
 // chosen ones. It also counts the analysed replies that bear an id of the
 // provider's.
 func chooseExhibits(ctx context.Context, c *ledger.Case, f *ledger.Findings, keys []*watermark.Key, open family.OpenTokenizer) ([]Exhibits, int64, error) {
-	scorers, err := newScorers(f, keys, open)
+	scorers, err := newScorers(c.Plan(), f, keys, open)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -63,7 +64,7 @@ func chooseExhibits(ctx context.Context, c *ledger.Case, f *ledger.Findings, key
 		}
 		for _, s := range scorers {
 			if s.finding.Target == rec.Item.Target.Name {
-				if err := s.rank(rec, reply.Text); err != nil {
+				if err := s.rank(rec, &reply); err != nil {
 					return fmt.Errorf("exhibits of %s: %w", s.finding.Test, err)
 				}
 			}
@@ -112,7 +113,12 @@ func Shown(f *ledger.Finding) bool {
 
 // newScorers makes one scorer for each primary test of a rival whose key is at
 // hand.
-func newScorers(f *ledger.Findings, keys []*watermark.Key, open family.OpenTokenizer) ([]*scorer, error) {
+func newScorers(p *ledger.Plan, f *ledger.Findings, keys []*watermark.Key, open family.OpenTokenizer) ([]*scorer, error) {
+	ids := map[string]bool{} // targets whose replies are ids
+	for i := range p.Targets {
+		im := p.Targets[i].Imported
+		ids[p.Targets[i].Name] = im != nil && im.IDs
+	}
 	byID := map[string]*watermark.Key{}
 	for _, k := range keys {
 		byID[k.ID] = k
@@ -128,18 +134,24 @@ func newScorers(f *ledger.Findings, keys []*watermark.Key, open family.OpenToken
 		if err != nil {
 			return nil, fmt.Errorf("key %s: %w", key.ID, err)
 		}
-		tokenizer, err := open.ForKey(key)
-		if err != nil {
-			return nil, err
+		s := &scorer{finding: finding, mark: mark, law: mark.Law(), ids: ids[finding.Target]}
+		if s.tokens, err = open.ForKey(key); err != nil {
+			if !s.ids {
+				return nil, err
+			}
+			s.tokens = nil
 		}
-		out = append(out, &scorer{finding: finding, mark: mark, tokens: tokenizer, law: mark.Law()})
+		out = append(out, s)
 	}
 	return out, nil
 }
 
 // item turns a reply into ids, as the test does: system text and prompt make
 // the windows that are not scored.
-func (s *scorer) item(rec ledger.ReplyRecord, text string) (watermark.Item, error) {
+func (s *scorer) item(rec ledger.ReplyRecord, reply *ledger.Reply) (watermark.Item, error) {
+	if s.ids {
+		return watermark.Item{ID: rec.Item.ID, Prompt: reply.PromptTokens, Tokens: reply.Tokens}, nil
+	}
 	var it watermark.Item
 	for _, part := range []string{rec.Item.Prompt.System, rec.Item.Prompt.Text} {
 		if part == "" {
@@ -151,7 +163,7 @@ func (s *scorer) item(rec ledger.ReplyRecord, text string) (watermark.Item, erro
 		}
 		it.Prompt = append(it.Prompt, ids...)
 	}
-	ids, err := s.tokens.Encode(text)
+	ids, err := s.tokens.Encode(reply.Text)
 	if err != nil {
 		return it, fmt.Errorf("tokenise the reply to %s: %w", rec.Item.ID, err)
 	}
@@ -159,8 +171,8 @@ func (s *scorer) item(rec ledger.ReplyRecord, text string) (watermark.Item, erro
 	return it, nil
 }
 
-func (s *scorer) rank(rec ledger.ReplyRecord, text string) error {
-	it, err := s.item(rec, text)
+func (s *scorer) rank(rec ledger.ReplyRecord, reply *ledger.Reply) error {
+	it, err := s.item(rec, reply)
 	if err != nil {
 		return err
 	}
@@ -210,7 +222,7 @@ func (s *scorer) choose() {
 
 func (s *scorer) show(rec ledger.ReplyRecord, at int) error {
 	reply := family.Decode(rec)
-	it, err := s.item(rec, reply.Text)
+	it, err := s.item(rec, &reply)
 	if err != nil {
 		return err
 	}
@@ -243,7 +255,11 @@ func (s *scorer) spans(scores []watermark.TokenScore) []Span {
 		pending, level = nil, 0
 	}
 	for i, t := range scores {
-		pending = append(pending, s.tokens.Decode([]int32{t.Token})...)
+		if s.tokens == nil {
+			pending = fmt.Appendf(pending, "%d ", t.Token)
+		} else {
+			pending = append(pending, s.tokens.Decode([]int32{t.Token})...)
+		}
 		level = max(level, s.level(t))
 		// A valid text has at most three bytes of a character outstanding.
 		if whole(pending) || len(pending) > 64 || i == len(scores)-1 {

@@ -102,6 +102,15 @@ func (v *verifier) level() string {
 
 func (v *verifier) planTime(first time.Time) {
 	const check = "plan sealed before data"
+	var imported []string
+	for _, t := range v.sealed.Case.Plan().Targets {
+		if t.Imported != nil {
+			imported = append(imported, t.Name)
+		}
+	}
+	if len(imported) > 0 {
+		v.line(LevelWarn, CodePlanTime, check, "not shown: replies were not acquired by this program, but imported from files (%s)", strings.Join(imported, ", "))
+	}
 	token, err := integrity.ReadFile(v.pkg.FS, "plan.tsr")
 	if isMissing(err) {
 		v.line(LevelWarn, CodePlanTime, check, "by the signer's own record: the plan is the ledger's first event, and bears no third-party timestamp")
@@ -167,6 +176,9 @@ func (v *verifier) loadKeys() {
 		v.line(LevelWarn, CodeKeys, "keys", "unverified (%s): %s", keyWithheld, strings.Join(v.missing, ", "))
 	}
 	for _, k := range v.keys {
+		if k.Tokenizer == "" {
+			continue // it scores ids only
+		}
 		if _, err := v.opt.Tokenizer.ForKey(k); err != nil {
 			v.line(LevelWarn, CodeKeys, "keys", "unverified (%s): %v", tokenizerMissing, err)
 			v.unread = append(v.unread, k.ID)
