@@ -249,6 +249,9 @@ func (s *Suite) lintPrompts(r *findings) {
 				r.add("empty", p.ID, "the prompt has no words")
 				continue
 			}
+			if p.Reading != nil && (p.Reading.Kind == reading.KindUnits || p.Reading.Kind == reading.KindProtocol) {
+				words = p.Text // where blanks and punctuation are what is asked about
+			}
 			key := p.Lang + "\x00" + p.System + "\x00" + words
 			if other, dup := first[key]; dup {
 				r.add("duplicate", p.ID, "the same words as %s", other)

@@ -10,9 +10,9 @@ import (
 )
 
 func (a *app) corporaCommand() *cobra.Command {
-	return holder("corpora", "prompt suites: list, show, lint, expand",
+	return holder("corpora", "prompt suites: list, show, lint, expand, plant canaries",
 		"  stillmark corpora list\n  stillmark corpora expand longform-en -n 5",
-		a.corporaListCommand(), a.corporaShowCommand(), a.corporaLintCommand(), a.corporaExpandCommand())
+		a.corporaListCommand(), a.corporaShowCommand(), a.corporaLintCommand(), a.corporaExpandCommand(), a.corporaPlantCommand())
 }
 
 func (a *app) corporaListCommand() *cobra.Command {
@@ -104,17 +104,24 @@ func (a *app) corporaLintCommand() *cobra.Command {
 func (a *app) corporaExpandCommand() *cobra.Command {
 	var seed uint64
 	var n int
+	var key string
 	c := &cobra.Command{
-		Use:     "expand SUITE",
-		Short:   "print the prompts of a suite, drawn by a seed",
-		Example: "  stillmark corpora expand longform-en -n 5 --seed 7 --json",
+		Use:   "expand SUITE",
+		Short: "print the prompts of a suite, drawn by a seed",
+		Long: `Prints the prompts of a suite in the order of a seed; the first n are the first
+of every larger number. With --json each comes with what its family needs to read
+the reply, which is sealed with a plan and never sent.
+
+Suites of E4 and E5 are drawn or filled by a canary key: with --key its prompts are
+printed, which are as secret as the key until they are sent.`,
+		Example: "  stillmark corpora expand longform-en -n 5 --seed 7 --json\n  stillmark corpora expand canary-en --key canary.json -n 5",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := loadSuite(args[0])
 			if err != nil {
 				return err
 			}
-			prompts, err := s.Expand(seed, n)
+			prompts, err := expandSuite(s, key, seed, n)
 			if err != nil {
 				return usageError(err)
 			}
@@ -125,12 +132,30 @@ func (a *app) corporaExpandCommand() *cobra.Command {
 					}
 					continue
 				}
-				fmt.Fprintf(a.out, "%s\t%s\n", p.ID, p.Text)
+				fmt.Fprintf(a.out, "%s\t%s\n", p.ID, printable(p.Text))
 			}
 			return nil
 		},
 	}
 	c.Flags().Uint64Var(&seed, "seed", 1, "seed of the draw")
 	c.Flags().IntVarP(&n, "number", "n", 0, "how many prompts, 0 for all")
+	c.Flags().StringVar(&key, "key", "", "canary key file, for suites that a key draws or fills")
 	return c
+}
+
+// expandSuite draws n prompts of a suite, under a canary key if it needs one.
+func expandSuite(s *corpora.Suite, keyPath string, seed uint64, n int) ([]corpora.Prompt, error) {
+	use := s.Use()
+	if use == "" || keyPath == "" {
+		return s.Expand(seed, n)
+	}
+	k, err := loadKey(keyPath)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := k.CanarySecret(use)
+	if err != nil {
+		return nil, err
+	}
+	return s.ExpandUnder(secret, seed, n)
 }

@@ -208,7 +208,7 @@ func (r *Reading) List() string {
 
 // Mentions returns the options of which a form stands in the text, in the order
 // of their first mention; where two begin at one place, the longer form comes
-// first. Case, and the kind and number of blanks, do not matter. A form that
+// first. Case, the shape of apostrophes, and the kind and number of blanks, do not matter. A form that
 // begins or ends with a letter or digit of a script that separates words is
 // only found where a word begins or ends.
 func (r *Reading) Mentions(text string) []int {
@@ -237,8 +237,11 @@ func (r *Reading) Mentions(text string) []int {
 	return options
 }
 
-// Fold returns text in lower case with single blanks.
-func Fold(text string) string { return strings.Join(strings.Fields(strings.ToLower(text)), " ") }
+// Fold returns text in lower case with single blanks and straight apostrophes:
+// what differs between typesetters, not between answers.
+func Fold(text string) string {
+	return strings.ReplaceAll(strings.Join(strings.Fields(strings.ToLower(text)), " "), "’", "'")
+}
 
 // findForm returns the place of the first whole-word occurrence of a form, or
 // -1. Both are folded.

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stillmark/stillmark/corpora"
+	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/watermark"
+)
+
+// The files of a planting, in its folder.
+const (
+	plantingFile     = "serving.json"
+	examplesFile     = "fine-tuning.jsonl"
+	instructionsFile = "system-prompt.txt"
+	commitmentFile   = "commitment.json"
+)
+
+type plantOptions struct {
+	key, output, start string
+	suites, arms       []string
+	slot               time.Duration
+}
+
+func (a *app) corporaPlantCommand() *cobra.Command {
+	var o plantOptions
+	c := &cobra.Command{
+		Use:   "plant --key FILE -o FOLDER",
+		Short: "draw canaries from a key: what our API should say or prefer, and the commitment to it",
+		Long: `Draws what is planted in our own model's outputs, so that a model trained on them
+can be told: which of two equally good renderings our API prefers (E3), what it
+answers to questions that only it can answer (E4), nonces of which half are sent to
+a rival (E5), and in which slot it serves which of several arms (E6). Placebos are
+listed beside them: they look alike and must never be planted.
+
+The key is one of scheme canary, derived for one cohort as a rule. Everything is
+drawn from it and can be drawn again, so that committing to the key commits to all
+of it. The new folder holds, readable by its owner alone:
+
+  serving.json       what a gateway loads: rules, replies, nonces, schedule, placebos
+  fine-tuning.jsonl  the same as chats, for fine-tuning our own model
+  system-prompt.txt  the same as instructions, for our own model's system prompt
+
+and commitment.json, which gives nothing away: have it timestamped before anything
+of this is served.`,
+		Example: `  stillmark key new --scheme canary --model nova -o canary.json
+  stillmark key derive canary.json --label acme -o acme-canary.json
+  stillmark corpora plant --key acme-canary.json -o acme-planting --arm blue --arm green --start 2027-01-01T00:00:00Z
+  stillmark key commit acme-canary.json --tsa https://tsa.example/tsr`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return a.plant(&o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.key, "key", "", "canary key file")
+	f.StringVarP(&o.output, "output", "o", "", "folder to create")
+	f.StringArrayVar(&o.suites, "suite", nil, "suite of family E3, E4, E5 or E6: a name or a file (repeatable; default: all embedded ones that can be planted)")
+	f.StringArrayVar(&o.arms, "arm", nil, "name of an arm of the rotation, such as the label of a watermark key (repeatable; without it no rotation is drawn)")
+	f.StringVar(&o.start, "start", "", "when the rotation's first slot begins (RFC 3339)")
+	f.DurationVar(&o.slot, "slot", 24*time.Hour, "length of a slot of the rotation")
+	c.MarkFlagRequired("key")
+	c.MarkFlagRequired("output")
+	return c
+}
+
+func (a *app) plant(o *plantOptions) error {
+	k, err := loadKey(o.key)
+	if err != nil {
+		return err
+	}
+	options := corpora.PlantOptions{
+		KeyID: k.ID, Label: k.Label, Epoch: k.Epoch, Created: time.Now(), Secret: k.CanarySecret, Arms: o.arms, SlotLength: o.slot,
+	}
+	if o.start != "" {
+		if options.Start, err = time.Parse(time.RFC3339, o.start); err != nil {
+			return usageError(fmt.Errorf("--start %q is no time such as 2027-01-01T00:00:00Z", o.start))
+		}
+	}
+	suites, err := o.plantable()
+	if err != nil {
+		return err
+	}
+	planting, err := corpora.Plant(suites, options)
+	if err != nil {
+		return usageError(err)
+	}
+	commitment, err := k.Commit()
+	if err != nil {
+		return usageError(err)
+	}
+	if err := writePlanting(o.output, planting, commitment); err != nil {
+		return err
+	}
+	record := struct {
+		Folder      string `json:"folder"`
+		KeyID       string `json:"key_id"`
+		Root        string `json:"root"`
+		Preferences int    `json:"preferences"`
+		Triggers    int    `json:"triggers"`
+		Nonces      int    `json:"nonces"`
+		Slots       int    `json:"slots"`
+		Placebos    int    `json:"placebos"`
+	}{Folder: o.output, KeyID: k.ID, Root: commitment.Root, Preferences: len(planting.Preferences), Triggers: len(planting.Triggers), Placebos: len(planting.Placebos)}
+	if planting.Nonces != nil {
+		record.Nonces = len(planting.Nonces.Sent) + len(planting.Nonces.Held)
+	}
+	if planting.Rotation != nil {
+		record.Slots = len(planting.Rotation.Slots)
+	}
+	if a.asJSON {
+		return a.printJSON(record)
+	}
+	fmt.Fprintf(a.out, "key          %s %s\nplanted      %d preferences, %d triggers, %d nonces (half are held back), %d slots; %d placebos\nfolder       %s: keep it like the key\ncommitment   root %s\n",
+		k.ID, orNone(k.Label), record.Preferences, record.Triggers, record.Nonces, record.Slots, record.Placebos, o.output, record.Root)
+	fmt.Fprintf(a.out, "next         have %s timestamped before anything of this is served\n", filepath.Join(o.output, commitmentFile))
+	return nil
+}
+
+// plantable loads the suites to plant: those that were named, or the embedded
+// ones that can be. A rotation needs arms.
+func (o *plantOptions) plantable() ([]*corpora.Suite, error) {
+	names := o.suites
+	if len(names) == 0 {
+		for _, card := range corpora.List() {
+			switch card.Family {
+			case "E3", "E4", "E5":
+				names = append(names, card.Name)
+			case "E6":
+				if len(o.arms) > 0 {
+					names = append(names, card.Name)
+				}
+			}
+		}
+	}
+	var suites []*corpora.Suite
+	for _, name := range names {
+		s, err := loadSuite(name)
+		if err != nil {
+			return nil, err
+		}
+		suites = append(suites, s)
+	}
+	return suites, nil
+}
+
+// writePlanting writes the folder of a planting, or nothing: what is half-written
+// is removed again.
+func writePlanting(dir string, p *corpora.Planting, commitment *watermark.Commitment) (err error) {
+	serving, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return err
+	}
+	examples, err := p.Examples()
+	if err != nil {
+		return err
+	}
+	public, err := commitment.Encode()
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		if errors.Is(err, os.ErrExist) {
+			return usageError(fmt.Errorf("%s exists already; a planting is never overwritten", dir))
+		}
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("nothing was planted: %w", errors.Join(err, os.RemoveAll(dir)))
+		}
+	}()
+	for _, f := range []struct {
+		name string
+		data []byte
+	}{{plantingFile, append(serving, '\n')}, {examplesFile, examples}, {instructionsFile, []byte(p.Instructions())}} {
+		if err := watermark.WritePrivate(filepath.Join(dir, f.name), f.data); err != nil {
+			return err
+		}
+	}
+	return ledger.WriteNewFile(filepath.Join(dir, commitmentFile), public, 0o644)
+}
