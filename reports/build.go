@@ -22,6 +22,7 @@ const (
 	reportJSON = "report.json"
 	reportHTML = "report.html"
 	reportCSV  = "findings.csv"
+	reportPDF  = "report.pdf"
 )
 
 // BuildOptions says what to report.
@@ -39,6 +40,7 @@ type Built struct {
 	JSON   string // paths of the files
 	HTML   string
 	CSV    string
+	PDF    string
 	Report *model.Report
 }
 
@@ -126,15 +128,20 @@ func write(dir string, r *model.Report) (*Built, error) {
 	if err != nil {
 		return nil, err
 	}
+	paper, err := PDF(r)
+	if err != nil {
+		return nil, err
+	}
 	b := &Built{ID: r.Seal.ReportID, Dir: filepath.Join(dir, "reports", r.Seal.ReportID), Report: r}
 	b.JSON, b.HTML, b.CSV = filepath.Join(b.Dir, reportJSON), filepath.Join(b.Dir, reportHTML), filepath.Join(b.Dir, reportCSV)
+	b.PDF = filepath.Join(b.Dir, reportPDF)
 	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("write report: %w", err)
 	}
 	for _, f := range []struct {
 		path string
 		data []byte
-	}{{b.HTML, page}, {b.CSV, table}, {b.JSON, data}} {
+	}{{b.HTML, page}, {b.CSV, table}, {b.PDF, paper}, {b.JSON, data}} {
 		if err := writeOnce(f.path, f.data); err != nil {
 			return nil, fmt.Errorf("write report: %w", err)
 		}
@@ -151,6 +158,11 @@ func writeOnce(path string, data []byte) error {
 	old, err := os.ReadFile(path)
 	if err != nil {
 		return err
+	}
+	if filepath.Base(path) == reportPDF {
+		if _, err := CheckPDF(old, data); err == nil {
+			return nil // signed meanwhile: it stays so
+		}
 	}
 	if !bytes.Equal(old, data) {
 		return fmt.Errorf("%s exists with other content and was left as it is; move its folder away and build again", path)

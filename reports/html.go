@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -102,26 +101,9 @@ func HTML(r *model.Report) ([]byte, error) {
 	if len(r.Tests) > 0 {
 		p.Threshold = &r.Tests[0].Threshold
 	}
-	for i, panel := range r.Plots.Forest {
-		p.Forest = append(p.Forest, forest(i, panel))
-	}
-	// The targets under audit come first where not all histograms fit.
-	order := slices.Clone(r.Plots.Decoys)
-	slices.SortStableFunc(order, func(a, b model.Histogram) int { return rank(a.Role) - rank(b.Role) })
-	for i, h := range order {
-		if i == maxHistograms {
-			p.MoreHistograms = true
-			break
-		}
-		p.Histograms = append(p.Histograms, histogram(i, h))
-	}
-	p.CurveCaption = d.labels["curve.caption"]
-	for i, panel := range r.Plots.Curves {
-		if panel.Mode == ledger.ModeAnytime {
-			p.CurveCaption = d.labels["curve.caption.e"]
-		}
-		p.Curves = append(p.Curves, curves(i, panel))
-	}
+	drawn := figuresOf(r)
+	p.Forest, p.Histograms, p.MoreHistograms, p.Curves = drawn.forest, drawn.histograms, drawn.more, drawn.curves
+	p.CurveCaption = d.labels[drawn.caption]
 	if len(r.Accounting) > 0 {
 		f := accountingBars(r.Accounting)
 		p.AccountFigure = &f
@@ -138,6 +120,37 @@ func HTML(r *model.Report) ([]byte, error) {
 		return nil, fmt.Errorf("lay the report out: %w", err)
 	}
 	return b.Bytes(), nil
+}
+
+// drawn are the figures of a report, for page and paper alike.
+type drawn struct {
+	forest, histograms, curves []figure
+	more                       bool   // histograms that did not fit
+	caption                    string // label of the curves' caption
+}
+
+func figuresOf(r *model.Report) drawn {
+	d := drawn{caption: "curve.caption"}
+	for i, panel := range r.Plots.Forest {
+		d.forest = append(d.forest, forest(i, panel))
+	}
+	// The targets under audit come first where not all histograms fit.
+	order := slices.Clone(r.Plots.Decoys)
+	slices.SortStableFunc(order, func(a, b model.Histogram) int { return rank(a.Role) - rank(b.Role) })
+	for i, h := range order {
+		if i == maxHistograms {
+			d.more = true
+			break
+		}
+		d.histograms = append(d.histograms, histogram(i, h))
+	}
+	for i, panel := range r.Plots.Curves {
+		if panel.Mode == ledger.ModeAnytime {
+			d.caption = "curve.caption.e"
+		}
+		d.curves = append(d.curves, curves(i, panel))
+	}
+	return d
 }
 
 func rank(r ledger.Role) int {
@@ -232,8 +245,8 @@ func (d *design) funcs() template.FuncMap {
 		"signed":  effectText,
 		"sig":     significant,
 		"fix1":    func(v float64) string { return minus(grouped(v, 1)) },
-		"fix3":    func(v float64) string { return minus(strconv.FormatFloat(v, 'f', 3, 64)) },
-		"pct":     func(v float64) string { return strconv.FormatFloat(100*v, 'f', 1, 64) + " %" },
+		"fix3":    fixed3,
+		"pct":     percent,
 		"time":    clock,
 		"words":   func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 		"role":    func(r ledger.Role) (string, error) { return label(string(r)) },
@@ -248,22 +261,8 @@ func (d *design) funcs() template.FuncMap {
 			}
 			return ""
 		},
-		"counts": func(m map[string]int64) string {
-			var parts []string
-			for _, k := range slices.Sorted(maps.Keys(m)) {
-				parts = append(parts, fmt.Sprintf("%s (%s)", k, integer(m[k])))
-			}
-			return cmpOr(strings.Join(parts, ", "))
-		},
-		"classes": func(list []model.ClassCount, but string) string {
-			var parts []string
-			for _, c := range list {
-				if string(c.Class) != but {
-					parts = append(parts, fmt.Sprintf("%s %s", c.Class, integer(c.Count)))
-				}
-			}
-			return cmpOr(strings.Join(parts, ", "))
-		},
+		"counts":  counted,
+		"classes": classList,
 		"json": func(v any) (string, error) {
 			b, err := json.Marshal(v)
 			return string(b), err
@@ -286,6 +285,10 @@ func (d *design) funcs() template.FuncMap {
 		},
 	}
 }
+
+func fixed3(v float64) string { return minus(strconv.FormatFloat(v, 'f', 3, 64)) }
+
+func percent(v float64) string { return strconv.FormatFloat(100*v, 'f', 1, 64) + " %" }
 
 // cmpOr writes a dash for nothing.
 func cmpOr(s string) string {

@@ -53,6 +53,7 @@ type Signer interface {
 type SealOptions struct {
 	Report   string           // folder under reports/; "" means the newest
 	Disclose []*watermark.Key // keys whose subkey goes into the case
+	Document *DocumentSigner  // signs report.pdf; nil: it is sealed without a signature of its own
 	// Stamp gets an RFC 3161 token for a SHA-256 digest from a timestamping
 	// authority. Nil: the time of the seal is the signer's own claim.
 	Stamp func(ctx context.Context, digest [32]byte) (token []byte, err error)
@@ -84,6 +85,9 @@ type SealResult struct {
 func Seal(ctx context.Context, dir string, signer Signer, opt SealOptions) (*SealResult, error) {
 	s, err := prepare(dir, signer, opt)
 	if err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	if err := s.signPDF(ctx, opt.Document, opt.Clock); err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
 	if err := s.disclose(opt.Disclose); err != nil {
@@ -195,7 +199,7 @@ func (s *sealing) checkLayout() error {
 	for _, f := range []struct {
 		name   string
 		render func(*model.Report) ([]byte, error)
-	}{{reportHTML, HTML}, {reportCSV, CSV}} {
+	}{{reportHTML, HTML}, {reportCSV, CSV}, {reportPDF, PDF}} {
 		have, err := os.ReadFile(s.at(f.name))
 		if err != nil {
 			return usage(err)
@@ -204,11 +208,48 @@ func (s *sealing) checkLayout() error {
 		if err != nil {
 			return usage(err)
 		}
-		if !bytes.Equal(have, want) {
+		same := bytes.Equal(have, want)
+		if f.name == reportPDF && !same {
+			_, err := CheckPDF(have, want)
+			same = err == nil
+		}
+		if !same {
 			return usage(fmt.Errorf("%s/%s is not what this version lays out from report.json beside it; move %s away and build the report again", s.folder, f.name, s.folder))
 		}
 	}
 	return nil
+}
+
+// signPDF signs the paper, unless this signer has done so before: a seal that was
+// interrupted is repeated over the same bytes.
+func (s *sealing) signPDF(ctx context.Context, d *DocumentSigner, clock ledger.WriterOptions) error {
+	if d == nil {
+		return nil
+	}
+	have, err := os.ReadFile(s.at(reportPDF))
+	if err != nil {
+		return err
+	}
+	want, err := PDF(s.report)
+	if err != nil {
+		return err
+	}
+	by, err := CheckPDF(have, want)
+	if err != nil {
+		return err
+	}
+	if by != nil && by.Equal(d.Chain[0]) {
+		return nil
+	}
+	now := time.Now
+	if clock.Now != nil {
+		now = clock.Now
+	}
+	signed, err := SignPDF(ctx, want, d, now(), "Evidence report of case "+s.c.Plan().CaseID)
+	if err != nil {
+		return err
+	}
+	return ledger.WriteFile(s.at(reportPDF), signed, 0o600)
 }
 
 // checkPlan demands that the key that signed the plan seals the case: otherwise
@@ -354,9 +395,11 @@ func Instructions(fsys fs.FS, r *model.Report, signer ledger.PublicKey, stamped 
 	if stamped {
 		command = model.VerifyCommand(true)
 	}
+	paper, paperErr := fs.ReadFile(fsys, inFolder(reportPDF))
 	var b bytes.Buffer
 	err = verifyTemplate.Execute(&b, map[string]any{
-		"CaseID": r.Seal.CaseID, "Command": command, "Folder": folder,
+		"PaperSigned": paperErr == nil && bytes.Contains(paper, []byte(subFilter)),
+		"CaseID":      r.Seal.CaseID, "Command": command, "Folder": folder,
 		"KeyID": signer.KeyID, "Signer": model.Inert(signer.Name),
 		"Signature":     indent(model.SignatureCommands(inFolder(envelopeName), inFolder(statementName), inFolder(signerName), ledger.PayloadInToto)),
 		"PlanSignature": indent(model.SignatureCommands(planEnvelope, "plan.json", inFolder(signerName), planPayload)),

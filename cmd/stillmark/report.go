@@ -39,7 +39,7 @@ func (a *app) reportBuildCommand() *cobra.Command {
 	var analysis string
 	c := &cobra.Command{
 		Use:   "build CASE",
-		Short: "write report.json, report.html and a CSV of the findings from an analysis",
+		Short: "write report.json, report.html, report.pdf and a CSV of the findings from an analysis",
 		Long: `Writes the report of the newest analysis (or --analysis ID) under reports/<id> in the
 case. The key files are needed to colour the scored tokens of the exhibits.
 Building twice gives the same bytes.`,
@@ -61,9 +61,9 @@ Building twice gives the same bytes.`,
 				return err
 			}
 			if a.asJSON {
-				return a.printJSON(map[string]string{"id": built.ID, "json": built.JSON, "html": built.HTML, "csv": built.CSV})
+				return a.printJSON(map[string]string{"id": built.ID, "json": built.JSON, "html": built.HTML, "pdf": built.PDF, "csv": built.CSV})
 			}
-			fmt.Fprintf(a.out, "report  %s\nhtml    %s\njson    %s\ncsv     %s\n", built.ID, built.HTML, built.JSON, built.CSV)
+			fmt.Fprintf(a.out, "report  %s\nhtml    %s\npdf     %s\njson    %s\ncsv     %s\n", built.ID, built.HTML, built.PDF, built.JSON, built.CSV)
 			return nil
 		},
 	}
@@ -74,7 +74,7 @@ Building twice gives the same bytes.`,
 }
 
 func (a *app) reportSealCommand() *cobra.Command {
-	var signerPath, report, output, tsa string
+	var signerPath, report, output, tsa, document string
 	var disclose []string
 	c := &cobra.Command{
 		Use:   "seal CASE --signer FILE",
@@ -85,7 +85,12 @@ statement over all of them (DSSE, Ed25519) and packs the case into one zip.
 With --disclose the subkey of a key goes into the case, so that the other side can
 recompute every number: it gives away that one subkey and neither the master key
 nor any other label. Without it the numbers that need the key stay unverified, and
-a verifier cannot reach TRUSTED.`,
+a verifier cannot reach TRUSTED.
+
+With --document-key report.pdf gets a signature that PDF readers show (PAdES B-B; with
+--tsa B-T). PDF readers know certificates and not Ed25519, so it is another key than
+the signer's: make one with stillmark signer document, or give a PEM file with an
+authority's certificates and the key (P-256 or RSA, PKCS#8).`,
 		Example: "  stillmark report seal case --signer signer.pem --disclose key.json -o case.zip",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -98,6 +103,16 @@ a verifier cannot reach TRUSTED.`,
 				return err
 			}
 			options := reports.SealOptions{Report: report, Disclose: keys, Out: output}
+			if document != "" {
+				if options.Document, err = loadDocumentSigner(document); err != nil {
+					return usageError(err)
+				}
+				if tsa != "" {
+					options.Document.Stamp = func(ctx context.Context, digest [32]byte) ([]byte, error) {
+						return requestStamp(ctx, tsa, digest)
+					}
+				}
+			}
 			if tsa != "" {
 				options.Stamp = func(ctx context.Context, digest [32]byte) ([]byte, error) {
 					return requestStamp(ctx, tsa, digest)
@@ -128,6 +143,7 @@ a verifier cannot reach TRUSTED.`,
 	f.StringVar(&report, "report", "", "report to seal (default the newest)")
 	f.StringVarP(&output, "output", "o", "", "zip to write")
 	f.StringVar(&tsa, "tsa", "", "URL of an RFC 3161 timestamping authority")
+	f.StringVar(&document, "document-key", "", "PEM file whose key and certificate sign report.pdf")
 	f.StringArrayVar(&disclose, "disclose", nil, "key file whose subkey goes into the case (repeatable)")
 	c.MarkFlagRequired("signer")
 	return c

@@ -1,17 +1,22 @@
 package main
 
 import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/reports"
 )
 
 func (a *app) signerCommand() *cobra.Command {
 	return holder("signer", "Ed25519 keys that sign plans and reports",
 		"  stillmark signer new -o signer.pem --name \"Example AI, Evidence Desk\"",
-		a.signerNewCommand(), a.signerShowCommand())
+		a.signerNewCommand(), a.signerDocumentCommand(), a.signerShowCommand())
 }
 
 // signerRecord is what may be shown of a signing key.
@@ -85,4 +90,61 @@ func (a *app) showSigner(r signerRecord) error {
 		fmt.Fprintf(a.out, "public  %s\n", r.Public)
 	}
 	return nil
+}
+
+func (a *app) signerDocumentCommand() *cobra.Command {
+	var output, name string
+	c := &cobra.Command{
+		Use:   "document -o FILE --name NAME",
+		Short: "draw a key with a certificate that signs report.pdf for PDF readers",
+		Long: `Draws an ECDSA key (P-256) and signs a certificate for NAME with it, valid for ten years.
+FILE holds both (PEM, 0600) and is what "stillmark report seal --document-key" takes. PDF
+readers will call the signature valid and its issuer unknown: where that matters, use a
+certificate of an authority instead.`,
+		Example: "  stillmark signer document -o document.pem --name \"Example AI, Evidence Desk\"",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			d, err := reports.NewDocumentSigner(name, time.Now(), rand.Reader)
+			if err != nil {
+				return err
+			}
+			data, err := d.PEM()
+			if err != nil {
+				return err
+			}
+			if err := ledger.WriteNewFile(output, data, 0o600); err != nil {
+				return fmt.Errorf("the document key was not written: %w", err)
+			}
+			sum := sha256.Sum256(d.Chain[0].Raw)
+			record := struct {
+				Name        string    `json:"name"`
+				Certificate string    `json:"certificate_sha256"`
+				Until       time.Time `json:"valid_until"`
+				File        string    `json:"secret_file"`
+			}{name, hex.EncodeToString(sum[:]), d.Chain[0].NotAfter, output}
+			if a.asJSON {
+				return a.printJSON(record)
+			}
+			fmt.Fprintf(a.out, "document signer  %s\ncertificate      sha256 %s, until %s\nprivate          %s\n",
+				printable(name), record.Certificate, record.Until.Format(time.DateOnly), output)
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "document.pem", "file of the key and its certificate")
+	c.Flags().StringVar(&name, "name", "", "who signs, as PDF readers will show it (required)")
+	c.MarkFlagRequired("name")
+	return c
+}
+
+// loadDocumentSigner reads a document key; a file that others may read is refused.
+func loadDocumentSigner(path string) (*reports.DocumentSigner, error) {
+	data, err := ledger.ReadSecretFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("loading the document key: %w", err)
+	}
+	d, err := reports.ParseDocumentSigner(data)
+	if err != nil {
+		return nil, fmt.Errorf("loading the document key: %s: %w", path, err)
+	}
+	return d, nil
 }

@@ -130,19 +130,7 @@ func (s *Signer) Save(path string) error {
 // LoadSigner reads what [Signer.Save] wrote. A file that others may read is
 // refused.
 func LoadSigner(path string) (*Signer, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("loading the signer: %w", err)
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("loading the signer: %w", err)
-	}
-	if openToOthers(st.Mode()) {
-		return nil, fmt.Errorf("loading the signer: %s has permissions %04o, so that others may have read the key; run chmod 600 on it if you are sure that nobody did", path, st.Mode().Perm())
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	data, err := ReadSecretFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("loading the signer: %w", err)
 	}
@@ -151,6 +139,28 @@ func LoadSigner(path string) (*Signer, error) {
 		return nil, fmt.Errorf("loading the signer: %s: %w", path, err)
 	}
 	return s, nil
+}
+
+// ReadSecretFile reads a key file, of 1 MiB at most. A file that others may read
+// is refused.
+func ReadSecretFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if openToOthers(st.Mode()) {
+		return nil, fmt.Errorf("%s has permissions %04o, so that others may have read the key; run chmod 600 on it if you are sure that nobody did", path, st.Mode().Perm())
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	if err == nil && len(data) > maxKeyFile {
+		err = fmt.Errorf("%s is larger than %d MiB, which no key file is", path, maxKeyFile>>20)
+	}
+	return data, err
 }
 
 func parseSigner(data []byte) (*Signer, error) {

@@ -50,6 +50,7 @@ var allowed = map[string][]string{
 		"github.com/pkoukk/tiktoken-go", "github.com/pkoukk/tiktoken-go-loader", "github.com/pkoukk/tiktoken-go-loader/",
 		"github.com/dlclark/regexp2", "github.com/dlclark/regexp2/", "github.com/google/uuid", // of tiktoken-go
 		"github.com/digitorus/timestamp", "github.com/digitorus/pkcs7",
+		"codeberg.org/go-pdf/fpdf", "codeberg.org/go-pdf/fpdf/internal/", "golang.org/x/image/", // the paper is laid out again
 		"golang.org/x/text/", // Unicode normal forms, of the tokenizers
 	},
 }

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	crand "crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -91,19 +92,21 @@ type fixture struct {
 // design varies a fixture. The zero value is a small case with two keys, a
 // rival that learned from one of them and a control.
 type design struct {
-	prompts   int
-	tokens    int // of a reply
-	decoys    int
-	hostile   string // put into replies
-	withhold  bool   // disclose no key
-	late      bool   // commitments stamped after serving
-	noStamps  bool
-	mode      string
-	broken    bool // some replies fail
-	latePlan  bool // the plan is stamped after the first request
-	earlyPlan bool // the plan is stamped before it was made
-	future    bool // commitments stamped after the plan was made
-	noServing bool // nobody says when serving began
+	prompts  int
+	tokens   int // of a reply
+	decoys   int
+	hostile  string // put into replies
+	withhold bool   // disclose no key
+	late     bool   // commitments stamped after serving
+	noStamps bool
+	// noPaperKey leaves the PDF without a signature, which is random.
+	noPaperKey bool
+	mode       string
+	broken     bool // some replies fail
+	latePlan   bool // the plan is stamped after the first request
+	earlyPlan  bool // the plan is stamped before it was made
+	future     bool // commitments stamped after the plan was made
+	noServing  bool // nobody says when serving began
 }
 
 func (d design) defaults() design {
@@ -200,7 +203,12 @@ func build(t testing.TB, d design) *fixture {
 	f.report = built.ID
 	stampTime = caseTime.Add(3 * time.Hour)
 	f.zip = f.dir + ".zip"
-	options := reports.SealOptions{Out: f.zip, Clock: still(2 * time.Hour), Disclose: f.keys}
+	options := reports.SealOptions{
+		Out: f.zip, Clock: still(2 * time.Hour), Disclose: f.keys,
+	}
+	if !d.noPaperKey {
+		options.Document = must[*reports.DocumentSigner](t)(reports.NewDocumentSigner("test desk", time.Now(), crand.Reader))
+	}
 	if d.withhold {
 		options.Disclose = nil
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -299,10 +300,15 @@ func (v *verifier) layout(r *model.Report) {
 	}{
 		{v.sealed.Folder + "/report.html", "shows report.json and nothing else", []func(*model.Report) ([]byte, error){reports.HTML}},
 		{v.sealed.Folder + "/findings.csv", "shows report.json and nothing else", []func(*model.Report) ([]byte, error){reports.CSV}},
+		{v.sealed.Folder + "/" + paperName, "prints report.json and nothing else", []func(*model.Report) ([]byte, error){reports.PDF}},
 		{"VERIFY.md", "holds the commands for this case and nothing else", []func(*model.Report) ([]byte, error){instructions(true), instructions(false)}},
 	} {
 		file, name := f.file, path.Base(f.file)
 		sealed, err := integrity.ReadFile(v.pkg.FS, file)
+		if name == paperName && !v.has(file) {
+			v.line(LevelNote, CodeLayout, "layout", "the report has no %s: an earlier version built it", name)
+			continue
+		}
 		if err != nil {
 			v.fail(integrity.ExitIncomplete, string(integrity.CodeMissing), "layout", file, -1, "%v", err)
 			continue
@@ -315,6 +321,9 @@ func (v *verifier) layout(r *model.Report) {
 				n++
 			}
 			at = max(at, n)
+			if err == nil && name == paperName {
+				return v.paper(file, sealed, want)
+			}
 			return err == nil && bytes.Equal(sealed, want)
 		})
 		switch {
@@ -330,6 +339,27 @@ func (v *verifier) layout(r *model.Report) {
 	if len(differ) > 0 {
 		v.caps = append(v.caps, fmt.Sprintf("%s not compared: written by %s", strings.Join(differ, ", "), by))
 	}
+}
+
+// paperName is the report as a PDF, which may bear a signature of its own.
+const paperName = "report.pdf"
+
+// paper compares a PDF with what the report lays out, and says who signed it.
+func (v *verifier) paper(file string, sealed, want []byte) bool {
+	cert, err := reports.CheckPDF(sealed, want)
+	if err != nil {
+		return false
+	}
+	if cert != nil {
+		v.line(LevelNote, CodeDocument, "PDF signature", "%s is signed under a certificate for %q, issued by %q; who that is was not checked (pdfsig says more)",
+			path.Base(file), cert.Subject.CommonName, cert.Issuer.CommonName)
+	}
+	return true
+}
+
+func (v *verifier) has(file string) bool {
+	_, err := fs.Stat(v.pkg.FS, file)
+	return err == nil
 }
 
 func sorted(s []string) []string {

@@ -64,6 +64,7 @@ const (
 	CodeLog        = "transparency_log"
 	CodeDemo       = "demo"
 	CodeOthers     = "other_reports"
+	CodeDocument   = "pdf_signature"
 )
 
 // Line is one line of the checklist.

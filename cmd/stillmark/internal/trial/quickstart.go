@@ -2,6 +2,7 @@ package trial
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
@@ -292,9 +293,15 @@ func (d *demo) report(ctx context.Context) error {
 		return err
 	}
 	d.out.Report = built.HTML
+	stamp := func(_ context.Context, digest [32]byte) ([]byte, error) { return d.authority.Stamp(digest) }
+	// The key of a certificate is drawn anew every time: no number depends on it.
+	document, err := reports.NewDocumentSigner(d.signer.Name(), time.Now(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	document.Stamp = stamp
 	sealed, err := reports.Seal(ctx, d.out.Case, d.signer, reports.SealOptions{
-		Disclose: d.world.keys, Out: d.out.Zip,
-		Stamp: func(_ context.Context, digest [32]byte) ([]byte, error) { return d.authority.Stamp(digest) },
+		Disclose: d.world.keys, Out: d.out.Zip, Stamp: stamp, Document: document,
 	})
 	if err != nil {
 		return err
