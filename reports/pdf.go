@@ -80,8 +80,7 @@ type sheet struct {
 	missing map[rune]int // characters that no embedded face has, with how often they were met
 
 	face   face
-	size   float64 // points
-	footer string
+	size   float64                   // points
 	widths map[face]map[rune]float64 // of characters at 1 point, in millimetres
 }
 
