@@ -31,12 +31,12 @@ const commitmentFormat = 1
 // a hundred thousand accounts.
 const maxCommitment = 64 << 20
 
-// Commit commits to the key itself and to the keys that it derives under the
-// labels, in its own epoch.
+// Commit commits to the key itself and to the keys that it derives for the labels,
+// in its own epoch: see [Key.DeriveFor].
 func (k *Key) Commit(labels ...string) (*Commitment, error) {
 	keys := []*Key{k}
 	for _, label := range labels {
-		d, err := k.Derive(label, k.Epoch)
+		d, err := k.DeriveFor(label)
 		if err != nil {
 			return nil, err
 		}

@@ -87,7 +87,9 @@ type Dropped struct {
 	Prompt     int64 `json:"prompt"`       // its window occurs in the item's prompt
 	OutOfVocab int64 `json:"out_of_vocab"` // an id of window or token is outside the vocabulary
 	Filtered   int64 `json:"filtered"`     // Options.Keep said no
-	Repeat     int64 `json:"repeat"`       // the unit was seen before in the run
+	// Channel counts windows that belong to the key's other channel; see [TwoChannel].
+	Channel int64 `json:"other_channel,omitempty"`
+	Repeat  int64 `json:"repeat"` // the unit was seen before in the run
 }
 
 // Detector scores the texts of one run as one stream under one key.
@@ -109,6 +111,7 @@ type Detector struct {
 	seeded  seeded // scheme, if it has seeds and they count; else nil
 	null    null
 	keyless keyless // nil: the key enters every seed
+	channel channel // nil: one channel
 	vocab   int32
 	conv    convention
 	bos     int32 // -1: none
@@ -180,6 +183,9 @@ func NewDetector(s Scheme, opt Options) *Detector {
 	}
 	d.seeded, _ = d.scheme.(seeded)
 	d.keyless, _ = d.scheme.(keyless)
+	if spec.Params.Tracing > 0 {
+		d.channel = d.scheme.(channel)
+	}
 	if id, err := strconv.ParseInt(spec.Params.Preset.Get("bos"), 10, 32); err == nil {
 		d.bos = int32(id)
 	}
@@ -212,6 +218,7 @@ const (
 	FatePrompt     Fate = "prompt"
 	FateOutOfVocab Fate = "out-of-vocab"
 	FateFiltered   Fate = "filtered"
+	FateChannel    Fate = "other-channel"
 	FateRepeat     Fate = "repeat"
 )
 
@@ -302,6 +309,9 @@ func (d *Detector) fate(window []int32, ok, strange bool) Fate {
 	case d.keep != nil && !d.keep(window):
 		d.dropped.Filtered++
 		return FateFiltered
+	case d.channel != nil && !d.channel.ours(window):
+		d.dropped.Channel++
+		return FateChannel
 	}
 	return FateScored
 }

@@ -39,6 +39,15 @@
 // its uniform has 24 bits, and its windows are padded with -1, so that the first
 // tokens are marked and scored as well.
 //
+// # Whose text it was
+//
+// Keys of labels, which a master derives, tell accounts apart: each account's text
+// is marked under its own key, and [Detector.Identify] finds which. To say at the
+// same time that the text is the model's, whoever asked for it, [TwoChannel] gives
+// each window to one of two keys: a provenance key that all accounts share, and the
+// account's tracing key. A test over the one channel has the tokens of that channel
+// only.
+//
 // # Watermarks of other stacks
 //
 // A [Preset] is the watermark of another stack: Hugging Face's and

@@ -244,6 +244,8 @@ func (k *Key) counterpart(stack string) (string, args, error) {
 	switch {
 	case k.Spec.PRF == AESCTR:
 		return "", args{}, noCounterpart(k, stack, "no server has the generator aes-ctr-v1: draw the key on "+Philox+", which is vLLM's, or embed with our own library")
+	case k.Params.Tracing > 0:
+		return "", args{}, noCounterpart(k, stack, "no server marks over two channels")
 	case native == "":
 		return "", args{}, noCounterpart(k, stack, whyNot(stack, k.Scheme))
 	case k.Params.Contexts == WithPrompt:
@@ -351,7 +353,8 @@ type plainExport struct {
 	KeyID  string `json:"key_id"`
 	Spec   Spec   `json:"spec"`
 	// Subkey is what the generator of a native scheme is keyed with, in hex: for
-	// aes-ctr-v1 the nonce and the token key, for philox-v1 64 bits, big-endian.
+	// aes-ctr-v1 the nonce and the token key, for philox-v1 64 bits, big-endian; with
+	// two channels followed by the same of the route.
 	Subkey string `json:"subkey,omitempty"`
 	// Keys are the keys of a preset, by name.
 	Keys Values `json:"keys,omitzero"`

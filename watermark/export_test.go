@@ -197,6 +197,7 @@ func TestExportRefuses(t *testing.T) {
 		{StackVLLM, native(KGW, Philox, Params{}), "hashes otherwise"},
 		{StackVLLM, native(Tournament, Philox, Params{}), "plans SynthID"},
 		{StackVLLM, native(Gumbel, Philox, Params{Contexts: WithPrompt}), "reach into the prompt"},
+		{StackVLLM, native(Gumbel, Philox, Params{Tracing: .5}), "two channels"},
 		{StackVLLM, importedKey(t, "hf-synthid", 300, nil), "plans SynthID"},
 		{StackSGLang, importedKey(t, "dm-synthid-2025", 300, nil), "was not found out"},
 		{StackTensorRT, importedKey(t, "vllm-gumbel-dual", 300, map[string]string{"key": "5", "alpha": "0.2"}), "names no alpha"},

@@ -52,7 +52,10 @@ const (
 
 // Identify scores the run's units under the subkey of every label, under the
 // run's weights. The detector must be under a key of the master's spec; the
-// master is asked for the labels' subkeys in an epoch (its own if empty).
+// master is asked for the labels' subkeys in an epoch (its own if empty). With two
+// channels the labels are accounts, and the detector must be under the tracing key
+// of any account in that epoch: the route, which is all that it takes from the
+// key, is the same for all of them.
 //
 // Under the null, that the texts are independent of all the keys, each key's p is
 // that of [Detector.Result], and Holm's adjustment over the labels keeps the
@@ -62,11 +65,11 @@ const (
 // Keys are scored on GOMAXPROCS goroutines that share the units; each holds one
 // key at a time. progress is called as by [Detector.Decoys].
 func (d *Detector) Identify(ctx context.Context, master *Key, epoch string, labels []string, log10Alpha float64, progress func(done int)) (Identification, error) {
-	if err := d.checkIdentify(master, labels, log10Alpha); err != nil {
-		return Identification{}, err
-	}
 	if epoch == "" {
 		epoch = master.Epoch
+	}
+	if err := d.checkIdentify(master, epoch, labels, log10Alpha); err != nil {
+		return Identification{}, err
 	}
 	under, err := d.underKeys(ctx, len(labels), progress, func(i int) ([]byte, error) {
 		k, err := master.subkeyOf(labels[i], epoch)
@@ -90,10 +93,13 @@ func (d *Detector) Identify(ctx context.Context, master *Key, epoch string, labe
 	return d.rankSuspects(labels, scores, tails, log10Alpha), nil
 }
 
-func (d *Detector) checkIdentify(master *Key, labels []string, log10Alpha float64) error {
+func (d *Detector) checkIdentify(master *Key, epoch string, labels []string, log10Alpha float64) error {
 	own := d.scheme.Spec()
-	own.Label, own.Epoch, own.ServingFrom = master.Label, master.Epoch, master.ServingFrom
+	scored := own
+	own.Label, own.Account, own.Epoch, own.ServingFrom = master.Label, "", master.Epoch, master.ServingFrom
 	switch {
+	case master.Params.Tracing > 0 && (scored.Account == "" || scored.Epoch != epoch || scored.Label != master.Label):
+		return errors.New("the texts were not scored over the tracing channel of that epoch: score them under the key of any account")
 	case master.Kind != KindMaster:
 		return fmt.Errorf("key %s holds one subkey and derives no others; identification needs the master key", master.ID)
 	case own != master.Spec:
@@ -122,7 +128,12 @@ func (d *Detector) checkIdentify(master *Key, labels []string, log10Alpha float6
 // its own would carry.
 func (k *Key) subkeyOf(label, epoch string) (*Key, error) {
 	m := *k
-	m.Spec.Label, m.Spec.Epoch = label, epoch
+	m.Spec.Epoch = epoch
+	if m.Params.Tracing > 0 {
+		m.Spec.Account = label
+		return &m, m.validate()
+	}
+	m.Spec.Label = label
 	return &m, m.check()
 }
 

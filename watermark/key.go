@@ -96,10 +96,16 @@ func (k *Key) check() error {
 	}
 	want := 0
 	switch {
+	case k.Kind == KindMaster && k.Account != "":
+		return errors.New("a master key is the provenance key of its accounts and has none itself")
 	case k.Kind == KindMaster:
 		want = masterBytes
-	case k.Kind == KindSubkey && k.Spec.PRF == AESCTR && k.Scheme == GumbelDual:
+	case k.Kind != KindMaster && k.Kind != KindSubkey && k.Params.Tracing > 0:
+		return fmt.Errorf("two channels need a master key; a key of kind %q has none to derive them from", k.Kind)
+	case k.Kind == KindSubkey && k.Spec.PRF == AESCTR && (k.Scheme == GumbelDual || k.Params.Tracing > 0):
 		want = 64
+	case k.Kind == KindSubkey && k.Spec.PRF == Philox && k.Params.Tracing > 0:
+		want = 16
 	case k.Kind == KindSubkey && k.Spec.PRF == AESCTR:
 		want = 32
 	case k.Kind == KindSubkey && k.Scheme == Canary:
@@ -138,8 +144,8 @@ func (s Spec) derivation() string {
 
 // subkey is what the PRF is keyed with: 128-bit nonce and token keys for
 // aes-ctr-v1 (gumbel-dual: two such pairs), a big-endian 64-bit key for
-// philox-v1, the named keys of a preset. A master derives it under the spec;
-// other keys are it.
+// philox-v1, the named keys of a preset; with two channels the channel's own,
+// then those of the route. A master derives it under the spec; other keys are it.
 func (k *Key) subkey() []byte {
 	if k.Kind != KindMaster {
 		return k.secret.reveal()
@@ -147,6 +153,9 @@ func (k *Key) subkey() []byte {
 	info := k.derivation()
 	if k.Scheme == Canary {
 		return expand(k.secret.reveal(), info+"canary", canaryBytes)
+	}
+	if k.Params.Tracing > 0 {
+		return k.channelSubkey()
 	}
 	if k.Spec.PRF == Philox {
 		return expand(k.secret.reveal(), info+"token", 8)
@@ -165,21 +174,28 @@ func (k *Key) subsalt() []byte {
 	if k.Kind != KindMaster {
 		return k.salt.reveal()
 	}
-	return expand(k.salt.reveal(), k.derivation()+"salt", saltBytes)
+	return expand(k.salt.reveal(), k.derivation()+k.accountField()+"salt", saltBytes)
 }
 
 // Derive returns the key of another label and epoch. It holds the derived
 // subkey only: who has it can mark and detect under it, and nothing else. Only
 // a master key derives.
 func (k *Key) Derive(label, epoch string) (*Key, error) {
+	spec := k.Spec
+	spec.Label, spec.Epoch = label, epoch
+	return k.derive(spec)
+}
+
+// derive is the key of a spec that differs from the master's in names only.
+func (k *Key) derive(spec Spec) (*Key, error) {
 	if k.Kind != KindMaster {
 		return nil, fmt.Errorf("key %s holds one subkey and derives no others; derive from the master key", k.ID)
 	}
 	m := *k
-	m.Spec.Label, m.Spec.Epoch = label, epoch
-	d, err := makeKey(KindSubkey, m.Spec, m.subkey(), m.subsalt())
+	m.Spec = spec
+	d, err := makeKey(KindSubkey, spec, m.subkey(), m.subsalt())
 	if err != nil {
-		return nil, fmt.Errorf("deriving label %q, epoch %q: %w", label, epoch, err)
+		return nil, fmt.Errorf("deriving label %q, account %q, epoch %q: %w", spec.Label, spec.Account, spec.Epoch, err)
 	}
 	return d, nil
 }
@@ -229,7 +245,12 @@ func (s Spec) scheme(subkey []byte) (Scheme, error) {
 		a, b := dualSources(s.PRF, subkey)
 		return newDual(s, a, b), nil
 	}
-	return newScheme(s, newSource(s.PRF, subkey))
+	if s.Params.Tracing > 0 {
+		own := len(subkey) / 2
+		r := newRoute(s, newSource(s.PRF, subkey[own:]))
+		return newScheme(s, newSource(s.PRF, subkey[:own]), r)
+	}
+	return newScheme(s, newSource(s.PRF, subkey), nil)
 }
 
 // newSource keys the PRF with a subkey of the right length.

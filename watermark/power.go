@@ -44,6 +44,7 @@ func ExpectedLift(spec Spec, steps [][]float64) (Lift, error) {
 	if err := spec.validate(); err != nil {
 		return Lift{}, err
 	}
+	spec.Params.Tracing, spec.Account = 0, "" // of a token that the key marks
 	if len(steps) == 0 {
 		return Lift{}, errors.New("there are no steps")
 	}
@@ -220,7 +221,8 @@ type Demand struct {
 // for the number of keys (Bonferroni), with the given power, when each token is
 // replaced, deleted or preceded by an insertion with probability editRate,
 // independently. A unit survives if its token and window do: (1-editRate)^(h+1);
-// the others score as under the null. Power is [evidence.Law.UnitsNeeded]'s.
+// the others score as under the null. With two channels a token is a unit of the
+// spec's channel with that channel's share. Power is [evidence.Law.UnitsNeeded]'s.
 func TokensNeeded(spec Spec, lift Lift, editRate, log10Alpha, power float64, keys int) (Demand, error) {
 	spec = spec.withDefaults()
 	spec.Vocab = max(spec.Vocab, 2)
@@ -243,6 +245,12 @@ func TokensNeeded(spec Spec, lift Lift, editRate, log10Alpha, power float64, key
 		return d, nil
 	}
 	d.Units, d.Tokens = n, n
+	if share := spec.Params.Tracing; share > 0 { // of the windows, the channel's own
+		if spec.Account == "" {
+			share = 1 - share
+		}
+		d.Tokens = int64(math.Ceil(float64(n) / share))
+	}
 	if _, ok := s.WindowOf(nil); !ok {
 		d.Tokens += int64(s.Window())
 	}

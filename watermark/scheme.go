@@ -50,9 +50,11 @@ type Scheme interface {
 	Clone() Scheme
 }
 
-// newScheme builds the native scheme that a valid spec names on the source of its key.
-func newScheme(s Spec, src prf.Source) (Scheme, error) {
+// newScheme builds the native scheme that a valid spec names on the source of its
+// key. r is nil for one channel.
+func newScheme(s Spec, src prf.Source, r *route) (Scheme, error) {
 	c := newCore(s, convention{width: s.Params.Window, first: s.Params.Window}, src)
+	c.route = r
 	switch s.Scheme {
 	case Gumbel:
 		return newGumbel(c), nil
@@ -119,6 +121,7 @@ type core struct {
 	current []int32 // the window that src is under, if set
 	set     bool
 	pieces  pieces
+	route   *route // nil: one channel
 }
 
 // piece is the number of words that schemes take from their source at a time: 4 KiB,
@@ -145,6 +148,7 @@ func (c *core) clone() core {
 	d := *c
 	d.src = c.src.Clone()
 	d.scratch, d.current, d.pieces = slices.Clone(c.scratch), slices.Clone(c.current), pieces{}
+	d.route = c.route.clone()
 	return d
 }
 
@@ -185,7 +189,7 @@ func (p *pieces) of(src prf.Source, from, vocab int) []uint32 {
 // that step is marked.
 func (c *core) begin(history []int32) bool {
 	window, ok := c.WindowOf(history)
-	if !ok || c.spec.Params.Repeats == MaskRepeats && occursBefore(history, window) {
+	if !ok || c.spec.Params.Repeats == MaskRepeats && occursBefore(history, window) || !c.ours(window) {
 		return false
 	}
 	c.enter(window)

@@ -69,7 +69,7 @@ func (k *selfHash) Score(window []int32, token int32) float64 {
 // marked is the window of the next step, if that is marked.
 func (k *selfHash) marked(history []int32) ([]int32, bool) {
 	window, ok := k.WindowOf(history)
-	return window, ok && !(k.spec.Params.Repeats == MaskRepeats && occursBefore(history, window))
+	return window, ok && !(k.spec.Params.Repeats == MaskRepeats && occursBefore(history, window)) && k.ours(window)
 }
 
 func (k *selfHash) Process(history []int32, logits []float32) {

@@ -61,9 +61,12 @@ type Spec struct {
 	Vocab int `json:"vocab"`
 	// Epoch separates the keys of successive periods (default "1"), Label
 	// those of accounts or cohorts (default none).
-	Epoch  string `json:"epoch"`
-	Label  string `json:"label,omitempty"`
-	Params Params `json:"params"`
+	Epoch string `json:"epoch"`
+	Label string `json:"label,omitempty"`
+	// Account names whose tracing key this is, where Params.Tracing divides the
+	// windows between two channels; empty for the provenance key.
+	Account string `json:"account,omitempty"`
+	Params  Params `json:"params"`
 	// ServingFrom is the promised time before which nothing is served under
 	// the key. It is committed to and takes no part in deriving subkeys.
 	ServingFrom time.Time `json:"serving_from,omitzero"`
@@ -92,6 +95,10 @@ type Params struct {
 	Leaves int `json:"leaves,omitempty"`
 	// Alpha is the share of the second key. gumbel-dual only; default .1.
 	Alpha float64 `json:"alpha,omitempty"`
+	// Tracing is the share of windows that a tracing key marks, beside the
+	// provenance key that marks the others; 0 for one key: see [TwoChannel]. Native
+	// schemes other than gumbel-dual.
+	Tracing float64 `json:"tracing,omitempty"`
 	// Preset holds what a preset leaves to choose, its keys apart. Window and
 	// Repeats of a preset follow from it.
 	Preset Values `json:"preset,omitzero"`
@@ -190,10 +197,14 @@ func (s Spec) validate() error {
 		{"tokenizer", s.Tokenizer},
 		{"epoch", s.Epoch},
 		{"label", s.Label},
+		{"account", s.Account},
 	} {
 		if err := validateName(f.value); err != nil {
 			return fmt.Errorf("%s %w", f.name, err)
 		}
+	}
+	if s.Account != "" && s.Params.Tracing == 0 {
+		return errors.New("only keys with two channels (tracing) have an account; use the label")
 	}
 	if canary && s.Channel != "" && s.Epoch != "" {
 		return s.validateCanary()
@@ -260,6 +271,9 @@ func (p Params) validate(scheme string) error {
 	}
 	if scheme == GumbelDual && !(p.Alpha > 0 && p.Alpha < 1) || scheme != GumbelDual && p.Alpha != 0 {
 		return fmt.Errorf("alpha %v: only %s has it, between 0 and 1", p.Alpha, GumbelDual)
+	}
+	if p.Tracing != 0 && (scheme == GumbelDual || !(p.Tracing >= 1.0/256 && p.Tracing <= 255.0/256)) {
+		return fmt.Errorf("tracing %v: a share of windows from 1/256 to 255/256, or 0 for one channel; %s has one", p.Tracing, GumbelDual)
 	}
 	if scheme != KGW {
 		if p.Gamma != 0 || p.Delta != 0 {

@@ -14,7 +14,7 @@ func newVLLM(key uint64, width int) Scheme {
 		Scheme: Gumbel, PRF: Philox, Tokenizer: "vllm", Vocab: maxVocab,
 		Params: Params{Window: width, Repeats: MarkRepeats},
 	}.withDefaults()
-	s, err := newScheme(spec, prf.NewPhilox(key))
+	s, err := newScheme(spec, prf.NewPhilox(key), nil)
 	if err != nil {
 		panic(err)
 	}

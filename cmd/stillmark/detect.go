@@ -373,8 +373,12 @@ func (s *scorer) decoys(ctx context.Context, d *watermark.Detector) (int, error)
 func writeDetection(w io.Writer, d *detection) error {
 	var dropped string
 	if d.Dropped != (watermark.Dropped{}) {
-		dropped = fmt.Sprintf(" (dropped: %d in the prompt, %d repeats, %d without a whole window, %d outside the vocabulary)",
+		dropped = fmt.Sprintf(" (dropped: %d in the prompt, %d repeats, %d without a whole window, %d outside the vocabulary",
 			d.Dropped.Prompt, d.Dropped.Repeat, d.Dropped.Short, d.Dropped.OutOfVocab)
+		if d.Dropped.Channel > 0 {
+			dropped += fmt.Sprintf(", %d of the other channel", d.Dropped.Channel)
+		}
+		dropped += ")"
 	}
 	_, err := fmt.Fprintf(w, "%s: %s under key %s (%s)\n  n %d%s\n", printable(d.ID), d.Verdict, d.Key, d.Scheme, d.N, dropped)
 	if err != nil || d.N == 0 {

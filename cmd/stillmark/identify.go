@@ -72,6 +72,9 @@ Every query, a refused one too, is appended to the audit log with the hash of th
 text, and is on disk before the answer is shown. The operator's name is what the
 caller says or the system's user: the log is no authentication.
 
+Under a key with two channels the labels are accounts, and the tracing channel is
+scored.
+
 --labels is a CSV file with a column "label", or of one column without a header, or
 a .jsonl file of {"label": …} or of strings.`,
 		Example: "  stillmark watermark identify --key master.json --labels accounts.csv --policy policy.json leak.txt",
@@ -134,7 +137,7 @@ func (a *app) identify(ctx context.Context, o identifyOptions, inputs []string) 
 		return err
 	}
 	record.Labels, record.LabelsSHA256 = len(labels), sum
-	d, sum, err := a.readSuspect(ctx, k, &o, inputs)
+	d, sum, err := a.readSuspect(ctx, k, &o, labels, inputs)
 	if err != nil {
 		return err
 	}
@@ -156,10 +159,17 @@ func (a *app) identify(ctx context.Context, o identifyOptions, inputs []string) 
 	return writeIdentified(a.out, out)
 }
 
-// readSuspect scores the inputs under the master's own key, which only finds the
-// units, and hashes them.
-func (a *app) readSuspect(ctx context.Context, k *watermark.Key, o *identifyOptions, inputs []string) (*watermark.Detector, string, error) {
-	mark, err := k.Mark()
+// readSuspect scores the inputs under the master's own key, or with two channels
+// under any account's: it only finds the units. It hashes them, too.
+func (a *app) readSuspect(ctx context.Context, k *watermark.Key, o *identifyOptions, labels, inputs []string) (*watermark.Detector, string, error) {
+	finder := k
+	if k.Params.Tracing > 0 {
+		var err error
+		if finder, err = k.DeriveAccount(labels[0], o.epoch); err != nil {
+			return nil, "", usageError(err)
+		}
+	}
+	mark, err := finder.Mark()
 	if err != nil {
 		return nil, "", usageError(err)
 	}

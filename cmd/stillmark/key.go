@@ -42,7 +42,13 @@ key), kgw (a bias on a keyed green list, works at temperature 0), tournament
 (SynthID's tournament with independent layers), gumbel-dual (gumbel under two keys, for
 speculative decoding). A key of scheme canary marks no text: it draws the secrets of
 probes with planted canaries (see stillmark corpora plant), and takes --model,
---epoch, --label and --serving-from only.`,
+--epoch, --label and --serving-from only.
+
+With --tracing-share S the key has two channels: a keyed coin gives each window, with
+probability S, to the tracing key of an account, else to this key, which all accounts
+share. Text then says whose model it is and whose account it was for, each channel with
+the tokens of its share. Accounts' keys are derived with "key derive --account"; one of
+them disclosed shows neither this key nor another account's.`,
 		Example: "  stillmark key new -o key.json --scheme kgw --tokenizer o200k --model nova --epoch 2026-11 --label cohort-a",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -109,6 +115,7 @@ probes with planted canaries (see stillmark corpora plant), and takes --model,
 	f.BoolVar(&selfHash, "self-hash", false, "kgw: let a token's colour depend on one anchor among the window's tokens (min-hash)")
 	f.IntVar(&spec.Params.Leaves, "leaves", 2, "tournament: draws that meet in a match")
 	f.Float64Var(&spec.Params.Alpha, "alpha", 0, "gumbel-dual: share of the second key (default 0.1)")
+	f.Float64Var(&spec.Params.Tracing, "tracing-share", 0, "two channels: share of windows that tracing keys of accounts mark, such as 0.5")
 	f.BoolVar(&withPrompt, "with-prompt", false, "let the first windows of a reply reach back into the prompt")
 	f.BoolVar(&marks, "mark-repeats", false, "mark positions whose window occurred before in the reply, too")
 	return c
@@ -191,6 +198,13 @@ func (a *app) showKey(k *watermark.Key, path string) error {
 		fmt.Fprintf(a.out, "\ntokenizer  %s, vocabulary %d", orNone(k.Tokenizer), k.Vocab)
 	}
 	fmt.Fprintf(a.out, "\nmodel      %s\nepoch      %s\nlabel      %s\n", orNone(k.Model), k.Epoch, orNone(k.Label))
+	if k.Params.Tracing > 0 {
+		channel := fmt.Sprintf("provenance, beside accounts' tracing keys with a share of %v", k.Params.Tracing)
+		if k.Account != "" {
+			channel = fmt.Sprintf("tracing of account %s, a share of %v", printable(k.Account), k.Params.Tracing)
+		}
+		fmt.Fprintf(a.out, "channel    %s\n", channel)
+	}
 	if !k.ServingFrom.IsZero() {
 		fmt.Fprintf(a.out, "serving    not before %s\n", k.ServingFrom.Format(time.RFC3339))
 	}
@@ -208,12 +222,13 @@ func orNone(s string) string {
 }
 
 func (a *app) keyDeriveCommand() *cobra.Command {
-	var output, label, epoch string
+	var output, label, account, epoch string
 	c := &cobra.Command{
-		Use:   "derive FILE --label LABEL -o FILE",
-		Short: "write the key of one cohort or epoch: it holds the derived subkey only",
+		Use:   "derive FILE --label LABEL|--account ACCOUNT -o FILE",
+		Short: "write the key of one cohort, account or epoch: it holds the derived subkey only",
 		Long: `Writes a key file that can mark and detect under one label and epoch and gives away
-neither the master key nor any other label's subkey.`,
+neither the master key nor any other label's subkey. Of a key with two channels,
+--account writes the tracing key of an account.`,
 		Example: "  stillmark key derive key.json --label account-17 -o account-17.json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -224,7 +239,11 @@ neither the master key nor any other label's subkey.`,
 			if epoch == "" {
 				epoch = k.Epoch
 			}
-			derived, err := k.Derive(label, epoch)
+			derive := func() (*watermark.Key, error) { return k.Derive(label, epoch) }
+			if account != "" {
+				derive = func() (*watermark.Key, error) { return k.DeriveAccount(account, epoch) }
+			}
+			derived, err := derive()
 			if err != nil {
 				return usageError(err)
 			}
@@ -235,10 +254,12 @@ neither the master key nor any other label's subkey.`,
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "", "file to write (required)")
-	c.Flags().StringVar(&label, "label", "", "account or cohort (required)")
+	c.Flags().StringVar(&label, "label", "", "account or cohort")
+	c.Flags().StringVar(&account, "account", "", "account, of a key with two channels")
 	c.Flags().StringVar(&epoch, "epoch", "", "period (default: that of the key)")
 	c.MarkFlagRequired("output")
-	c.MarkFlagRequired("label")
+	c.MarkFlagsOneRequired("label", "account")
+	c.MarkFlagsMutuallyExclusive("label", "account")
 	return c
 }
 
@@ -249,7 +270,8 @@ func (a *app) keyCommitCommand() *cobra.Command {
 		Use:   "commit FILE [--label LABEL…]",
 		Short: "commit to a key before serving: a salted hash that can be published",
 		Long: `Writes a commitment: the Merkle root over one salted leaf per subkey. It gives
-nothing away and binds the key with its whole specification.
+nothing away and binds the key with its whole specification. Labels of a key with two
+channels are its accounts.
 
 With --tsa an RFC 3161 authority timestamps the file, and the token is written
 beside it (FILE.tsr). A key counts as exact evidence only if that time is earlier

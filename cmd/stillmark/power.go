@@ -27,6 +27,10 @@ type powerPlan struct {
 	Power    float64            `json:"power"`
 	Keys     int                `json:"keys"`
 	Needed   []watermark.Demand `json:"needed"`
+	// With two channels Needed is of the provenance channel, one key, and Traced
+	// of an account's among Keys.
+	Tracing float64            `json:"tracing_share,omitempty"`
+	Traced  []watermark.Demand `json:"needed_tracing,omitempty"`
 }
 
 type powerOptions struct {
@@ -61,7 +65,10 @@ leaves to 1 counts as one more candidate, which understates the lift.
 
 An edit rate of R means that each token is edited with probability R, independently: a
 (window, token) pair of h+1 tokens survives with (1-R)^(h+1). --keys corrects for the
-number of keys that are tried (Bonferroni).`,
+number of keys that are tried (Bonferroni).
+
+With --tracing-share S text is marked over two channels: an account's tracing key, one
+of --keys, has the windows of that share, and the provenance key has the rest.`,
 		Example: `  stillmark watermark power --scheme gumbel --entropy 3
   stillmark watermark power --scheme kgw --delta 1 --entropy 3 --edit-rate 0.2 --alpha 1e-6 --keys 24000`,
 		Args: cobra.NoArgs,
@@ -80,6 +87,7 @@ number of keys that are tried (Bonferroni).`,
 	f.Float64Var(&o.spec.Params.Gamma, "gamma", 0, "kgw: share of green words (default 0.25)")
 	f.Float64Var(&o.spec.Params.Delta, "delta", 0, "kgw: what green logits gain (default 2)")
 	f.IntVar(&o.spec.Params.Leaves, "leaves", 0, "tournament: draws that meet in a match (default 2)")
+	f.Float64Var(&o.spec.Params.Tracing, "tracing-share", 0, "two channels: share of windows that tracing keys mark")
 	f.Float64Var(&o.entropy, "entropy", 0, "bits per token")
 	f.StringVar(&o.logprobs, "logprobs", "", "file of the steps' log probabilities, - for standard input")
 	f.Float64Var(&o.edits, "edit-rate", 0, "share of tokens that are edited")
@@ -101,7 +109,7 @@ func (a *app) power(o powerOptions) error {
 	if o.alpha > 0 {
 		levels = []float64{o.alpha}
 	}
-	plan := powerPlan{Scheme: o.spec.Scheme, EditRate: o.edits, Power: o.power, Keys: o.keys, Window: o.spec.Params.Window}
+	plan := powerPlan{Scheme: o.spec.Scheme, EditRate: o.edits, Power: o.power, Keys: o.keys, Window: o.spec.Params.Window, Tracing: o.spec.Params.Tracing}
 	if plan.Window == 0 {
 		plan.Window = 2
 	}
@@ -121,7 +129,21 @@ func (a *app) power(o powerOptions) error {
 		return usageError(err)
 	}
 	for _, alpha := range levels {
-		d, err := watermark.TokensNeeded(o.spec, plan.Lift, o.edits, math.Log10(alpha), o.power, o.keys)
+		need := func(account string, keys int) (watermark.Demand, error) {
+			spec := o.spec
+			spec.Account = account
+			return watermark.TokensNeeded(spec, plan.Lift, o.edits, math.Log10(alpha), o.power, keys)
+		}
+		keys := o.keys
+		if plan.Tracing > 0 {
+			keys = 1
+			d, err := need("any", o.keys)
+			if err != nil {
+				return usageError(err)
+			}
+			plan.Traced = append(plan.Traced, d)
+		}
+		d, err := need("", keys)
 		if err != nil {
 			return usageError(err)
 		}
@@ -169,9 +191,21 @@ func writePower(w io.Writer, p *powerPlan) error {
 	if p.EditRate > 0 {
 		fmt.Fprintf(w, "%v of the tokens edited: lift %.4f\n", p.EditRate, p.Needed[0].Effect)
 	}
-	fmt.Fprintf(w, "tokens that find it with probability %v, %d keys tried:\n", p.Power, p.Keys)
+	if p.Tracing == 0 {
+		fmt.Fprintf(w, "tokens that find it with probability %v, %d keys tried:\n", p.Power, p.Keys)
+		return writeDemands(w, p.Needed)
+	}
+	fmt.Fprintf(w, "tokens whose provenance channel (%v of the windows) finds it with probability %v:\n", 1-p.Tracing, p.Power)
+	if err := writeDemands(w, p.Needed); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "tokens whose tracing channel (%v of the windows) finds the account with probability %v, %d keys tried:\n", p.Tracing, p.Power, p.Keys)
+	return writeDemands(w, p.Traced)
+}
+
+func writeDemands(w io.Writer, needed []watermark.Demand) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, d := range p.Needed {
+	for _, d := range needed {
 		tokens := "more than ten billion"
 		if d.Units > 0 {
 			tokens = fmt.Sprint(d.Tokens)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -189,6 +190,9 @@ tokens, which "watermark detect" reads.`,
 		Example: "  stillmark watermark generate --key key.json -n 3 --max-tokens 200 -o replies.jsonl",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if g.Account != "" && keyPath == "" {
+				return usageError(errors.New("--account needs --key, a master key with two channels"))
+			}
 			if keyPath != "" {
 				k, err := loadKey(keyPath)
 				if err != nil {
@@ -206,6 +210,7 @@ tokens, which "watermark detect" reads.`,
 	}
 	f := c.Flags()
 	f.StringVar(&keyPath, "key", "", "key file; without it the texts are unmarked")
+	f.StringVar(&g.Account, "account", "", "whose text it is, under a master key with two channels (without: the provenance channel alone)")
 	f.StringVarP(&output, "output", "o", "-", "file to write, - for standard output")
 	f.StringVar(&prompt, "prompt", "", "one prompt for all texts instead of the suite's")
 	f.IntVarP(&g.N, "number", "n", 1, "number of texts")

@@ -63,6 +63,9 @@ func (r *Registry) add(e *Event, keys map[string]*watermark.Key) error {
 			return refuse("key %s is in the registry already", id)
 		}
 		seen[id] = true
+		if k.Account != "" {
+			return refuse("key %s is the tracing key of one account: take in the master with two channels, which derives it", id)
+		}
 		if like != nil && (k.Spec != like.Key.Spec || k.Kind != like.Key.Kind) {
 			return refuse("decoy %s has another specification than the key %s: it could be told apart", id, like.Key.ID)
 		}

@@ -456,6 +456,16 @@ func TestCommitLabels(t *testing.T) {
 	}
 	_, err = b.w.Commit([]string{id}, []string{"account-1", "account-1"}, "twice")
 	b.refused(err, "twice")
+	two, err := watermark.NewKey(watermark.Spec{Scheme: watermark.KGW, Tokenizer: "toy", Vocab: 50, Params: watermark.Params{Tracing: .5}}, b.random)
+	b.must(err)
+	b.must(b.w.Add(two, "two channels"))
+	if c, err = b.w.Commit([]string{two.ID}, labels, "accounts"); err != nil || len(c.Leaves) != 4 {
+		t.Fatalf("two channels: %v", err)
+	}
+	account, err := two.DeriveAccount("account-1", "1")
+	b.must(err)
+	b.must(c.Check(account))
+	b.refused(b.w.Add(account, "an account"), "take in the master")
 	sub, err := master.Derive("x", "9")
 	b.must(err)
 	b.must(b.w.Add(sub, "a subkey"))

@@ -253,7 +253,7 @@ func (w *Writer) take(keys []*watermark.Key, like, reason string) error {
 
 // Commit commits to keys of the registry under one Merkle root, in an order that
 // says nothing about them, and to the subkeys that the masters among them derive
-// for the labels. No ids stand for all planned keys that were not committed
+// for the labels: of a master with two channels the labels are accounts. No ids stand for all planned keys that were not committed
 // yet; all of them must be planned.
 func (w *Writer) Commit(ids, labels []string, reason string) (*watermark.Commitment, error) {
 	var entries []*Entry
@@ -289,7 +289,7 @@ func (w *Writer) Commit(ids, labels []string, reason string) (*watermark.Commitm
 			continue
 		}
 		for _, label := range labels {
-			d, err := e.Key.Derive(label, e.Key.Epoch)
+			d, err := e.Key.DeriveFor(label)
 			if err != nil {
 				return nil, &RefusedError{err.Error()}
 			}

@@ -14,6 +14,7 @@ import (
 // Generation says what the reference model is to write.
 type Generation struct {
 	Key         *watermark.Key // nil: unmarked
+	Account     string         // whose text, under a key with two channels
 	N           int
 	MaxTokens   int
 	Temperature float64
@@ -39,6 +40,15 @@ func (e *UsageError) Error() string { return e.Problem }
 // ExitCode is that of usage errors.
 func (e *UsageError) ExitCode() int { return 2 }
 
+// mark is what the key marks with; of a key with two channels and no account the
+// provenance channel alone.
+func (g *Generation) mark() (refmodel.Mark, error) {
+	if g.Account == "" {
+		return g.Key.Mark()
+	}
+	return g.Key.TwoChannel(g.Account)
+}
+
 // Generate trains the reference model of the seed and writes its texts to out.
 func Generate(ctx context.Context, g Generation, out *bufio.Writer, progress func(done int)) error {
 	if g.N < 1 || g.MaxTokens < 1 {
@@ -54,8 +64,8 @@ func Generate(ctx context.Context, g Generation, out *bufio.Writer, progress fun
 			return &UsageError{fmt.Sprintf("the key is for tokenizer %s with %d ids, the reference model speaks %s with %d: make a key with --tokenizer %s",
 				g.Key.Tokenizer, g.Key.Vocab, enc.Name(), enc.VocabSize(), enc.Name())}
 		}
-		if sampling.Mark, err = g.Key.Mark(); err != nil {
-			return err
+		if sampling.Mark, err = g.mark(); err != nil {
+			return &UsageError{err.Error()}
 		}
 	}
 	prompts := []corpora.Prompt{{ID: "prompt", Text: g.Prompt}}
