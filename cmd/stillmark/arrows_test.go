@@ -32,10 +32,10 @@ var rooms = map[string][]string{
 	"probe/wire":               {"probe/ledger"},
 	"probe/endpoint":           {"probe/ledger", "probe/wire"},
 	"probe/endpoint/mock":      {"probe/ledger", "probe/wire", "probe/endpoint"},
-	"probe/family":             {"watermark", "watermark/evidence", "corpora/tokens", "corpora/reading", "corpora/canary", "corpora/canary", "probe/ledger", "probe/wire", "probe/timestamp"},
+	"probe/family":             {"watermark", "watermark/evidence", "corpora/tokens", "corpora/reading", "corpora/canary", "probe/ledger", "probe/wire", "probe/timestamp"},
 	"probe":                    {"watermark", "watermark/evidence", "corpora", "corpora/tokens", "probe/ledger", "probe/wire", "probe/timestamp", "probe/endpoint", "probe/family"},
 	"reports/model":            {"watermark", "watermark/evidence", "corpora/tokens", "probe/ledger", "probe/wire", "probe/family"},
-	"reports":                  {"reports/model", "reports/verify/integrity", "watermark", "watermark/evidence", "probe/ledger", "probe/family"},
+	"reports":                  {"reports/model", "reports/verify/integrity", "watermark", "watermark/evidence", "probe/ledger", "probe/family", "probe/timestamp"},
 	"reports/verify/integrity": {"probe/ledger"},
 	"reports/verify":           {"reports/verify/integrity", "reports", "reports/model", "watermark", "watermark/evidence", "corpora/tokens", "probe/ledger", "probe/wire", "probe/timestamp", "probe/family"},
 }
