@@ -24,7 +24,7 @@ func (d *Detector) AutoDecoys(ctx context.Context, seed [32]byte, limit time.Dur
 	if err != nil {
 		return 0, 0, fmt.Errorf("drawing a decoy: %w", err)
 	}
-	units.score(ctx, s)
+	units.score(ctx, d.withStatistic(s))
 	if err := ctx.Err(); err != nil {
 		return 0, 0, err
 	}

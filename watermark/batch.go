@@ -45,7 +45,7 @@ func (d *Detector) underKeys(ctx context.Context, n int, progress func(done int)
 			if err != nil {
 				return fmt.Errorf("key %d: %w", i, err)
 			}
-			out[i] = units.score(ctx, s)
+			out[i] = units.score(ctx, d.withStatistic(s))
 			return nil
 		}
 	})

@@ -61,6 +61,8 @@ type unitList struct {
 	weights []uint8 // nil: all 1
 	times   []int64 // DedupPeer: occurrences; else nil
 	seeded  bool
+	// heaviest: a unit of several pairs has the greatest of their weights, not the sum.
+	heaviest bool
 }
 
 func (d *Detector) grouped() unitList {
@@ -72,10 +74,10 @@ func (d *Detector) grouped() unitList {
 	slices.SortFunc(order, func(a, b uint32) int {
 		return slices.Compare(d.pairs.at(int(a)), d.pairs.at(int(b)))
 	})
-	l := unitList{stride: d.pairs.stride, flat: make([]int32, 0, len(d.pairs.flat)), seeded: d.seeded != nil}
+	l := unitList{stride: d.pairs.stride, flat: make([]int32, 0, len(d.pairs.flat)), seeded: d.seeded != nil, heaviest: d.weights == WeightsEntropy}
 	for _, u := range order {
 		l.flat = append(l.flat, d.pairs.at(int(u))...)
-		if d.weights == WeightsMin8 {
+		if d.weights != WeightsNone {
 			l.weights = append(l.weights, d.times[u])
 		}
 		if d.multiple != nil {
@@ -150,7 +152,11 @@ func (l unitList) scoreSeeds(ctx context.Context, s seeded) scored {
 		seed := units[i].seed
 		for ; i < n && units[i].seed == seed; i++ {
 			if k := len(tokens); k > 0 && tokens[k-1] == units[i].token {
-				counts[k-1] = min(counts[k-1]+units[i].count, evidence.WeightCap) // both are at most 8
+				if l.heaviest {
+					counts[k-1] = max(counts[k-1], units[i].count)
+				} else {
+					counts[k-1] = min(counts[k-1]+units[i].count, evidence.WeightCap) // both are at most 8
+				}
 				continue
 			}
 			tokens, counts = append(tokens, units[i].token), append(counts, units[i].count)

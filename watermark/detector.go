@@ -1,7 +1,9 @@
 package watermark
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 
@@ -17,6 +19,10 @@ type Item struct {
 	Prompt []int32
 	// Tokens is the text in the marked model's own tokenizer.
 	Tokens []int32
+	// Entropies are those of the distributions that the tokens were drawn from, or
+	// of a proxy's, one for each token and in any unit; for WeightsEntropy only.
+	// They must not depend on the key: the distributions are those before the mark.
+	Entropies []float64
 }
 
 // Values of Options.Weights.
@@ -24,6 +30,11 @@ const (
 	WeightsNone = "none" // every distinct unit counts once
 	WeightsMin8 = "min8" // a unit that occurred c times weighs min(c, 8)
 	WeightsAuto = "auto" // min8 for gumbel and tournament, none for green lists
+	// WeightsEntropy weighs a unit by how open its token's choice was, as textseal
+	// does: .1 + .9·(H - min H)/(max H - min H) over the item, here in eighths, so
+	// that the null law of the weighted sum is known. Of a repeated unit the
+	// greatest weight counts.
+	WeightsEntropy = "entropy"
 )
 
 // Options of a Detector, declared before the data is seen.
@@ -32,8 +43,32 @@ type Options struct {
 	Weights string
 	// Dedup is DedupUnit when empty.
 	Dedup string
+	// Statistic is StatisticSum when empty.
+	Statistic string
 	// Keep, if set, says which windows are scored at all; see [WindowSet].
 	Keep func(window []int32) bool
+}
+
+// Values of Options.Statistic: what a unit of a preset with layers scores.
+const (
+	StatisticSum = "sum" // the ones among its g-values
+	// StatisticWeightedMean weighs the layers as SynthID-Text's weighted mean does.
+	// Only decoys know its law.
+	StatisticWeightedMean = "weighted-mean"
+)
+
+// CheckStatistic says whether a scheme has a statistic.
+func CheckStatistic(statistic, scheme string) error {
+	switch statistic {
+	case "", StatisticSum:
+		return nil
+	case StatisticWeightedMean:
+		if p, ok := PresetByName(scheme); !ok || !p.DecoysOnly {
+			return fmt.Errorf("%s has no layers to weigh: the statistic %s is SynthID's and textseal-synthid's", scheme, statistic)
+		}
+		return nil
+	}
+	return fmt.Errorf("statistic %q is not known; use %s or %s", statistic, StatisticSum, StatisticWeightedMean)
 }
 
 // Values of Options.Dedup.
@@ -64,7 +99,7 @@ func ResolveWeights(weights, scheme string) (string, error) {
 	// Pairs of keys and single lists have no law for weighted units.
 	plain := scheme == GumbelDual || scheme == VLLMGumbelDual || scheme == MarkLLMUnigram
 	switch weights {
-	case WeightsMin8:
+	case WeightsMin8, WeightsEntropy:
 		if plain {
 			return "", fmt.Errorf("%s has no null law for weighted units; use %s", scheme, WeightsNone)
 		}
@@ -77,7 +112,7 @@ func ResolveWeights(weights, scheme string) (string, error) {
 		}
 		return WeightsMin8, nil
 	}
-	return "", fmt.Errorf("weights %q are not known; use %s, %s or %s", weights, WeightsAuto, WeightsNone, WeightsMin8)
+	return "", fmt.Errorf("weights %q are not known; use %s, %s, %s or %s", weights, WeightsAuto, WeightsNone, WeightsMin8, WeightsEntropy)
 }
 
 // Dropped counts the positions of the run that were not scored as a new unit,
@@ -122,10 +157,13 @@ type Detector struct {
 	keep    func(window []int32) bool
 
 	pairs tuples  // window, then token
-	times []uint8 // per pair: occurrences up to evidence.WeightCap
+	times []uint8 // per pair: occurrences up to evidence.WeightCap, or its weight
 	seeds tuples  // seeded: seed (high, low), then token
-	merit []uint8 // per seeded unit: occurrences up to evidence.WeightCap
+	merit []uint8 // per seeded unit: occurrences up to evidence.WeightCap, or its weight
 	first []int32 // per seeded unit: its first pair
+
+	statistic string
+	heft      []uint8 // scratch: the item's weights by token, WeightsEntropy
 
 	unit     []int32 // scratch
 	history  []int32 // scratch: prompt and tokens
@@ -165,10 +203,11 @@ func NewDetector(s Scheme, opt Options) *Detector {
 	if err != nil {
 		panic("watermark: " + err.Error())
 	}
+	if err := CheckStatistic(opt.Statistic, spec.Scheme); err != nil {
+		panic("watermark: " + err.Error())
+	}
 	h := s.Window()
 	d := &Detector{
-		scheme:  s.Clone(),
-		null:    nullOf(s),
 		vocab:   int32(spec.Vocab),
 		conv:    convention{prompt: spec.Params.Contexts == WithPrompt},
 		bos:     -1,
@@ -181,6 +220,9 @@ func NewDetector(s Scheme, opt Options) *Detector {
 		prompt:  newTuples(max(h, 1)),
 		local:   newTuples(h + 1),
 	}
+	d.statistic = cmp.Or(opt.Statistic, StatisticSum)
+	d.scheme = d.withStatistic(s.Clone())
+	d.null = nullOf(d.scheme)
 	d.seeded, _ = d.scheme.(seeded)
 	d.keyless, _ = d.scheme.(keyless)
 	if spec.Params.Tracing > 0 {
@@ -234,6 +276,7 @@ func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
 		d.prompt.insert(it.Prompt[i-h : i])
 	}
 	d.local.reset()
+	d.weigh(it)
 	history, at := d.text(it)
 	strange := -1 - h // the last position whose id is outside the vocabulary
 	for i, id := range history[max(at-h, 0):at] {
@@ -264,7 +307,11 @@ func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
 		}
 		var x float64
 		if f == FateScored {
-			f, x = d.count(window, token)
+			weight := uint8(1)
+			if d.weights == WeightsEntropy {
+				weight = d.heft[i-at+skipped]
+			}
+			f, x = d.count(window, token, weight)
 		}
 		if f == FateScored {
 			cluster.N++
@@ -316,55 +363,95 @@ func (d *Detector) fate(window []int32, ok, strange bool) Fate {
 	return FateScored
 }
 
-// count enters one occurrence; the score it returns is set where the occurrence
-// weighs anything.
-func (d *Detector) count(window []int32, token int32) (Fate, float64) {
+// count enters one occurrence of a weight; the score it returns is set where the
+// occurrence is the first.
+func (d *Detector) count(window []int32, token int32, weight uint8) (Fate, float64) {
 	if d.peer != "" {
 		return d.countPeer(window, token)
 	}
-	u, added, seen := d.enter(window, token)
+	u, added, seen := d.enter(window, token, weight)
 	if added {
 		x := d.scheme.Score(window, token)
-		d.weight[1]++
+		d.weight[weight]++
 		d.score += x
-		d.weighted += x
+		d.weighted += float64(weight) * x
 		return FateScored, x
 	}
 	d.dropped.Repeat++
-	c := seen[u]
-	if c == evidence.WeightCap {
+	before := seen[u]
+	after := d.raise(before, weight)
+	if after == before {
 		return FateRepeat, 0
 	}
-	seen[u] = c + 1
-	if d.weights == WeightsMin8 {
-		d.weight[c]--
-		d.weight[c+1]++
-		d.weighted += d.scheme.Score(window, token)
+	seen[u] = after
+	if d.weights != WeightsNone {
+		d.weight[before]--
+		d.weight[after]++
+		d.weighted += float64(after-before) * d.scheme.Score(window, token)
 	}
 	return FateRepeat, 0
 }
 
+// raise is what a repetition makes of a unit's weight: one more occurrence, or the
+// greater weight.
+func (d *Detector) raise(before, weight uint8) uint8 {
+	if d.weights == WeightsEntropy {
+		return max(before, weight)
+	}
+	return min(before+1, evidence.WeightCap)
+}
+
+// weigh sets the weights of an item's tokens.
+func (d *Detector) weigh(it Item) {
+	if d.weights != WeightsEntropy {
+		return
+	}
+	if len(it.Entropies) != len(it.Tokens) {
+		panic(fmt.Sprintf("watermark: item %q has %d entropies for %d tokens", it.ID, len(it.Entropies), len(it.Tokens)))
+	}
+	d.heft = d.heft[:0]
+	if len(it.Entropies) == 0 {
+		return
+	}
+	low, high := slices.Min(it.Entropies), slices.Max(it.Entropies)
+	for _, h := range it.Entropies {
+		share := 1.
+		if high > low {
+			share = .1 + .9*(h-low)/(high-low)
+		}
+		d.heft = append(d.heft, uint8(max(1, math.Round(share*evidence.WeightCap))))
+	}
+}
+
+// withStatistic is the scheme with the run's statistic for its score.
+func (d *Detector) withStatistic(s Scheme) Scheme {
+	if d.statistic == StatisticWeightedMean {
+		return s.(*rounds).weighLayers()
+	}
+	return s
+}
+
 // enter finds the unit of a position: its number, whether it is new (and then
 // seen once), and the counts that the number belongs to.
-func (d *Detector) enter(window []int32, token int32) (unit int, added bool, seen []uint8) {
+func (d *Detector) enter(window []int32, token int32, weight uint8) (unit int, added bool, seen []uint8) {
 	h := len(window)
 	copy(d.unit, window)
 	d.unit[h] = token
 	pair, fresh := d.pairs.insert(d.unit[:h+1])
 	if fresh {
-		d.times = append(d.times, 1)
+		d.times = append(d.times, weight)
 	}
 	if d.seeded == nil {
 		return pair, fresh, d.times
 	}
-	if !fresh && d.times[pair] < evidence.WeightCap {
-		d.times[pair]++
+	if !fresh {
+		d.times[pair] = d.raise(d.times[pair], weight)
 	}
 	seed := d.seeded.seedOf(window, token)
 	d.unit[0], d.unit[1], d.unit[2] = int32(uint32(seed>>32)), int32(uint32(seed)), token
 	u, added := d.seeds.insert(d.unit[:3])
 	if added {
-		d.merit = append(d.merit, 1)
+		d.merit = append(d.merit, weight)
 		d.first = append(d.first, int32(pair))
 	}
 	return u, added, d.merit
@@ -376,7 +463,7 @@ func (d *Detector) countPeer(window []int32, token int32) (Fate, float64) {
 		d.dropped.Repeat++
 		return FateRepeat, 0
 	}
-	u, added, _ := d.enter(window, token)
+	u, added, _ := d.enter(window, token, 1)
 	if added {
 		d.multiple = append(d.multiple, 0)
 	}
@@ -434,12 +521,13 @@ type Detection struct {
 	Tokens int64        `json:"tokens"` // positions, dropped ones included
 	N      int64        `json:"n"`      // distinct units scored
 	// Score is the sum of the units' scores under Weights, and Tail its p-value.
-	Weights string          `json:"weights"` // none or min8
-	Dedup   string          `json:"-"`       // unit or peer
-	Score   float64         `json:"score"`
-	Tail    evidence.Tail   `json:"tail"`
-	Counts  evidence.Counts `json:"counts"` // units by weight
-	Plain   PlainDetection  `json:"plain"`
+	Weights   string          `json:"weights"` // none, min8 or entropy
+	Dedup     string          `json:"-"`       // unit or peer
+	Statistic string          `json:"-"`       // sum or weighted-mean
+	Score     float64         `json:"score"`
+	Tail      evidence.Tail   `json:"tail"`
+	Counts    evidence.Counts `json:"counts"` // units by weight
+	Plain     PlainDetection  `json:"plain"`
 	// Effect is the mean of a unit's score above its null mean, with a 95 %
 	// interval that allows for replies being clusters. First occurrences only.
 	Effect evidence.Interval `json:"effect"`
@@ -469,6 +557,7 @@ func (d *Detector) Result() Detection {
 		Effect:  d.scheme.Law().Effect(d.clusters),
 		Dropped: d.dropped,
 	}
+	r.Statistic = d.statistic
 	if d.peer == "" {
 		r.Log10E = d.null.log10E(n, d.score)
 	}
@@ -479,7 +568,7 @@ func (d *Detector) Result() Detection {
 type Pair struct {
 	Window []int32 // valid until the next pair; must not be written to
 	Token  int32
-	Count  int // occurrences, at most 8
+	Count  int // occurrences, at most 8; with WeightsEntropy the weight
 }
 
 // Pairs yields the distinct units in the order of their first occurrence. It is

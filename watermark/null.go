@@ -38,7 +38,11 @@ func nullOf(s Scheme) null {
 	}
 	p, isPreset := PresetByName(s.Spec().Scheme)
 	if d, ok := s.(interface{ decoysOnly() bool }); isPreset && p.DecoysOnly || ok && d.decoysOnly() {
-		return ranked{unitNull{law: s.Law()}}
+		spread := 1.
+		if r, ok := s.(*rounds); ok {
+			spread = r.spread()
+		}
+		return ranked{unitNull{law: s.Law()}, spread}
 	}
 	return unitNull{law: s.Law(), noE: isPreset && !p.words}
 }
@@ -79,8 +83,17 @@ func squares(c evidence.Counts) (sum, squares float64) {
 }
 
 // ranked is a score whose law only decoys know. Mean and sd are those of
-// independent layers, for orientation.
-type ranked struct{ unitNull }
+// independent layers, for orientation; spread is the variance of a unit against
+// its law's.
+type ranked struct {
+	unitNull
+	spread float64
+}
+
+func (r ranked) moments(c evidence.Counts) (mean, sd float64) {
+	mean, sd = r.unitNull.moments(c)
+	return mean, sd * math.Sqrt(r.spread)
+}
 
 func (r ranked) tail(_ float64, c evidence.Counts) evidence.Tail {
 	mean, sd := r.moments(c)

@@ -14,7 +14,8 @@ type rounds struct {
 	foreign
 	layered
 	depth, leaves int
-	ring          int // contexts remembered for masking; 0 for all
+	ring          int       // contexts remembered for masking; 0 for all
+	weights       []float64 // of the layers in the score; nil: all 1
 	ids           []int32
 	g             []uint64
 	p             []float64
@@ -35,7 +36,48 @@ func (r *rounds) Law() evidence.Law { return evidence.FairBits(r.depth) }
 
 func (r *rounds) Score(window []int32, token int32) float64 {
 	r.enter(window)
-	return float64(bits.OnesCount64(r.bits(token)))
+	g := r.bits(token)
+	if r.weights == nil {
+		return float64(bits.OnesCount64(g))
+	}
+	var sum float64
+	for l, w := range r.weights {
+		sum += w * float64(g>>l&1)
+	}
+	return sum
+}
+
+// weighLayers is the scheme whose score is SynthID-Text's weighted mean (Dathathri
+// et al., Nature 634, 2024, supplementary C): layer weights fall linearly from 10 to
+// 1 and add up to the number of layers, so that the null mean is as without them.
+func (r *rounds) weighLayers() *rounds {
+	c := r.Clone().(*rounds)
+	c.weights = make([]float64, r.depth)
+	var sum float64
+	for l := range c.weights {
+		c.weights[l] = 10
+		if r.depth > 1 {
+			c.weights[l] -= 9 * float64(l) / float64(r.depth-1)
+		}
+		sum += c.weights[l]
+	}
+	for l := range c.weights {
+		c.weights[l] *= float64(r.depth) / sum
+	}
+	return c
+}
+
+// spread is the variance of a score of independent layers against that without
+// weights.
+func (r *rounds) spread() float64 {
+	if r.weights == nil {
+		return 1
+	}
+	var squares float64
+	for _, w := range r.weights {
+		squares += w * w
+	}
+	return squares / float64(r.depth)
 }
 
 func (r *rounds) Process(history []int32, logits []float32) { r.play(history, nil, logits) }
@@ -134,6 +176,6 @@ func (r *rounds) same(history []int32, n int) bool {
 
 func (r *rounds) Clone() Scheme {
 	c := newRounds(r.foreign.clone(), r.layered.clone(), r.depth, r.leaves)
-	c.ring = r.ring
+	c.ring, c.weights = r.ring, r.weights
 	return c
 }

@@ -253,7 +253,7 @@ func TestScanWithoutALaw(t *testing.T) {
 	s := decoy(t, scanSpec(Gumbel), 8)
 	tokens, want := mixed(s, 8, 500, 300)
 	c := NewScan(s, Item{Tokens: tokens}, ScanOptions{Log10Alpha: -2})
-	c.null = ranked{unitNull{law: s.Law()}}
+	c.null = ranked{unitNull{law: s.Law()}, 1}
 	if r := c.Result(); len(r.Regions) != 0 || r.Log10P != nil {
 		t.Errorf("without decoys: %+v", r)
 	}

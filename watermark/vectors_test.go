@@ -470,6 +470,11 @@ func TestVectorSynthID(t *testing.T) {
 					if mask.String() != want.Mask || r.Score != masked || !within(r.Score/float64(r.N)/float64(depth), want.Mean, 1e-6) {
 						t.Errorf("sequence %d: mask %s, mean %v; want %s, %v", j, mask.String(), r.Score/float64(r.N)/float64(depth), want.Mask, want.Mean)
 					}
+					heavy := NewDetector(s, Options{Dedup: DedupPeer, Statistic: StatisticWeightedMean})
+					heavy.Add(Item{Tokens: q.Tokens})
+					if w := heavy.Result(); w.N != r.N || w.Statistic != StatisticWeightedMean || !within(w.Score/float64(w.N)/float64(depth), want.WM, 1e-6) {
+						t.Errorf("sequence %d: weighted mean %v of %d, want %v", j, w.Score/float64(w.N)/float64(depth), w.N, want.WM)
+					}
 					if r.Tail.Method != MethodDecoysOnly || r.Tail.Log10P != 0 || r.Log10E != 0 {
 						t.Errorf("sequence %d: a score of correlated layers has %+v", j, r.Tail)
 					}
@@ -928,8 +933,10 @@ func TestVectorTextSeal(t *testing.T) {
 						s = gumbel
 					case "synthid":
 						s = synthid
+					case "synthid-weighted":
+						s = synthid.(*rounds).weighLayers()
 					default:
-						continue // weighted layers: nothing here computes them
+						t.Fatalf("detector %q", r.Detector)
 					}
 					rule := map[string]string{"none": peerNone, "v1": peerContext, "v2": peerPair}[r.Method]
 					if !r.Seen {
@@ -939,7 +946,7 @@ func TestVectorTextSeal(t *testing.T) {
 					if n != r.N || !within(score, r.Sum, 3e-6) {
 						t.Errorf("sequence %d, %s, %s: %v of %d, want %v of %d", j, r.Detector, r.Method, score, n, r.Sum, r.N)
 					}
-					if rule == peerPair {
+					if rule == peerPair && r.Detector != "synthid-weighted" {
 						if d := peer(s, q.Tokens); d.N != n || !within(d.Score, score, 1e-12) {
 							t.Errorf("sequence %d, %s: the peer's rule gives %v of %d", j, r.Detector, d.Score, d.N)
 						}

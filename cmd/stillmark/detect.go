@@ -48,6 +48,10 @@ type detection struct {
 	// Dedup is there when it is the peer's rule; Public when the key is printed
 	// in public code; Warnings say what limits the result.
 	Dedup string `json:"dedup,omitempty"`
+	// Statistic is there when it is another than the sum of the units' scores, and
+	// Entropies where the weights of that name came from.
+	Statistic string `json:"statistic,omitempty"`
+	Entropies string `json:"entropies,omitempty"`
 	// Payload is the message read, with --payloads.
 	Payload  *watermark.PayloadResult `json:"payload,omitempty"`
 	Public   bool                     `json:"public_key,omitempty"`
@@ -77,6 +81,8 @@ type detectOptions struct {
 	inputForm
 	weights   string
 	dedup     string
+	statistic string
+	entropies string // file, or referenceEntropies; none if empty
 	payloads  int
 	decoyFlag string
 	decoys    int // autoDecoys: as many as end within a minute
@@ -110,6 +116,15 @@ Schemes of other stacks whose score has no known law (SynthID's) get a rank amon
 decoys and no p. With --dedup peer repetitions count as that stack's own detector
 counts them, to compare numbers with it; no p-value holds then.
 
+What is scored is declared before: the sum over distinct units, plain or weighted, is
+the one test, and no smaller of two p-values is ever shown for one. --statistic
+weighted-mean gives SynthID's layers their falling weights. --entropies weighs a token
+as textseal does, .1 + .9·(H - min H)/(max H - min H) over its text, rounded to eighths
+so that the null law is known: from the embedded model, or from a file of JSON lines,
+one for each text in their order, with "entropies" (one number for each token) or
+"logprobs" (for each token the natural logarithms of its candidates). They must be of
+the distributions before the mark: those after it depend on the key, and no p holds.
+
 --auto tries the presets of all known stacks at their usual settings, under their
 published keys, the keys of --try and the key files of --key, on all texts as one
 stream, and corrects for the whole grid (Holm). It needs --vocab or a key file, for
@@ -118,6 +133,7 @@ the width of the logits.`,
   stillmark watermark detect --key key.json --pool --json replies.jsonl
   cat replies.jsonl | stillmark watermark detect --key key.json --ids -
   zcat traffic.jsonl.gz | stillmark watermark detect --key key.json --pool --field response.choices.0.message.content -
+  stillmark watermark detect --key key.json --entropies reference reply.txt
   stillmark watermark detect --auto --vocab 128256 --ids replies.jsonl`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -128,8 +144,13 @@ the width of the logits.`,
 			if o.threshold > 0 {
 				return usageError(fmt.Errorf("--threshold %v: log10 p is never above 0", o.threshold))
 			}
-			if o.auto && o.tokens {
-				return usageError(errors.New("--tokens needs one key: leave --auto out"))
+			for _, name := range []string{"tokens", "statistic", "entropies"} {
+				if o.auto && c.Flags().Changed(name) {
+					return usageError(fmt.Errorf("--%s needs one key: leave --auto out", name))
+				}
+			}
+			if o.auto && o.weights != "" && o.weights != watermark.WeightsAuto && o.weights != watermark.WeightsNone {
+				return usageError(fmt.Errorf("--auto takes --weights auto or none: not every scheme of the grid has %q", o.weights))
 			}
 			if o.auto {
 				return a.search(c.Context(), o, args)
@@ -143,8 +164,10 @@ the width of the logits.`,
 	f.BoolVar(&o.pool, "pool", false, "one result for all texts as one stream, each (window, token) counted once in the whole run")
 	f.BoolVar(&o.tokens, "tokens", false, "print every position too: JSON lines of token, fate and score before the result (implies --json)")
 	o.inputForm.bind(f)
-	f.StringVar(&o.weights, "weights", "", "auto, none or min8: weight of a repeated pair (default auto when pooled, else none)")
+	f.StringVar(&o.weights, "weights", "", "auto, none or min8: weight of a repeated pair (default auto when pooled, else none); entropy: see --entropies")
 	f.StringVar(&o.dedup, "dedup", watermark.DedupUnit, "unit, or peer: that stack's own rule of repetition, to compare numbers with it")
+	f.StringVar(&o.statistic, "statistic", watermark.StatisticSum, "sum, or weighted-mean: SynthID's weights of the layers, for presets with layers")
+	f.StringVar(&o.entropies, "entropies", "", "weigh each token by how open its choice was: FILE of entropies, or reference, the embedded model's")
 	f.StringVar(&o.decoyFlag, "decoys", "auto", "decoy keys, 0 for none; auto: 999, or for schemes of other stacks the most of 999, 199 and 99 that end within a minute")
 	f.IntVar(&o.payloads, "payloads", 0, "read the message of a multi-bit scheme: the most likely of so many payloads, p corrected for them")
 	f.BoolVar(&o.auto, "auto", false, "try the schemes of all known stacks, corrected for their number")
@@ -199,6 +222,18 @@ func (a *app) detect(ctx context.Context, o detectOptions, inputs []string) erro
 	if err != nil {
 		return usageError(err)
 	}
+	if err := watermark.CheckStatistic(o.statistic, k.Scheme); err != nil {
+		return usageError(err)
+	}
+	if o.entropies != "" && o.weights == "" {
+		o.weights = watermark.WeightsEntropy
+	}
+	if (o.entropies != "") != (o.weights == watermark.WeightsEntropy) {
+		return usageError(errors.New("--weights entropy and --entropies belong together"))
+	}
+	if o.entropies != "" && o.dedup == watermark.DedupPeer {
+		return usageError(errors.New("--dedup peer counts without weights: leave --entropies out"))
+	}
 	if o.weights == "" {
 		o.weights = watermark.WeightsNone
 		if o.pool {
@@ -215,6 +250,11 @@ func (a *app) detect(ctx context.Context, o detectOptions, inputs []string) erro
 		}
 	}
 	s := &scorer{app: a, key: k, mark: mark, o: o, meter: a.newMeter()}
+	if o.entropies != "" {
+		if s.entropies, err = openEntropies(o.entropies, k.Spec); err != nil {
+			return err
+		}
+	}
 	pooled := s.newDetector()
 	for _, name := range inputs {
 		err := a.readInput(name, opt, func(it watermark.Item) error {
@@ -233,6 +273,9 @@ func (a *app) detect(ctx context.Context, o detectOptions, inputs []string) erro
 		if err != nil {
 			return err
 		}
+	}
+	if err := s.entropies.close(); err != nil {
+		return err
 	}
 	if o.pool {
 		return s.print(ctx, "pool", pooled)
@@ -279,10 +322,12 @@ type scorer struct {
 	o     detectOptions
 	meter *meter
 	texts int
+
+	entropies *entropySource // nil: none
 }
 
 func (s *scorer) newDetector() *watermark.Detector {
-	return watermark.NewDetector(s.mark, watermark.Options{Weights: s.o.weights, Dedup: s.o.dedup})
+	return watermark.NewDetector(s.mark, watermark.Options{Weights: s.o.weights, Dedup: s.o.dedup, Statistic: s.o.statistic})
 }
 
 // decoySeed is fixed, so that the same input gives the same output.
@@ -332,6 +377,10 @@ func (s *scorer) print(ctx context.Context, id string, d *watermark.Detector) er
 		out.Log10P, out.Estimate, out.Log10E, out.Plain.Log10P, out.Method = nil, nil, nil, nil, watermark.MethodDecoysOnly
 		out.Verdict = verdictWithheld
 	}
+	if r.Statistic != watermark.StatisticSum {
+		out.Statistic = r.Statistic
+	}
+	out.Entropies = s.o.entropies
 	if r.Dedup == watermark.DedupPeer {
 		out.Dedup = r.Dedup
 		out.Warnings = append(out.Warnings, "repetitions count as the other stack counts them: no p-value holds, only the rank among decoys")
@@ -386,6 +435,12 @@ func writeDetection(w io.Writer, d *detection) error {
 	}
 	fmt.Fprintf(w, "  score %.4g, expected %.4g if independent of the key; effect %+.4f [%+.4f, %+.4f] %s\n",
 		d.Score, d.Mean, d.Effect.Value, d.Effect.Lo, d.Effect.Hi, d.Effect.Unit)
+	if d.Statistic != "" {
+		fmt.Fprintf(w, "  statistic: %s over the layers\n", d.Statistic)
+	}
+	if d.Entropies != "" {
+		fmt.Fprintf(w, "  weights: entropy of each token (%s), in eighths\n", printable(d.Entropies))
+	}
 	if d.Log10P != nil {
 		fmt.Fprintf(w, "  log10 p %.2f (%s)", *d.Log10P, d.Method)
 		if d.Estimate != nil {

@@ -173,6 +173,9 @@ func (a *app) readSuspect(ctx context.Context, k *watermark.Key, o *identifyOpti
 	if err != nil {
 		return nil, "", usageError(err)
 	}
+	if o.weights == watermark.WeightsEntropy {
+		return nil, "", usageError(errors.New("identify takes no entropies: --weights auto, none or min8"))
+	}
 	if o.weights, err = watermark.ResolveWeights(o.weights, k.Scheme); err != nil {
 		return nil, "", usageError(err)
 	}

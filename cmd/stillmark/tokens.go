@@ -43,6 +43,11 @@ func (s speller) bytes(token int32) []byte {
 
 // add scores an item, and with --tokens prints its positions.
 func (s *scorer) add(d *watermark.Detector, it watermark.Item) error {
+	if s.entropies != nil {
+		if err := s.entropies.attach(&it); err != nil {
+			return err
+		}
+	}
 	if !s.o.tokens {
 		d.Add(it)
 		return nil

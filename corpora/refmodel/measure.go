@@ -7,15 +7,29 @@ import "math"
 // position of ids. On the model's own text it is the room that a watermark
 // has. It is 0 for no ids and for temperature 0.
 func (m *Model) Entropy(ids []int32, s Sampling) (float64, error) {
-	s = s.withDefaults()
-	if err := s.check(); err != nil {
+	steps, err := m.StepEntropies(ids, s)
+	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
-	if len(ids) == 0 || s.Temperature == 0 {
-		return 0, nil
+	sum := 0.0
+	for _, h := range steps {
+		sum += h
+	}
+	return sum / float64(len(ids)), nil
+}
+
+// StepEntropies are the entropies, in bits, that [Model.Entropy] is the mean of, one
+// for each position of ids.
+func (m *Model) StepEntropies(ids []int32, s Sampling) ([]float64, error) {
+	s = s.withDefaults()
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	steps := make([]float64, len(ids))
+	if s.Temperature == 0 {
+		return steps, nil
 	}
 	c := newCandidates(min(s.TopK, m.vocab))
-	sum := 0.0
 	for i := range ids {
 		c.collect(m, ids[max(0, i-m.order+1):i], false)
 		c.truncate(s)
@@ -26,9 +40,9 @@ func (m *Model) Entropy(ids []int32, s Sampling) (float64, error) {
 				plogp += w * math.Log2(w)
 			}
 		}
-		sum += math.Log2(total) - plogp/total
+		steps[i] = max(0, math.Log2(total)-plogp/total)
 	}
-	return sum / float64(len(ids)), nil
+	return steps, nil
 }
 
 // CrossEntropy is the mean surprise, in bits per token, of held-out ids read as
