@@ -100,7 +100,7 @@ func PlanImport(ctx context.Context, in PlanInput, files []ImportFile) (*Import,
 		q := &im.Draft.Plan.Prompts[i]
 		im.of[promptText{q.System, q.Text}] = q
 	}
-	for _, t := range in.Targets {
+	for _, t := range in.Targets[:len(files)] {
 		im.Draft.Warnings = append(im.Draft.Warnings, fmt.Sprintf(
 			"The %s replies of %s were not acquired by this program: no result on them reaches the exact tier.", group(int64(t.Imported.Lines)), t.Name))
 	}
@@ -264,7 +264,7 @@ func (im *Import) Write(ctx context.Context, dir string, signer *ledger.Signer, 
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(made, dir); err != nil {
+	if err := ledger.MoveFolder(made, dir); err != nil {
 		return fmt.Errorf("import: %w", err)
 	}
 	return nil
@@ -278,7 +278,7 @@ func (im *Import) fill(ctx context.Context, w *ledger.Writer, progress func(done
 		return err
 	}
 	total, done := 0, 0
-	for i := range plan.Targets {
+	for i := range im.files {
 		total += plan.Targets[i].Imported.Lines
 	}
 	for i := range im.files {
@@ -325,7 +325,7 @@ func (im *Import) fill(ctx context.Context, w *ledger.Writer, progress func(done
 			return changedFile(f)
 		}
 	}
-	missing := int64(len(plan.Targets)*plan.PerTarget() - done)
+	missing := int64(len(im.files)*plan.PerTarget() - done)
 	_, err := w.Append(ledger.EventStop, "", 0, family.StopEvent{
 		Reason: family.StopComplete, Settled: int64(done), Missing: missing, Detail: "replies gathered elsewhere were imported",
 	})

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,7 +79,11 @@ type PlanInput struct {
 	Authority string
 	Purpose   string
 	Targets   []ledger.Target
-	Suites    []PlanSuite
+	// Controls are sealed cases whose control targets are taken over with their
+	// replies. A plan of controls alone, without rival, keys and tests, makes such a
+	// case.
+	Controls []ControlCase
+	Suites   []PlanSuite
 	Samples   int // 1
 	Params    ledger.Params
 	Keys      []PlanKey
@@ -115,6 +120,8 @@ type Draft struct {
 	Files    []ledger.File // of the case: commitments, tokens, decoy seed, filters
 	Estimate Estimate
 	Warnings []string // why a result could not be what it might have been
+
+	controls []ControlCase // to be copied into the case
 }
 
 // Estimate is what carrying out the plan may cost at most, retries apart.
@@ -152,6 +159,9 @@ func NewPlan(in PlanInput) (*Draft, error) {
 		Program: in.Program, Exclusions: exclusions(), Suites: []ledger.SuiteRef{}, Prompts: []ledger.Prompt{},
 	}
 	d := &Draft{Plan: p}
+	if err := d.adopt(&in); err != nil {
+		return nil, err
+	}
 	if err := d.draw(&in); err != nil {
 		return nil, err
 	}
@@ -181,10 +191,17 @@ func NewPlan(in PlanInput) (*Draft, error) {
 			return nil, err
 		}
 	}
-	if err := d.addTests(&in); err != nil {
-		return nil, err
+	if in.hasRival() {
+		if err := d.addTests(&in); err != nil {
+			return nil, err
+		}
+	} else {
+		d.Warnings = append(d.Warnings, "The plan has no rival: it collects controls, to be sealed and reused (--controls), and tests nothing.")
 	}
 	if err := checkAbilities(p); err != nil {
+		return nil, err
+	}
+	if err := d.checkControls(); err != nil {
 		return nil, err
 	}
 	if err := p.Validate(); err != nil {
@@ -202,7 +219,10 @@ func (in *PlanInput) complete() error {
 	setDefault(&in.Mode, ledger.ModeFixedN)
 	setDefault(&in.Alpha, DefaultAlpha)
 	setDefault(&in.Decoys, DefaultDecoys)
-	in.Decoys = max(in.Decoys, 0)
+	if in.Decoys = max(in.Decoys, 0); !in.hasRival() {
+		in.Decoys = 0
+		setDefault(&in.Name, "controls")
+	}
 	setDefault(&in.TokensPerReply, defaultFill*float64(in.Params.MaxTokens))
 	setDefault(&in.Distinct, DefaultDistinct)
 	rivals := 0
@@ -217,7 +237,7 @@ func (in *PlanInput) complete() error {
 	switch {
 	case in.Rand == nil || in.Now.IsZero():
 		return errors.New("probe: a plan needs a clock and a source of randomness") // a programmer's error
-	case rivals == 0:
+	case rivals == 0 && (len(in.Targets) == 0 || len(in.Keys) > 0 || len(in.Controls) > 0):
 		return usage("Give at least one target the role rival", "the plan has no rival")
 	case in.Params.MaxTokens < 1:
 		return usage("Set max_tokens, 400 for example", "max_tokens is %d: the length of a reply must be bounded", in.Params.MaxTokens)
@@ -233,6 +253,10 @@ func (in *PlanInput) complete() error {
 		return usage("Leave the assumptions out, or give positive ones", "assuming %g tokens per reply, of which a share of %g is distinct, is not possible", in.TokensPerReply, in.Distinct)
 	}
 	return nil
+}
+
+func (in *PlanInput) hasRival() bool {
+	return slices.ContainsFunc(in.Targets, func(t ledger.Target) bool { return t.Role == ledger.Rival })
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -263,7 +287,7 @@ func checkAbilities(p *ledger.Plan) error {
 		}
 		for j := range p.Targets {
 			for _, need := range needs {
-				if t := &p.Targets[j]; unsupported(t, need) {
+				if t := &p.Targets[j]; t.Live() && unsupported(t, need) {
 					do := "Leave the target or the prompt out"
 					if need == endpoint.CapStream {
 						do = "Plan without streaming"
@@ -295,6 +319,9 @@ func (d *Draft) draw(in *PlanInput) error {
 		}
 	}
 	d.Plan.CaseID, d.Plan.OrderSeed = id, binary.LittleEndian.Uint64(order[:])
+	if in.Decoys == 0 && !in.hasRival() {
+		return nil
+	}
 	if in.Decoys == 0 {
 		d.Warnings = append(d.Warnings, "Without decoy keys the validity of the results is not checked, and the claim rule cannot be met.")
 		return nil

@@ -38,5 +38,8 @@ func SealPlan(dir string, d *Draft, signer *ledger.Signer, stamp func(digest [32
 		}
 		files = append(files, ledger.File{Name: planStamp, Data: token})
 	}
-	return ledger.Create(dir, d.Plan, files...)
+	if len(d.controls) == 0 {
+		return ledger.Create(dir, d.Plan, files...)
+	}
+	return createWithControls(dir, d, files)
 }

@@ -293,7 +293,7 @@ func (a *app) testTargets(ctx context.Context, targets []ledger.Target) error {
 
 func writeDraft(w io.Writer, d *probe.Draft) error {
 	e := d.Estimate
-	fmt.Fprintf(w, "plan      %d targets × %d replies to %d prompts = %d requests\ntokens    %d sent, at most %d received\n",
+	fmt.Fprintf(w, "plan      %d targets × %d replies to %d prompts, %d requests\ntokens    %d sent, at most %d received\n",
 		len(d.Plan.Targets), d.Plan.PerTarget(), len(d.Plan.Prompts), e.Requests, e.PromptTokens, e.CompletionTokens)
 	switch {
 	case e.Requests == 0:

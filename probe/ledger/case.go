@@ -112,6 +112,7 @@ type Case struct {
 	planBytes []byte
 	index     *planIndex
 	segments  *segments
+	controls  *controls
 	limit     uint64 // events that are seen; 0 = all
 }
 
@@ -172,6 +173,7 @@ func OpenFS(fsys fs.FS) (*Case, error) {
 		fsys: fsys, info: info, plan: plan, planBytes: planBytes,
 		index:    indexPlan(plan, hexSHA256(planBytes)),
 		segments: &segments{fsys: fsys},
+		controls: &controls{fsys: fsys, open: map[string]*Case{}},
 	}, nil
 }
 
@@ -311,17 +313,32 @@ type ReplyRecord struct {
 	Attempt  Attempt
 	Response []byte  // raw body, nil if none was stored; owned by the callee
 	Request  BlobRef // of the intent; Case.Blob loads it
+	// Case is the one whose ledger holds the event: another than the one that was
+	// asked where the target's replies are those of a sealed case.
+	Case *Case
 }
 
-// Replies calls yield for every settled attempt, in ledger order, and stops at
-// its first error. One reply is in memory at a time, and at most two segments
-// where the file system cannot seek. A ledger with a torn last line yields all
-// its replies and then a *[TornError].
+// Replies calls yield for every settled attempt, in ledger order, then for those
+// of the sealed cases that lie in this one, and stops at its first error. One
+// reply is in memory at a time, and at most two segments where the file system
+// cannot seek. A ledger with a torn last line yields all its replies and then a
+// *[TornError].
 func (c *Case) Replies(yield func(ReplyRecord) error) error {
+	err := c.ownReplies(yield)
+	if err != nil && !errors.Is(err, ErrTorn) {
+		return err
+	}
+	if cached := c.cachedReplies(yield); cached != nil {
+		return cached
+	}
+	return err
+}
+
+func (c *Case) ownReplies(yield func(ReplyRecord) error) error {
 	var failed error
 	c.fold(func(l Line, ch change, err error) bool {
 		if err == nil && l.Event.Type == EventReply {
-			rec := ReplyRecord{Event: l.Event, Attempt: *ch.attempt, Request: ch.item.Request}
+			rec := ReplyRecord{Event: l.Event, Attempt: *ch.attempt, Request: ch.item.Request, Case: c}
 			rec.Item, _ = c.Item(l.Event.Item) // admitted events name items of the plan
 			if ch.blob != nil {
 				rec.Response, err = c.blobOf(&l.Event, *ch.blob)

@@ -84,3 +84,15 @@ func storage(err error) error {
 	}
 	return err
 }
+
+// MoveFolder gives a folder that was made aside its place, which must be free, and
+// makes that durable. Both must lie on one file system.
+func MoveFolder(from, to string) error {
+	if _, err := os.Lstat(to); err == nil {
+		return fmt.Errorf("%s exists already and was left alone: %w", to, fs.ErrExist)
+	}
+	if err := os.Rename(from, to); err != nil {
+		return storage(err)
+	}
+	return syncDir(filepath.Dir(to))
+}

@@ -37,6 +37,9 @@ func (p *Plan) Items() []Item {
 		shuffle(rng, targets)
 		for _, t := range targets {
 			target := &p.Targets[t]
+			if b.Prompt.Sentinel && !target.Live() {
+				continue // whoever is not asked cannot change meanwhile
+			}
 			items = append(items, Item{
 				ID:     ItemID(target.Name, b.Prompt.Suite, b.Prompt.ID, b.Sample),
 				Target: target,
@@ -107,7 +110,25 @@ func (p *Plan) SamplesOf(q *Prompt) int {
 	return p.Samples
 }
 
-// PerTarget is how many replies the plan asks of each target.
+// Count is how many items the plan has: replies that are asked for, or that were
+// gathered beforehand.
+func (p *Plan) Count() int {
+	n, sentinels := 0, 0
+	for i := range p.Prompts {
+		if q := &p.Prompts[i]; q.Sentinel {
+			sentinels += p.SamplesOf(q)
+		}
+	}
+	for i := range p.Targets {
+		n += p.PerTarget()
+		if !p.Targets[i].Live() {
+			n -= sentinels
+		}
+	}
+	return n
+}
+
+// PerTarget is how many replies the plan asks of each target that it asks itself.
 func (p *Plan) PerTarget() int {
 	n := 0
 	for i := range p.Prompts {
@@ -174,6 +195,11 @@ func EncodePlan(p *Plan) ([]byte, error) {
 	q.Created = q.Created.UTC()
 	q.Targets = append([]Target(nil), p.Targets...)
 	for i := range q.Targets {
+		if c := q.Targets[i].Cached; c != nil {
+			cc := *c
+			cc.First, cc.Last = cc.First.UTC(), cc.Last.UTC()
+			q.Targets[i].Cached = &cc
+		}
 		if c := q.Targets[i].Capabilities; c != nil {
 			cc := *c
 			cc.TestedAt = cc.TestedAt.UTC()

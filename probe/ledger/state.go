@@ -84,11 +84,11 @@ func (s *State) Orphans() []string {
 	return ids
 }
 
-// Pending lists the items without a reply in the plan's order.
+// Pending lists the items that wait for a reply in the plan's order.
 func (s *State) Pending() []Item {
 	var items []Item
 	for _, it := range s.plan.items {
-		if !s.Settled(it.ID) {
+		if it.Target.Live() && !s.Settled(it.ID) {
 			items = append(items, it)
 		}
 	}
@@ -178,7 +178,7 @@ func (s *State) admitIntent(e *Event) (change, error) {
 		return change{}, refusal(e, fmt.Sprintf("the item's target is %q, not %q", target.Name, d.Target))
 	}
 	if !target.Live() {
-		return change{}, refusal(e, "its target's replies were imported: nothing is sent to it")
+		return change{}, refusal(e, "its target's replies were gathered beforehand: nothing is sent to it")
 	}
 	if e.Attempt != it.Attempts+1 {
 		return change{}, refusal(e, fmt.Sprintf("the next attempt is %d", it.Attempts+1))
@@ -205,6 +205,8 @@ func (s *State) admitOutcome(e *Event) (change, error) {
 	switch {
 	case d.Target != target.Name:
 		return change{}, refusal(e, fmt.Sprintf("the item's target is %q, not %q", target.Name, d.Target))
+	case target.Cached != nil:
+		return change{}, refusal(e, "its target's replies are those of case "+target.Cached.CaseID)
 	case (d.Kind == KindImported) != imported:
 		return change{}, refusal(e, fmt.Sprintf("kind %q does not go with a target whose replies are imported: %v", d.Kind, imported))
 	case imported:

@@ -85,10 +85,23 @@ type Target struct {
 	// Imported says that the replies were gathered elsewhere: nothing was sent, and
 	// this program did not acquire them.
 	Imported *Imported `json:"imported,omitempty"`
+	// Cached says that the replies are those of a sealed case, which lies whole in
+	// this one ([ControlsDir]): a control is asked once and reused.
+	Cached *Cached `json:"cached,omitempty"`
 }
 
-// Live reports whether the program itself asks the target.
-func (t *Target) Live() bool { return t.Imported == nil }
+// Live reports whether this case itself asks the target.
+func (t *Target) Live() bool { return t.Imported == nil && t.Cached == nil }
+
+// Cached is the sealed case that a target's replies are read from. The target has
+// the same name there.
+type Cached struct {
+	CaseID string    `json:"case_id"`
+	Ledger Head      `json:"ledger"` // of that case, its seal included: it pins every reply and the plan
+	KeyID  string    `json:"key_id"` // of the key that sealed it
+	First  time.Time `json:"first_reply"`
+	Last   time.Time `json:"last_reply"`
+}
 
 // Imported is the file that a target's replies were taken from, one a line.
 type Imported struct {

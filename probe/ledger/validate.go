@@ -92,8 +92,11 @@ func (p *Plan) validateTargets() error {
 		if err := t.validateImported(); err != nil {
 			return fmt.Errorf("target %q: %w", t.Name, err)
 		}
+		if err := t.validateCached(p.CaseID); err != nil {
+			return fmt.Errorf("target %q: %w", t.Name, err)
+		}
 		u, err := url.Parse(t.BaseURL)
-		if !t.Live() && t.BaseURL == "" {
+		if t.Imported != nil {
 			continue
 		}
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
@@ -278,6 +281,21 @@ func (t *Target) validateImported() error {
 		return fmt.Errorf("the imported file has %d lines", im.Lines)
 	case t.APIKeyEnv != "" || t.BaseURL != "" || t.Capabilities != nil || len(t.ExtraBody) > 0:
 		return errors.New("its replies were imported: it is never asked, and has no address, key or capabilities")
+	}
+	return nil
+}
+
+func (t *Target) validateCached(own string) error {
+	c := t.Cached
+	switch {
+	case c == nil:
+		return nil
+	case t.Role == Rival:
+		return errors.New("a rival is always asked anew; only other targets' replies can be reused")
+	case !namePattern.MatchString(c.CaseID) || c.CaseID == own:
+		return fmt.Errorf("its replies cannot be those of case %q", c.CaseID)
+	case c.Ledger.Events == 0 || !isHexSHA256(c.Ledger.Hash) || !isHexSHA256(c.Ledger.Root):
+		return fmt.Errorf("the ledger of case %s is not named by number of events, hash and root", c.CaseID)
 	}
 	return nil
 }

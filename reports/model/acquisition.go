@@ -14,7 +14,7 @@ import (
 )
 
 func (b *builder) acquisition() Acquisition {
-	items := len(b.plan.Targets) * b.plan.PerTarget()
+	items := b.plan.Count()
 	a := Acquisition{
 		Order: b.text.say("acq.order", "items", group(int64(items)),
 			"seed", strconv.FormatUint(b.plan.OrderSeed, 10)),
