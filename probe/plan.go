@@ -84,9 +84,9 @@ type PlanInput struct {
 	// case.
 	Controls []ControlCase
 	Suites   []PlanSuite
-	Samples   int // 1
-	Params    ledger.Params
-	Keys      []PlanKey
+	Samples  int // 1
+	Params   ledger.Params
+	Keys     []PlanKey
 	// Scored says which keys are tested on which targets; nil means all on all.
 	Scored func(keyID, target string) bool
 	// Reasoning declares a test of the separate reasoning text beside every test of
@@ -655,9 +655,11 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 			fmt.Sprintf("The cost supposes that every reply uses its whole budget of %d tokens, and no retries.", p.Params.MaxTokens),
 		)
 	}
-	e.Assumptions = append(e.Assumptions,
-		fmt.Sprintf("The power supposes replies of %.0f tokens, %.0f %% of which are distinct scored units, each counted once and independent of the others.", in.TokensPerReply, 100*in.Distinct),
-	)
+	if len(p.Tests) > 0 {
+		e.Assumptions = append(e.Assumptions,
+			fmt.Sprintf("The power supposes replies of %.0f tokens, %.0f %% of which are distinct scored units, each counted once and independent of the others.", in.TokensPerReply, 100*in.Distinct),
+		)
+	}
 	if _, limit := exceeds(&p.Caps, spend{e.Requests, e.PromptTokens + e.CompletionTokens, e.Cost}, e.Currency); limit != "" {
 		d.Warnings = append(d.Warnings, "The cap of "+limit+" is below the estimate: the run may end before the plan is done.")
 	}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/stillmark/stillmark/probe/ledger"
 )
@@ -39,13 +41,28 @@ func places(p *ledger.Plan) map[string]bool {
 	return names
 }
 
+// controlDirs are the folders of the sealed cases that a plan takes replies from.
+func controlDirs(p *ledger.Plan) []string {
+	var dirs []string
+	for i := range p.Targets {
+		if c := p.Targets[i].Cached; c != nil {
+			dirs = append(dirs, ledger.ControlPath(c.CaseID)+"/")
+		}
+	}
+	return dirs
+}
+
 // checkPlaces refuses files that no part of a case is made of: a seal would
 // vouch for what nobody checks.
 func (s *sealing) checkPlaces() error {
 	known := places(s.c.Plan())
+	inside := controlDirs(s.c.Plan())
 	return fs.WalkDir(os.DirFS(s.dir), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || known[name] || numbered.MatchString(name) {
 			return err
+		}
+		if slices.ContainsFunc(inside, func(dir string) bool { return strings.HasPrefix(name, dir) }) {
+			return nil // a case of its own, sealed as it is
 		}
 		return usage(fmt.Errorf("%s has no place in a sealed case; move it out of %s and seal again", name, s.dir))
 	})

@@ -92,7 +92,7 @@ func planned(plan *ledger.Plan, keys []*watermark.Key, withheld bool) error {
 			return usageError(fmt.Errorf("key %s is none of the plan's (%s)", k.ID, strings.Join(ids, ", ")))
 		}
 	}
-	if len(keys) == 0 && !withheld {
+	if len(keys) == 0 && !withheld && len(ids) > 0 {
 		return usageError(fmt.Errorf("name the plan's keys (%s) with --key, or give --withheld to count only", strings.Join(ids, ", ")))
 	}
 	return nil
@@ -100,6 +100,13 @@ func planned(plan *ledger.Plan, keys []*watermark.Key, withheld bool) error {
 
 // writeVerdicts prints one line per finding.
 func writeVerdicts(w io.Writer, plan *ledger.Plan, f *ledger.Findings) error {
+	if len(f.Findings) == 0 {
+		fmt.Fprintln(w, "The plan declares no test: it collects controls.")
+		for _, a := range f.Accounting {
+			fmt.Fprintf(w, "%s: %d of %d replies enter, %d are missing\n", a.Target, a.Analysed, a.Planned, a.Missing)
+		}
+		return nil
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "target\trole\tscheme\tn\teffect [95 %]\tlog10 p\tHolm\tlog10 e\tdecoys\tpower 0.9 at\tverdict")
 	for i := range f.Findings {

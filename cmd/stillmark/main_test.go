@@ -67,6 +67,18 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 			ts.Fatalf("looked at %d files only", files)
 		}
 	},
+	// flip FOLDER PATTERN changes one bit in the middle of the only file that matches.
+	"flip": func(ts *testscript.TestScript, _ bool, args []string) {
+		found, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), args[1]))
+		ts.Check(err)
+		if len(found) != 1 {
+			ts.Fatalf("%s matches %v", args[1], found)
+		}
+		data, err := os.ReadFile(found[0])
+		ts.Check(err)
+		data[len(data)/2] ^= 1
+		ts.Check(os.WriteFile(found[0], data, 0o600))
+	},
 	// mode FILE OCTAL sets permissions.
 	"mode": func(ts *testscript.TestScript, _ bool, args []string) {
 		var mode uint32

@@ -23,6 +23,7 @@ import (
 	"github.com/stillmark/stillmark/probe/endpoint"
 	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/reports/verify/integrity"
 )
 
 func (a *app) probeCommand() *cobra.Command {
@@ -33,6 +34,7 @@ func (a *app) probeCommand() *cobra.Command {
 
 type planOptions struct {
 	targets, controls, ours, teachers, suites []string
+	controlCases                              []string
 	keys, commitments, served                 []string
 	signer, output, tsa                       string
 	n                                         int
@@ -47,7 +49,7 @@ type planOptions struct {
 func (a *app) probePlanCommand() *cobra.Command {
 	var o planOptions
 	c := &cobra.Command{
-		Use:   "plan --target NAME --suite NAME --key FILE --signer FILE -o CASE",
+		Use:   "plan --target NAME [--controls CASE] --suite NAME --key FILE --signer FILE -o CASE",
 		Short: "decide everything before the first request, print cost and power, seal the plan",
 		Long: `Makes the plan of an audit: targets and controls (with their capability matrix, for
 which each is asked a dozen questions), prompts, keys with their commitments, tests
@@ -58,7 +60,12 @@ only prints.
 The power assumes that replies fill three quarters of --max-tokens and that half of
 their positions are distinct scored pairs; --tokens-per-reply and --distinct change
 that. Commitments are given in the order of the keys; FILE.tsr beside a commitment
-is taken as its timestamp.`,
+is taken as its timestamp.
+
+Controls need not be asked for every audit. A plan with --control alone, no target and
+no key, collects them; run, analysed and sealed, that case is given to later plans with
+--controls CASE, if suites, seeds and parameters are the same. It is copied whole into
+the new case, where anybody can check it.`,
 		Example: `  stillmark probe plan --target acme-nova-1 --control older-model --suite longform-en -n 200 --max-tokens 400 \
     --key key.json --commitment key.commitment.json --signer signer.pem -o case`,
 		Args: cobra.NoArgs,
@@ -67,6 +74,7 @@ is taken as its timestamp.`,
 	f := c.Flags()
 	f.StringArrayVar(&o.targets, "target", nil, "configured target to audit (repeatable)")
 	f.StringArrayVar(&o.controls, "control", nil, "configured target to stand beside it under the same keys (repeatable)")
+	o.bindControls(f)
 	f.StringArrayVar(&o.ours, "ours", nil, "configured target that serves our own model, for comparative families (repeatable)")
 	f.StringArrayVar(&o.teachers, "teacher", nil, "configured target that others may have been trained on, for comparative families (repeatable)")
 	f.StringArrayVar(&o.suites, "suite", []string{"longform-en"}, "suite: a name of `stillmark corpora list`, or a YAML or JSONL file; its family decides the tests (repeatable)")
@@ -88,6 +96,35 @@ is taken as its timestamp.`,
 	f.BoolVar(&o.skipTest, "skip-target-test", false, "seal no capability matrix, send nothing now")
 	o.bindTests(f)
 	return c
+}
+
+func (o *planOptions) bindControls(f *pflag.FlagSet) {
+	f.StringArrayVar(&o.controlCases, "controls", nil, "sealed case, folder or zip, whose controls are reused with their replies (repeatable)")
+}
+
+// openControls checks the seals of the control cases. close releases them.
+func (o *planOptions) openControls() (release func(), err error) {
+	var open []*integrity.Package
+	release = func() {
+		for _, p := range open {
+			p.Close()
+		}
+	}
+	for _, name := range o.controlCases {
+		p, err := integrity.Open(name)
+		if err != nil {
+			release()
+			return nil, usageError(fmt.Errorf("--controls %s is no sealed case that is whole (stillmark report seal makes one): %w", name, err))
+		}
+		open = append(open, p)
+		sealed, err := integrity.Check(p)
+		if err != nil {
+			release()
+			return nil, usageError(fmt.Errorf("--controls %s is no sealed case that is whole (stillmark report seal makes one): %w", name, err))
+		}
+		o.in.Controls = append(o.in.Controls, probe.ControlCase{FS: p.FS, KeyID: sealed.Signer.KeyID})
+	}
+	return release, nil
 }
 
 // bindTests adds the flags of everything that is decided about the tests, whoever
@@ -139,13 +176,18 @@ func (o *planOptions) stamp(ctx context.Context) func([32]byte) ([]byte, error) 
 
 func (a *app) plan(c *cobra.Command, o *planOptions) error {
 	ctx := c.Context()
-	if len(o.targets) == 0 {
-		return usageError(errors.New("name at least one --target"))
+	if len(o.targets) == 0 && (len(o.controls) == 0 || len(o.keys) > 0) {
+		return usageError(errors.New("name at least one --target; or --control alone, without a --key, for a case of controls"))
 	}
 	signer, err := o.open()
 	if err != nil {
 		return err
 	}
+	release, err := o.openControls()
+	if err != nil {
+		return err
+	}
+	defer release()
 	f, err := config.Load(a.config)
 	if err != nil {
 		return err
@@ -303,14 +345,10 @@ func writeDraft(w io.Writer, d *probe.Draft) error {
 	default:
 		fmt.Fprintln(w, "cost      unknown: not every target has a price")
 	}
-	fmt.Fprintf(w, "level     %.3g over %d declared tests (Holm), %d decoys each\n\n", d.Plan.Alpha, len(d.Plan.Tests), d.Plan.Decoys.N)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "test\tmode\tunits expected\tsmallest effect found with power 0.9")
-	for i, row := range d.Plan.Power {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%.4f %s\n", row.Test, d.Plan.Tests[i].Mode, row.Units, row.Effect, row.EffectUnit)
-	}
-	if err := t.Flush(); err != nil {
-		return err
+	if len(d.Plan.Tests) > 0 {
+		if err := writePromises(w, d); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintln(w)
 	for _, s := range e.Assumptions {
@@ -320,6 +358,21 @@ func writeDraft(w io.Writer, d *probe.Draft) error {
 		fmt.Fprintf(w, "warning   %s\n", s)
 	}
 	return nil
+}
+
+// writePromises prints the promise of every test.
+func writePromises(w io.Writer, d *probe.Draft) error {
+	fmt.Fprintf(w, "level     %.3g over %d declared tests (Holm), %d decoys each\n\n", d.Plan.Alpha, len(d.Plan.Tests), d.Plan.Decoys.N)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "test\tmode\tunits expected\tsmallest effect found with power 0.9")
+	modes := map[string]string{}
+	for i := range d.Plan.Tests {
+		modes[d.Plan.Tests[i].ID] = d.Plan.Tests[i].Mode
+	}
+	for _, row := range d.Plan.Power {
+		fmt.Fprintf(t, "%s\t%s\t%d\t%.4f %s\n", row.Test, modes[row.Test], row.Units, row.Effect, row.EffectUnit)
+	}
+	return t.Flush()
 }
 
 func (a *app) probeRunCommand() *cobra.Command {

@@ -52,6 +52,11 @@ when, from whom and with what parameters. No result on them is accusation grade.
 			if err != nil {
 				return err
 			}
+			release, err := o.openControls()
+			if err != nil {
+				return err
+			}
+			defer release()
 			f, err := config.Load(a.config)
 			if err != nil {
 				return err
@@ -93,6 +98,7 @@ when, from whom and with what parameters. No result on them is accusation grade.
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the draw that the prompts of a known suite come from")
 	f.IntVarP(&o.n, "number", "n", 0, "size of that draw, 0 for all")
 	f.BoolVar(&ids, "ids", false, "score the lines' token ids, not their text")
+	o.bindControls(f)
 	o.bindTests(f)
 	return c
 }

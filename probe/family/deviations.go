@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/stillmark/stillmark/probe/ledger"
 )
@@ -47,7 +48,41 @@ func readHistory(c *ledger.Case, targets map[string]*gathered) (*history, error)
 			return nil, fmt.Errorf("read event %d of the ledger: %w", e.Seq, err)
 		}
 	}
-	return h, nil
+	return h, readCached(c, targets)
+}
+
+// readCached counts the attempts at replies that were collected in another case:
+// for the accounting, since its course is not this one's.
+func readCached(c *ledger.Case, targets map[string]*gathered) error {
+	cases, names, err := c.Controls()
+	if err != nil {
+		return err
+	}
+	for k, sub := range cases {
+		for e, err := range sub.Events() {
+			if err != nil {
+				return fmt.Errorf("read the ledger of case %s: %w", sub.Plan().CaseID, err)
+			}
+			it, planned := c.Item(e.Item)
+			if !planned || !names[k][it.Target.Name] {
+				continue
+			}
+			g := targets[it.Target.Name]
+			switch e.Type {
+			case ledger.EventIntent:
+				g.accounting.Sent++
+			case ledger.EventAttemptFailed:
+				var a ledger.Attempt
+				if err := json.Unmarshal(e.Data, &a); err != nil {
+					return fmt.Errorf("read event %d of the ledger of case %s: %w", e.Seq, sub.Plan().CaseID, err)
+				}
+				g.accounting.Failed[a.Outcome]++
+			case ledger.EventDrift:
+				g.drift++
+			}
+		}
+	}
+	return nil
 }
 
 func (h *history) take(e *ledger.Event, owner, targets map[string]*gathered) error {
@@ -136,6 +171,10 @@ func (a *analysis) deviations() []string {
 		acc := &g.accounting
 		if im := g.target.Imported; im != nil {
 			add("%s: its %d replies were not acquired by this program; they were imported from %q, whose SHA-256 is %s.", acc.Target, im.Lines, im.File, im.SHA256)
+		}
+		if cached := g.target.Cached; cached != nil {
+			add("%s: its replies were collected beforehand, from %s to %s, in case %s, which lies whole in this one; they were not interleaved with those of the other targets.",
+				acc.Target, cached.First.UTC().Format(time.DateOnly), cached.Last.UTC().Format(time.DateOnly), cached.CaseID)
 		}
 		if acc.Missing > 0 {
 			add("%s: %d of %d planned replies are missing.", acc.Target, acc.Missing, acc.Planned)

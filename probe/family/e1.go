@@ -191,7 +191,7 @@ func feed(ins []*Input, tests []*e1, batch []*settled) error {
 	items := make([]map[textOf]watermark.Item, len(batch))
 	err := onAllCores(len(batch), func(i int) error {
 		s := batch[i]
-		a, err := s.answer(ins[0].store)
+		a, err := s.answer()
 		if err != nil || a.Reply.Outcome != ledger.OK {
 			return err
 		}

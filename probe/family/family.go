@@ -227,7 +227,7 @@ func (in *Input) Replies(target string) iter.Seq2[*Answer, error] {
 			yield(nil, fmt.Errorf("target %q is not one of the plan", target))
 			return
 		}
-		for a, err := range g.replies(in.store) {
+		for a, err := range g.replies() {
 			if err == nil && !in.Test.Reads(a.Item.Prompt) {
 				continue
 			}

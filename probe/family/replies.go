@@ -29,6 +29,7 @@ func Decode(rec ledger.ReplyRecord) ledger.Reply {
 // hundred bytes in place of a reply.
 type settled struct {
 	item      ledger.Item
+	from      *ledger.Case // whose ledger holds it
 	attempt   ledger.Attempt
 	seq       uint64
 	at        time.Time
@@ -98,7 +99,7 @@ func (g *gathered) take(rec ledger.ReplyRecord, position int, maxTokens int64) {
 	}
 	r := Decode(rec)
 	g.attempts[position] = &settled{
-		item: rec.Item, attempt: rec.Attempt, seq: rec.Event.Seq, at: rec.Event.Time, class: r.Outcome, reasoning: r.Reasoning != "",
+		item: rec.Item, from: rec.Case, attempt: rec.Attempt, seq: rec.Event.Seq, at: rec.Event.Time, class: r.Outcome, reasoning: r.Reasoning != "",
 	}
 	if r.Outcome != rec.Attempt.Outcome {
 		g.redecoded++
@@ -112,7 +113,7 @@ func (g *gathered) take(rec ledger.ReplyRecord, position int, maxTokens int64) {
 		g.accounting.Usage.CompletionTokens += u.CompletionTokens
 		g.accounting.Usage.ReasoningTokens += u.ReasoningTokens
 		g.accounting.Usage.Cost += u.Cost
-		if u.CompletionTokens > maxTokens {
+		if u.CompletionTokens > maxTokens && g.target.Imported == nil {
 			g.overlong++
 		}
 	}
@@ -127,13 +128,13 @@ func (g *gathered) take(rec ledger.ReplyRecord, position int, maxTokens int64) {
 
 // replies reads the target's settled attempts again, in the order of the plan's
 // items, one at a time.
-func (g *gathered) replies(c *ledger.Case) iter.Seq2[*Answer, error] {
+func (g *gathered) replies() iter.Seq2[*Answer, error] {
 	return func(yield func(*Answer, error) bool) {
 		for _, s := range g.attempts {
 			if s == nil {
 				continue
 			}
-			a, err := s.answer(c)
+			a, err := s.answer()
 			if !yield(a, err) || err != nil {
 				return
 			}
@@ -142,11 +143,11 @@ func (g *gathered) replies(c *ledger.Case) iter.Seq2[*Answer, error] {
 }
 
 // answer loads the bytes of an attempt and decodes them.
-func (s *settled) answer(c *ledger.Case) (*Answer, error) {
+func (s *settled) answer() (*Answer, error) {
 	a := &Answer{Item: s.item, Attempt: &s.attempt, Seq: s.seq, At: s.at}
 	if ref := s.attempt.Response; ref != nil {
 		var err error
-		if a.Raw, err = c.Blob(*ref); err != nil {
+		if a.Raw, err = s.from.Blob(*ref); err != nil {
 			return nil, fmt.Errorf("event %d (%s): %w", s.seq, s.item.ID, err)
 		}
 	}

@@ -69,7 +69,35 @@ func gather(c *ledger.Case) (*record, error) {
 			return nil, fmt.Errorf("event %d of the ledger: %w", e.Seq, err)
 		}
 	}
-	return r, nil
+	return r, r.gatherControls(c)
+}
+
+// gatherControls adds what the cases inside this one say of the targets whose
+// replies are theirs. The course of their collection is not this case's.
+func (r *record) gatherControls(c *ledger.Case) error {
+	cases, names, err := c.Controls()
+	if err != nil {
+		return err
+	}
+	last := r.lastReply
+	for k, sub := range cases {
+		for e, err := range sub.Events() {
+			if err != nil {
+				return fmt.Errorf("read the ledger of case %s: %w", sub.Plan().CaseID, err)
+			}
+			it, planned := c.Item(e.Item)
+			if e.Type != ledger.EventReply || !planned || !names[k][it.Target.Name] {
+				continue
+			}
+			var a ledger.Attempt
+			if err := json.Unmarshal(e.Data, &a); err != nil {
+				return fmt.Errorf("event %d of the ledger of case %s: %w", e.Seq, sub.Plan().CaseID, err)
+			}
+			r.attempt(e, a)
+		}
+	}
+	r.lastReply = last
+	return nil
 }
 
 func (r *record) add(c *ledger.Case, e ledger.Event) error {

@@ -55,6 +55,7 @@ const (
 	CodeCommitment = "commitment"
 	CodeSignature  = "signature"
 	CodeSigner     = "signer"
+	CodeControls   = "control_case"
 	CodeSealTime   = "seal_time"
 	CodeKeys       = "keys"
 	CodeNumbers    = "numbers"
@@ -136,6 +137,7 @@ func (v *verifier) run(ctx context.Context, p *integrity.Package) (*Result, erro
 	v.opt.Progress("hashes", int64(p.Files), int64(p.Files))
 	v.integrity()
 	v.signer()
+	v.controls()
 	if err := v.times(); err != nil {
 		return nil, err
 	}
@@ -240,6 +242,23 @@ func (v *verifier) signer() {
 		why = "no trusted keys were given (--trust)"
 	}
 	v.line(LevelWarn, CodeSigner, "signer unknown", "%s; it calls itself %q", why, s.Signer.Name)
+}
+
+// controls words the sealed cases inside this one.
+func (v *verifier) controls() {
+	for _, c := range v.sealed.Controls {
+		level, who := LevelWarn, "not among the keys that you trust, but within this seal"
+		for _, k := range append(v.opt.Trust, v.sealed.Signer) {
+			if k.KeyID == c.Signer.KeyID && k.Key.Equal(c.Signer.Key) {
+				level, who = LevelOK, "the key that sealed this case"
+				if !k.Key.Equal(v.sealed.Signer.Key) {
+					who = "trusted"
+				}
+			}
+		}
+		v.line(level, CodeControls, "control case", "%s is whole and unaltered: %s, sealed by %q (key %.16s…), %s",
+			c.Predicate.CaseID, plural(int64(c.Ledger.Events), "event"), c.Signer.Name, c.Signer.KeyID, who)
+	}
 }
 
 // others names the report that is checked, and what lies beside it unchecked: it

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/stillmark/stillmark/probe/ledger"
 )
@@ -29,6 +30,7 @@ type Sealed struct {
 	Subjects  int
 	Ledger    ledger.Head
 	Resumes   int
+	Controls  []*Sealed       // cases inside this one, whose replies it takes over
 	Blobs     int             // blocks of raw bytes
 	Segments  map[string]bool // files of raw bytes that the ledger refers to
 }
@@ -37,8 +39,8 @@ type Sealed struct {
 // What is not listed, not canonical or not in order is a problem; so is what
 // is missing. The checks, in order: the envelope and its signature; the signed
 // statement against the manifest; every file against the manifest; the plan;
-// that every file is one that a case is made of;
-// the ledger's chain and Merkle root; the raw bytes.
+// that every file is one that a case is made of; the sealed cases inside this
+// one, in the same way; the ledger's chain and Merkle root; the raw bytes.
 //
 // The error is a *Problem, or about reading the package.
 func Check(p *Package) (*Sealed, error) {
@@ -72,10 +74,52 @@ func Check(p *Package) (*Sealed, error) {
 	if err := s.checkPlaces(p.FS); err != nil {
 		return nil, err
 	}
+	if err := s.checkControls(p.FS); err != nil {
+		return nil, err
+	}
 	if err := s.checkLedger(manifest); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// checkControls checks every case inside this one as what it is, and that it is
+// the one that the plan names.
+func (s *Sealed) checkControls(fsys fs.FS) error {
+	for i := range s.Case.Plan().Targets {
+		t := &s.Case.Plan().Targets[i]
+		if t.Cached == nil || slices.ContainsFunc(s.Controls, func(c *Sealed) bool { return c.Predicate.CaseID == t.Cached.CaseID }) {
+			continue
+		}
+		dir := ledger.ControlPath(t.Cached.CaseID)
+		sub, err := fs.Sub(fsys, dir)
+		if err != nil {
+			return err
+		}
+		if _, err := s.Case.Control(t); err != nil {
+			return within(dir, classify(err, CodeChain, "ledger.jsonl"))
+		}
+		c, err := Check(&Package{FS: sub})
+		var p *Problem
+		switch {
+		case errors.As(err, &p):
+			return within(dir, p)
+		case err != nil:
+			return err
+		case c.Ledger != t.Cached.Ledger || c.Predicate.CaseID != t.Cached.CaseID || c.Signer.KeyID != t.Cached.KeyID:
+			return problem(CodePlan, ExitAltered, dir, "not the sealed case that the plan names")
+		}
+		s.Controls = append(s.Controls, c)
+	}
+	return nil
+}
+
+// within places a problem of a case that lies in a folder of this one.
+func within(dir string, p *Problem) *Problem {
+	if !strings.HasPrefix(p.File, dir) {
+		p.File = path.Join(dir, p.File)
+	}
+	return p
 }
 
 // sealedFolder finds the report folder whose envelope the manifest does not

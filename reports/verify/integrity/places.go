@@ -5,6 +5,9 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strings"
+
+	"github.com/stillmark/stillmark/probe/ledger"
 )
 
 // fixed, numbered and the names that a plan refers to are all that a sealed case
@@ -42,6 +45,12 @@ func (s *Sealed) checkPlaces(fsys fs.FS) error {
 			known = append(known, t.Filter)
 		}
 	}
+	var controls []string // folders of cases that checkControls checks
+	for i := range plan.Targets {
+		if c := plan.Targets[i].Cached; c != nil {
+			controls = append(controls, ledger.ControlPath(c.CaseID)+"/")
+		}
+	}
 	slices.Sort(known)
 	return fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -51,6 +60,9 @@ func (s *Sealed) checkPlaces(fsys fs.FS) error {
 			return nil
 		}
 		if slices.ContainsFunc(numbered, func(r *regexp.Regexp) bool { return r.MatchString(name) }) {
+			return nil
+		}
+		if slices.ContainsFunc(controls, func(dir string) bool { return strings.HasPrefix(name, dir) }) {
 			return nil
 		}
 		return problem(CodeForeign, ExitAltered, name, "has no place in a sealed case: no part of it is checked")
