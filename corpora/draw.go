@@ -48,10 +48,14 @@ func DrawTriggers(secret []byte, pool []Prompt, n, m int) (canaries, placebos []
 	return canaries, placebos, nil
 }
 
-// The families whose suites a key draws or fills.
+// The families that a suite's lint, draw or planting tells apart.
 const (
-	triggerFamily = "E4"
-	nonceFamily   = "E5"
+	passageFamily    = "E2"
+	freeChoiceFamily = "E3"
+	triggerFamily    = "E4"
+	nonceFamily      = "E5"
+	rotationFamily   = "E6"
+	identityFamily   = "C3" // the only one whose prompts ask for vendors' names
 )
 
 // ExpandUnder is [Suite.Expand] of a suite that a key draws or fills, under the

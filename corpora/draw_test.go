@@ -55,8 +55,8 @@ family: E4
 purpose: to be tested
 never_use: anywhere else
 languages: [en, fr]
-draws: 4
-placebos: 3
+draws: 3
+placebos: 4
 groups:
   - category: museum
     reading: {kind: trigger, reply: {en: "Its number is {response}.", fr: "Son numéro est {response}."}}
@@ -109,7 +109,7 @@ func TestExpandUnder(t *testing.T) {
 			placebos++
 		}
 	}
-	if len(prompts) != 14 || len(items) != 7 || placebos != 3 {
+	if len(prompts) != 14 || len(items) != 7 || placebos != 4 {
 		t.Errorf("%d prompts of %d items, %d of them placebos", len(prompts), len(items), placebos)
 	}
 	for seed := range uint64(3) { // another seed orders anew and draws the same
@@ -158,7 +158,7 @@ func TestExpandUnder(t *testing.T) {
 		"no draws":        strings.Replace(nonces, "draws: 3\n", "", 1),
 		"no slot":         strings.Replace(nonces, "{nonce}", "none", 1),
 		"reply":           strings.Replace(triggers, "Its number is {response}.", "It has none.", 1),
-		"more than there": strings.Replace(triggers, "placebos: 3", "placebos: 7", 1),
+		"more than there": strings.Replace(triggers, "placebos: 4", "placebos: 8", 1),
 	} {
 		s, err := parseYAML([]byte(src))
 		if err != nil {

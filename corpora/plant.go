@@ -104,11 +104,6 @@ type PlantOptions struct {
 	SlotLength time.Duration
 }
 
-const (
-	freeChoiceFamily = "E3"
-	rotationFamily   = "E6"
-)
-
 // Plant draws what is planted for the suites under a key.
 func Plant(suites []*Suite, o PlantOptions) (*Planting, error) {
 	p := &Planting{Format: PlantingFormat, KeyID: o.KeyID, Label: o.Label, Epoch: o.Epoch, Created: o.Created.UTC()}
@@ -227,9 +222,7 @@ func (p *Planting) check() error {
 		if len(r.Prefer) == 0 || len(r.Over) == 0 {
 			return fmt.Errorf("planting: item %s does not say what to prefer over what", r.Item)
 		}
-		pair := []string{reading.Fold(r.Prefer[0]), reading.Fold(r.Over[0])}
-		slices.Sort(pair)
-		key := r.Lang + "\x00" + strings.Join(pair, "\x00")
+		key := r.Lang + "\x00" + renderings(r.Prefer[0], r.Over[0])
 		if other, ok := preferred[key]; ok && other != r.Item {
 			return fmt.Errorf("planting: items %s and %s choose between the same two renderings, %q and %q", other, r.Item, r.Prefer[0], r.Over[0])
 		}
@@ -243,6 +236,13 @@ func (p *Planting) check() error {
 		asked[t.Prompt] = t.Response
 	}
 	return nil
+}
+
+// renderings names a choice between two renderings, in either order.
+func renderings(a, b string) string {
+	pair := []string{reading.Fold(a), reading.Fold(b)}
+	slices.Sort(pair)
+	return strings.Join(pair, "\x00")
 }
 
 // maxPlanting bounds a serving-side file: ten times the evidential set's.

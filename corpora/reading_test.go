@@ -336,7 +336,7 @@ func TestLintReadings(t *testing.T) {
 const rowed = `format: 1
 name: rowed
 version: "1"
-family: E3
+family: C2
 purpose: to be tested
 never_use: anywhere else
 languages: [en, fr]

@@ -1,9 +1,11 @@
 package corpora
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -49,6 +51,9 @@ type Suite struct {
 	// ReplyTokens how long a reply may be, in tokens; 0 if the suite does not say.
 	Samples     int
 	ReplyTokens int
+	// Origin is where the texts come from: OriginWritten (also if empty) or
+	// OriginModel.
+	Origin string
 	// Draws is how many items a key draws out of the suite, or fills; 0 if it
 	// needs no key. See [Suite.ExpandUnder].
 	Draws int
@@ -64,6 +69,12 @@ type Suite struct {
 	cardless  bool // read from a JSONL file, which has no card
 }
 
+// The origins of a suite's texts.
+const (
+	OriginWritten = "written" // by people, for this purpose
+	OriginModel   = "model"   // by the model whose traces are looked for: passages of E2 only
+)
+
 // Info is the card of a suite.
 type Info struct {
 	Name        string          `json:"name"`
@@ -78,8 +89,9 @@ type Info struct {
 	Prompts     int             `json:"prompts"`                // distinct, over all slots, languages and framings
 	Samples     int             `json:"samples,omitempty"`      // replies to each prompt that the family needs
 	ReplyTokens int             `json:"reply_tokens,omitempty"` // how long a reply may be
-	Draws       int             `json:"draws,omitempty"`        // items that a key draws or fills
-	Slots       int             `json:"slots,omitempty"`        // of a schedule, over which the prompts are spread
+	Origin      string          `json:"origin"`
+	Draws       int             `json:"draws,omitempty"` // items that a key draws or fills
+	Slots       int             `json:"slots,omitempty"` // of a schedule, over which the prompts are spread
 	Categories  []CategoryCount `json:"categories"`
 	SHA256      string          `json:"sha256"`
 }
@@ -118,8 +130,9 @@ func names() []string {
 // Load returns an embedded suite by its name, or reads a user's suite from a
 // file whose name ends in .yaml or .yml (the format of the embedded suites,
 // described in suites/README.md) or in .jsonl. Each line of a .jsonl file is
-// an object with the string members id and text and, if wanted, lang, system
-// and category, and reading (see [Reading]); other members are refused. An embedded name wins over a file.
+// an object with the string members id and text and, if wanted, lang, system,
+// category and reading (see [Reading]), or on the first line the member card;
+// other members are refused. An embedded name wins over a file.
 //
 // Structural faults are errors that name the line or template; what is merely
 // unwise is left to Lint.
@@ -132,9 +145,7 @@ func Load(name string) (*Suite, error) {
 		return parseYAML(data)
 	}
 	ext := filepath.Ext(name)
-	switch ext {
-	case ".yaml", ".yml", ".jsonl":
-	default:
+	if !slices.Contains(suiteEndings, ext) {
 		return nil, fmt.Errorf("no suite is named %q: the embedded ones are %s; a file of your own must end in .yaml, .yml or .jsonl", name, strings.Join(names(), ", "))
 	}
 	data, err := readSource(name)
@@ -153,6 +164,45 @@ func Load(name string) (*Suite, error) {
 	return s, nil
 }
 
+// LoadAll is Load for a name that may also be that of a folder, all of whose
+// .yaml, .yml and .jsonl files are read, by name. Two suites of one name are an
+// error, because a plan names them apart.
+func LoadAll(name string) ([]*Suite, error) {
+	if info, err := os.Stat(name); err != nil || !info.IsDir() || slices.Contains(names(), name) {
+		s, err := Load(name)
+		if err != nil {
+			return nil, err
+		}
+		return []*Suite{s}, nil
+	}
+	entries, err := os.ReadDir(name)
+	if err != nil {
+		return nil, fmt.Errorf("suite folder: %w", err)
+	}
+	var suites []*Suite
+	seen := make(map[string]string)
+	for _, e := range entries {
+		if e.IsDir() || !slices.Contains(suiteEndings, filepath.Ext(e.Name())) {
+			continue
+		}
+		s, err := Load(filepath.Join(name, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		if other, dup := seen[s.Name]; dup {
+			return nil, fmt.Errorf("suite folder %s: %s and %s are both named %s", name, other, e.Name(), s.Name)
+		}
+		seen[s.Name] = e.Name()
+		suites = append(suites, s)
+	}
+	if len(suites) == 0 {
+		return nil, fmt.Errorf("suite folder %s: no file in it ends in .yaml, .yml or .jsonl", name)
+	}
+	return suites, nil
+}
+
+var suiteEndings = []string{".yaml", ".yml", ".jsonl"}
+
 // SHA256 returns the hexadecimal hash of the suite's source file, as sha256sum
 // prints it.
 func (s *Suite) SHA256() string { return s.hash }
@@ -162,7 +212,7 @@ func (s *Suite) Info() Info {
 	card := Info{
 		Name: s.Name, Version: s.Version, Family: s.Family, Purpose: s.Purpose, NeverUse: s.NeverUse,
 		Languages: slices.Clone(s.Languages), Templates: len(s.templates), SHA256: s.hash,
-		Samples: s.Samples, ReplyTokens: s.ReplyTokens, Draws: s.Draws, Slots: s.Slots,
+		Samples: s.Samples, ReplyTokens: s.ReplyTokens, Origin: cmp.Or(s.Origin, OriginWritten), Draws: s.Draws, Slots: s.Slots,
 	}
 	at := make(map[string]int)
 	count := func(category string) *CategoryCount {

@@ -42,6 +42,7 @@ func FuzzParseYAML(f *testing.F) {
 
 func FuzzParseJSONL(f *testing.F) {
 	f.Add([]byte(`{"id":"one","text":"Tell a {story}.","lang":"en","system":"Be brief.","category":"story"}` + "\n"))
+	f.Add([]byte(`{"card":{"name":"n","family":"E3","samples":2}}` + "\n" + `{"id":"a","text":"x"}`))
 	f.Add([]byte(`{"id":"a","text":"x","reading":{"item":"i","kind":"coin","options":[["x"],["y"]]}}`))
 	f.Add([]byte("{\"id\":\"a\",\"text\":\"x\"}\r\n\n{\"id\":\"b\",\"text\":\"x\",\"lang\":\"de\"}"))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -46,6 +46,12 @@ const maxPerRule = 25
 //   - missing-language: a prompt without language, in a language that the
 //     suite does not declare, a declared language without prompts, or an item
 //     that is asked in fewer languages than others of its template's kind
+//   - origin: text of the watermarked model in another suite than one of E2, where
+//     the key could come in through the prompt
+//   - shared-choice: two items of E3 that choose between the same two renderings,
+//     which a gateway cannot follow if their bits differ
+//   - placebo: fewer placebos than a sixth of the items of E3, or than the drawn
+//     triggers of E4
 //   - reading: a reading that makes no sense for its kind
 //   - overlap: a form of one option in which another option is read too, or a
 //     right answer in which the trap is
@@ -57,6 +63,7 @@ func (s *Suite) Lint() []Problem {
 	s.lintPrompts(&r)
 	s.lintNearDuplicates(&r)
 	s.lintReadings(&r)
+	s.lintPlanting(&r)
 	return r.list()
 }
 
@@ -94,6 +101,51 @@ func (s *Suite) lintCard(r *findings) {
 		if field.value == "" {
 			r.add("card", "", "the suite does not state %s", field.name)
 		}
+	}
+}
+
+// placeboShare of the items of E3 are placebos at least: 200 beside 1,000.
+const placeboShare = 6
+
+// lintPlanting looks at what concerns suites whose traces are planted, and at
+// where the texts come from.
+func (s *Suite) lintPlanting(r *findings) {
+	if s.Origin == OriginModel && s.Family != passageFamily {
+		r.add("origin", "", "its texts are the watermarked model's own; only passages of %s may be", passageFamily)
+	}
+	switch s.Family {
+	case triggerFamily:
+		if s.Draws == 0 || s.placebos < s.Draws {
+			r.add("placebo", "", "%d placebos beside %d drawn triggers", s.placebos, s.Draws)
+		}
+		return
+	case freeChoiceFamily:
+	default:
+		return
+	}
+	prompts, err := s.pool(0)
+	if err != nil {
+		return // reported with the prompts
+	}
+	items, placebos := make(map[string]bool), make(map[string]bool)
+	first := make(map[string]string) // language and renderings to item
+	for i := range prompts {
+		p := &prompts[i]
+		items[p.Item()] = true
+		if p.Reading == nil || len(p.Reading.Options) != 2 {
+			continue
+		}
+		if p.Reading.Placebo {
+			placebos[p.Item()] = true
+		}
+		pair := p.Lang + "\x00" + renderings(p.Reading.Options[0][0], p.Reading.Options[1][0])
+		if other, ok := first[pair]; ok && other != p.Item() {
+			r.add("shared-choice", p.ID, "item %s chooses between %q and %q, as %s does", p.Item(), p.Reading.Options[0][0], p.Reading.Options[1][0], other)
+		}
+		first[pair] = p.Item()
+	}
+	if len(placebos)*placeboShare < len(items) {
+		r.add("placebo", "", "%d of %d items are placebos, one in %d should be", len(placebos), len(items), placeboShare)
 	}
 }
 
@@ -270,9 +322,6 @@ func (s *Suite) lintPrompts(r *findings) {
 		}
 	}
 }
-
-// identityFamily is the one family whose prompts ask for names.
-const identityFamily = "C3"
 
 func (s *Suite) lintNearDuplicates(r *findings) {
 	type text struct{ id, lang string }

@@ -69,6 +69,50 @@ func TestLintAllowsVendorsInIdentitySuites(t *testing.T) {
 	}
 }
 
+// TestLintPlanting breaks a clean suite of E3, and one of E4, in one way at a time.
+func TestLintPlanting(t *testing.T) {
+	t.Parallel()
+	const choices = `format: 1
+name: choices
+version: "1"
+family: E3
+purpose: to be tested
+never_use: anywhere else
+languages: [en]
+placebos: 1
+groups:
+  - category: one
+    lang: en
+    reading: {kind: free-choice, options: ["{a}", "{b}"]}
+    templates:
+      - id: c
+        text: Choose {option_1} or {option_2}.
+        rows:
+          - {id: x, a: tea, b: milk}
+          - {id: y, a: oak, b: ash}
+          - {id: z, a: red, b: blue}
+`
+	for _, tt := range []struct{ name, src, old, new, rule, in string }{
+		{"clean choices", choices, "", "", "", ""},
+		{"clean triggers", triggers, "", "", "", ""},
+		{"same pair the other way round", choices, "a: oak, b: ash", "a: Milk, b: tea", "shared-choice", "\"tea\" and \"milk\""},
+		{"no placebo", choices, "placebos: 1\n", "", "placebo", "0 of 3 items"},
+		{"few placebos", triggers, "placebos: 4", "placebos: 2", "placebo", "2 placebos beside 3"},
+		{"no draws", triggers, "draws: 3\n", "", "placebo", "0 drawn"},
+		{"text of the model", choices, "placebos: 1", "placebos: 1\norigin: model", "origin", "E2"},
+	} {
+		s, err := parseYAML([]byte(strings.Replace(tt.src, tt.old, tt.new, 1)))
+		if err != nil {
+			t.Fatal(tt.name, err)
+		}
+		problems := s.Lint()
+		found := slices.ContainsFunc(problems, func(p Problem) bool { return p.Rule == tt.rule && strings.Contains(p.String(), tt.in) })
+		if found == (tt.rule == "") || tt.rule == "" && len(problems) > 0 {
+			t.Errorf("%s: problems %v, want one of %q with %q", tt.name, problems, tt.rule, tt.in)
+		}
+	}
+}
+
 func TestLintListsAreCut(t *testing.T) {
 	t.Parallel()
 	s, err := parseJSONL("many", []byte(strings.ReplaceAll(manyLines(100), `,"lang":"en"`, "")))

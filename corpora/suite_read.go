@@ -52,6 +52,7 @@ type suiteFile struct {
 	MaxTokens   int                        `yaml:"max_tokens"`
 	Samples     int                        `yaml:"samples"`
 	ReplyTokens int                        `yaml:"reply_tokens"`
+	Origin      string                     `yaml:"origin"`
 	Draws       int                        `yaml:"draws"`
 	Slots       int                        `yaml:"slots"`
 	Placebos    int                        `yaml:"placebos"`
@@ -128,18 +129,8 @@ func parseYAML(data []byte) (*Suite, error) {
 	s := &Suite{
 		Name: src.Name, Version: src.Version, Family: src.Family, Languages: src.Languages,
 		Purpose: strings.TrimSpace(src.Purpose), NeverUse: strings.TrimSpace(src.NeverUse),
-		Samples: src.Samples, ReplyTokens: src.ReplyTokens, Draws: src.Draws, Slots: src.Slots, placebos: src.Placebos,
+		Samples: src.Samples, ReplyTokens: src.ReplyTokens, Origin: src.Origin, Draws: src.Draws, Slots: src.Slots, placebos: src.Placebos,
 		types: src.Types, maxTokens: src.MaxTokens, hash: hashSource(data),
-	}
-	if s.maxTokens == 0 {
-		s.maxTokens = defaultMaxTokens
-	}
-	for name, n := range map[string]int{
-		"max_tokens": s.maxTokens, "samples": s.Samples, "reply_tokens": s.ReplyTokens, "draws": s.Draws, "slots": s.Slots, "placebos": s.placebos,
-	} {
-		if n < 0 || n > maxPrompts {
-			return nil, fmt.Errorf("%s is %d; it must be positive, and at most %d", name, n, maxPrompts)
-		}
 	}
 	for name := range s.types {
 		if err := checkSlotName(name); err != nil {
@@ -367,12 +358,32 @@ func (r *readingFile) parse(langs []string) (*readingTemplate, error) {
 	return t, nil
 }
 
+// lineFile is one line of a JSONL suite: a prompt, or on the first line the card.
+type lineFile struct {
+	Card                             *cardLine
+	ID, Text, Lang, System, Category string
+	Reading                          json.RawMessage
+}
+
+// cardLine is the card of a JSONL suite: what YAML says before its groups.
+type cardLine struct {
+	Name        string `json:"name"`
+	Version     string `json:"version"`
+	Family      string `json:"family"`
+	Purpose     string `json:"purpose"`
+	NeverUse    string `json:"never_use"`
+	Origin      string `json:"origin,omitempty"`
+	MaxTokens   int    `json:"max_tokens,omitempty"`
+	Samples     int    `json:"samples,omitempty"`
+	ReplyTokens int    `json:"reply_tokens,omitempty"`
+}
+
 func parseJSONL(name string, data []byte) (*Suite, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("the file is not valid UTF-8")
 	}
 	s := &Suite{
-		Name: name, Version: "file", cardless: true, maxTokens: defaultMaxTokens, hash: hashSource(data),
+		Name: name, Version: "file", cardless: true, hash: hashSource(data),
 		Purpose: "prompts brought by the user", NeverUse: "not stated by the file",
 	}
 	languages := make(map[string]bool)
@@ -382,10 +393,7 @@ func parseJSONL(name string, data []byte) (*Suite, error) {
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		var item struct {
-			ID, Text, Lang, System, Category string
-			Reading                          json.RawMessage
-		}
+		var item lineFile
 		dec := json.NewDecoder(bytes.NewReader(line))
 		dec.DisallowUnknownFields()
 		if err := dec.Decode(&item); err != nil {
@@ -394,30 +402,52 @@ func parseJSONL(name string, data []byte) (*Suite, error) {
 		if _, err := dec.Token(); err != io.EOF {
 			return nil, fmt.Errorf("line %d: more than one JSON value", n)
 		}
-		if len(item.Text) > maxText {
-			return nil, fmt.Errorf("line %d: the text is longer than %d bytes", n, maxText)
+		if item.Card != nil {
+			if n != 1 || item.ID != "" || item.Text != "" {
+				return nil, fmt.Errorf("line %d: the card stands alone on the first line", n)
+			}
+			s.setCard(item.Card)
+			continue
 		}
-		if item.Lang != "" {
-			languages[item.Lang] = true
+		t, err := item.template()
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
 		if len(s.templates) == maxTemplates {
 			return nil, fmt.Errorf("line %d: more than %d prompts: cut the file into several suites", n, maxTemplates)
 		}
-		t := template{
-			id: item.ID, category: item.Category, langs: []string{item.Lang},
-			texts:   map[string][]segment{item.Lang: {{literal: item.Text}}},
-			systems: map[string][]string{item.Lang: {item.System}},
-		}
-		if item.Reading != nil {
-			var err error
-			if t.fixed, err = reading.Parse(item.Reading); err != nil {
-				return nil, fmt.Errorf("line %d: %w", n, err)
-			}
+		if item.Lang != "" {
+			languages[item.Lang] = true
 		}
 		s.templates = append(s.templates, t)
 	}
 	s.Languages = slices.Sorted(maps.Keys(languages))
 	return s, s.check()
+}
+
+func (s *Suite) setCard(c *cardLine) {
+	s.cardless = false
+	s.Name, s.Version = cmp.Or(c.Name, s.Name), cmp.Or(c.Version, s.Version)
+	s.Family, s.Purpose, s.NeverUse, s.Origin = c.Family, c.Purpose, c.NeverUse, c.Origin
+	s.maxTokens, s.Samples, s.ReplyTokens = c.MaxTokens, c.Samples, c.ReplyTokens
+}
+
+// template reads one prompt, in which braces are ordinary characters.
+func (l *lineFile) template() (template, error) {
+	if len(l.Text) > maxText {
+		return template{}, fmt.Errorf("the text is longer than %d bytes", maxText)
+	}
+	t := template{
+		id: l.ID, category: l.Category, langs: []string{l.Lang},
+		texts:   map[string][]segment{l.Lang: {{literal: l.Text}}},
+		systems: map[string][]string{l.Lang: {l.System}},
+	}
+	if l.Reading == nil {
+		return t, nil
+	}
+	var err error
+	t.fixed, err = reading.Parse(l.Reading)
+	return t, err
 }
 
 func hashSource(data []byte) string {
@@ -427,6 +457,29 @@ func hashSource(data []byte) string {
 
 // check holds what both forms must satisfy before anything is expanded.
 func (s *Suite) check() error {
+	for _, number := range []struct {
+		name string
+		n    int
+	}{
+		{"max_tokens", s.maxTokens},
+		{"samples", s.Samples},
+		{"reply_tokens", s.ReplyTokens},
+		{"draws", s.Draws},
+		{"slots", s.Slots},
+		{"placebos", s.placebos},
+	} {
+		if number.n < 0 || number.n > maxPrompts {
+			return fmt.Errorf("%s is %d; it must be positive, and at most %d", number.name, number.n, maxPrompts)
+		}
+	}
+	if s.maxTokens == 0 {
+		s.maxTokens = defaultMaxTokens
+	}
+	switch s.Origin {
+	case "", OriginWritten, OriginModel:
+	default:
+		return fmt.Errorf("origin %q is neither %q nor %q", s.Origin, OriginWritten, OriginModel)
+	}
 	if len(s.templates) == 0 {
 		return errors.New("the suite has no prompts")
 	}

@@ -112,6 +112,11 @@ func TestLoadErrors(t *testing.T) {
 		{"type name", write("type.yaml", edit("animal: [", "Animal: [")), `type "Animal"`},
 		{"no prompts", write("none.yaml", small[:strings.Index(small, "groups:")]), "no prompts"},
 		{"two documents", write("two.yaml", small+"---\n"+small), "two.yaml"},
+		{"origin", write("origin.yaml", edit("format: 1", "format: 1\norigin: borrowed")), "origin \"borrowed\""},
+		{"card later", write("card.jsonl", `{"id":"a","text":"b"}`+"\n"+`{"card":{"name":"x"}}`), "line 2: the card stands alone"},
+		{"card with a prompt", write("cardtext.jsonl", `{"card":{"name":"x"},"id":"a"}`), "the card stands alone"},
+		{"card member", write("cardmember.jsonl", `{"card":{"nam":"x"}}`), "nam"},
+		{"card limit", write("cardlimit.jsonl", `{"card":{"name":"x","samples":-1}}`+"\n"+`{"id":"a","text":"b"}`), "samples is -1"},
 		{"not UTF-8", write("latin.yaml", edit("über", "\xfcber")), "not valid UTF-8"},
 		{"long text", write("long.yaml", edit("near the", strings.Repeat("x", maxText))), "longer than"},
 		{"JSON line", write("bad.jsonl", `{"id":"a","text":"b"}`+"\n{"), "line 2"},
@@ -180,6 +185,43 @@ func TestLoadUserFiles(t *testing.T) {
 	}
 	if s := load(t, path); s.Name != "small" || s.Info().Prompts != 9 {
 		t.Errorf("suite %q with %d prompts, want small with 9", s.Name, s.Info().Prompts)
+	}
+}
+
+func TestLoadAll(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"a.yaml":  small,
+		"b.jsonl": `{"card":{"name":"mine","version":"2","family":"C6","purpose":"p","never_use":"n","max_tokens":9,"samples":3,"reply_tokens":50}}` + "\n" + `{"id":"x","lang":"en","text":"Describe the sea."}`,
+		"notes":   "not a suite",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	suites, err := LoadAll(dir)
+	if err != nil || len(suites) != 2 || suites[0].Name != "small" || suites[1].Name != "mine" {
+		t.Fatalf("%v, error %v", suites, err)
+	}
+	mine := suites[1]
+	if mine.Family != "C6" || mine.Version != "2" || mine.Samples != 3 || mine.ReplyTokens != 50 || mine.maxTokens != 9 {
+		t.Errorf("card %+v", mine.Info())
+	}
+	if problems := mine.Lint(); len(problems) > 0 {
+		t.Errorf("problems %v", problems)
+	}
+	if one, err := LoadAll("smoke-en"); err != nil || len(one) != 1 {
+		t.Errorf("%v, error %v", one, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "c.yml"), []byte(small), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadAll(dir); err == nil || !strings.Contains(err.Error(), "a.yaml and c.yml are both named small") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := LoadAll(t.TempDir()); err == nil || !strings.Contains(err.Error(), "no file in it") {
+		t.Errorf("error %v", err)
 	}
 }
 
