@@ -180,3 +180,19 @@ func sortByKey[T any](items []T, seed uint64, purpose string, name func(T) strin
 		items[i] = all[i].item
 	}
 }
+
+// Texts returns the texts of all prompts, in the order of the suite's source; of a
+// suite that a key draws from, those of the whole pool.
+func (s *Suite) Texts() ([]string, error) {
+	var out []string
+	for i := range s.templates {
+		strands, err := s.strands(&s.templates[i], 0)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range slices.Concat(strands...) {
+			out = append(out, p.Text)
+		}
+	}
+	return out, nil
+}

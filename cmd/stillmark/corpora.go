@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -10,27 +11,45 @@ import (
 )
 
 func (a *app) corporaCommand() *cobra.Command {
-	return holder("corpora", "prompt suites: list, show, lint, expand, plant canaries",
+	return holder("corpora", "prompt suites: list, show, lint, expand; plant canaries, cut passages",
 		"  stillmark corpora list\n  stillmark corpora expand longform-en -n 5",
-		a.corporaListCommand(), a.corporaShowCommand(), a.corporaLintCommand(), a.corporaExpandCommand(), a.corporaPlantCommand())
+		a.corporaListCommand(), a.corporaShowCommand(), a.corporaLintCommand(), a.corporaExpandCommand(), a.corporaPlantCommand(), a.corporaPassagesCommand())
 }
 
 func (a *app) corporaListCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "list",
-		Short:   "list the embedded suites",
-		Example: "  stillmark corpora list --json",
+		Use:   "list",
+		Short: "list the embedded suites and the sets that are made of them",
+		Long: `Lists the embedded suites with the family of tests that each serves, its items (the
+units of analysis: one question in all its languages), its prompts, the replies to
+each that the family needs, and its languages; then the sets of suites. With --json
+a record for each suite and each set.`,
+		Example: "  stillmark corpora list\n  stillmark corpora list --json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-			for _, s := range corpora.List() {
-				if a.asJSON {
-					if err := a.printJSON(s); err != nil {
+			cards, sets := corpora.List(), corpora.Sets()
+			if a.asJSON {
+				for _, card := range cards {
+					if err := a.printJSON(card); err != nil {
 						return err
 					}
-					continue
 				}
-				fmt.Fprintf(w, "%s\t%s\tv%s\t%d prompts\t%s\n", s.Name, s.Family, s.Version, s.Prompts, s.Purpose)
+				for _, set := range sets {
+					if err := a.printJSON(set); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "suite\tfamily\tversion\titems\tprompts\tsamples\tlanguages")
+			for i := range cards {
+				c := &cards[i]
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", c.Name, c.Family, c.Version, c.Items, c.Prompts, max(1, c.Samples), strings.Join(c.Languages, " "))
+			}
+			fmt.Fprintln(w, "\nset\trequests\truns\tsuites")
+			for _, s := range sets {
+				fmt.Fprintf(w, "%s\t%d\t%d\t%d\n", s.Name, s.Requests, s.Runs, len(s.Members))
 			}
 			return w.Flush()
 		},
@@ -41,64 +60,102 @@ func (a *app) corporaListCommand() *cobra.Command {
 func loadSuite(name string) (*corpora.Suite, error) {
 	s, err := corpora.Load(name)
 	if err != nil {
-		return nil, usageError(err)
+		return nil, usageError(fmt.Errorf("%w%s", err, suiteHint(name)))
 	}
 	return s, nil
 }
 
+// suiteHint names the nearest suite or set to what cannot be a file.
+func suiteHint(name string) string {
+	if strings.ContainsAny(name, "./\\") {
+		return ""
+	}
+	var known []string
+	for _, card := range corpora.List() {
+		known = append(known, card.Name)
+	}
+	for _, set := range corpora.Sets() {
+		known = append(known, set.Name)
+	}
+	if hint := didYouMean(name, known); strings.Contains(hint, "mean") {
+		return hint
+	}
+	return ""
+}
+
 func (a *app) corporaShowCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "show SUITE",
-		Short:   "print a suite's card: purpose, family, counts, what it must never be used for",
-		Example: "  stillmark corpora show longform-en",
+		Use:     "show SUITE|SET",
+		Short:   "print a card: purpose, family, counts, languages, what it must never be used for",
+		Example: "  stillmark corpora show free-choice\n  stillmark corpora show evidential",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if set, err := corpora.SetByName(args[0]); err == nil {
+				return a.showSet(set)
+			}
 			s, err := loadSuite(args[0])
 			if err != nil {
 				return err
 			}
-			info := s.Info()
-			if a.asJSON {
-				return a.printJSON(info)
-			}
-			fmt.Fprintf(a.out, "suite      %s, version %s\nfamily     %s\npurpose    %s\nnever use  %s\nlanguages  %v\nprompts    %d from %d templates\nsha256     %s\n",
-				info.Name, info.Version, info.Family, info.Purpose, info.NeverUse, info.Languages, info.Prompts, info.Templates, info.SHA256)
-			for _, c := range info.Categories {
-				fmt.Fprintf(a.out, "  %-12s %d\n", c.Category, c.Prompts)
-			}
-			return nil
+			return a.showSuite(s.Info())
 		},
 	}
 }
 
-func (a *app) corporaLintCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "lint SUITE",
-		Short:   "look for duplicates, vendor names, over-long prompts and unfilled slots",
-		Example: "  stillmark corpora lint my-suite.yaml",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := loadSuite(args[0])
-			if err != nil {
-				return err
-			}
-			problems := s.Lint()
-			for _, p := range problems {
-				if a.asJSON {
-					if err := a.printJSON(p); err != nil {
-						return err
-					}
-					continue
-				}
-				fmt.Fprintf(a.out, "%s: %s: %s\n", p.ID, p.Rule, printable(p.Detail))
-			}
-			if len(problems) > 0 {
-				return usageError(fmt.Errorf("%s has %d problems", args[0], len(problems)))
-			}
-			fmt.Fprintf(a.err, "%s: no problem found\n", args[0])
-			return nil
-		},
+func (a *app) showSuite(c corpora.Info) error {
+	if a.asJSON {
+		return a.printJSON(c)
 	}
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(a.out, "%-11s%s\n", name, printable(fmt.Sprintf(format, args...)))
+	}
+	line("suite", "%s, version %s", c.Name, c.Version)
+	line("family", "%s", c.Family)
+	line("purpose", "%s", c.Purpose)
+	line("never use", "%s", c.NeverUse)
+	line("languages", "%s", strings.Join(c.Languages, " "))
+	line("items", "%d, %d of them placebos", c.Items, c.Placebos)
+	line("prompts", "%d from %d templates", c.Prompts, c.Templates)
+	line("replies", "%d to each prompt", max(1, c.Samples))
+	if c.ReplyTokens > 0 {
+		line("length", "up to %d tokens a reply", c.ReplyTokens)
+	}
+	if c.Draws > 0 {
+		line("key", "a canary key draws or fills %d items", c.Draws)
+	}
+	if c.Slots > 0 {
+		line("slots", "%d, over which the prompts are spread", c.Slots)
+	}
+	line("origin", "%s", c.Origin)
+	line("sha256", "%s", c.SHA256)
+	for _, category := range c.Categories {
+		fmt.Fprintf(a.out, "  %-13s %d\n", printable(category.Category), category.Prompts)
+	}
+	return nil
+}
+
+func (a *app) showSet(s *corpora.Set) error {
+	if a.asJSON {
+		return a.printJSON(s)
+	}
+	verdict := "its results may support a verdict"
+	if !s.Verdict {
+		verdict = "never for a verdict"
+	}
+	fmt.Fprintf(a.out, "set        %s: %s\npurpose    %s\nnever use  %s\nrequests   %d to each target in one run\n", s.Name, verdict, s.Purpose, s.NeverUse, s.Requests)
+	if s.Runs > 1 {
+		fmt.Fprintf(a.out, "runs       %d, at least %d days apart\n", s.Runs, s.DaysApart)
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\nsuite\tfamily\tprompts\tsamples\tkey")
+	for _, m := range s.Members {
+		key := "-"
+		if m.Keyed {
+			key = "canary"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\n", m.Suite, m.Family, m.Prompts, m.Samples, key)
+	}
+	return w.Flush()
 }
 
 func (a *app) corporaExpandCommand() *cobra.Command {

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stillmark/stillmark/corpora"
+	"github.com/stillmark/stillmark/watermark"
+)
+
+func (a *app) corporaLintCommand() *cobra.Command {
+	var keyPath string
+	var tokenizers tokenizerFiles
+	c := &cobra.Command{
+		Use:   "lint SUITE|FOLDER…",
+		Short: "look for what makes a suite unfit as evidence",
+		Long: `Looks for prompts that are there twice or nearly so, names of vendors and models
+outside C3, prompts over the suite's limit, slots that nothing fills, missing
+languages, readings that make no sense for their kind, options that cannot be told
+apart in a reply, missing placebos, choices that two items share, and texts of the
+watermarked model outside E2. Without an argument the embedded suites are examined.
+
+With --key the prompts of each suite are scored under a watermark key as one
+stream: prompts that were written for this purpose show nothing of it, and where
+they do (log10 p <= -6) the key could come in through the prompt.`,
+		Example: "  stillmark corpora lint my-suite.yaml\n  stillmark corpora lint suites/ --key key.json",
+		RunE: func(c *cobra.Command, args []string) error {
+			var suites []*corpora.Suite
+			if len(args) == 0 {
+				for _, card := range corpora.List() {
+					args = append(args, card.Name)
+				}
+			}
+			for _, name := range args {
+				found, err := corpora.LoadAll(name)
+				if err != nil {
+					return usageError(fmt.Errorf("%w%s", err, suiteHint(name)))
+				}
+				suites = append(suites, found...)
+			}
+			mark, err := a.promptScorer(keyPath, &tokenizers)
+			if err != nil {
+				return err
+			}
+			total := 0
+			m := a.newMeter()
+			defer m.clear()
+			for i, s := range suites {
+				m.count("examining "+s.Name, i, len(suites))
+				problems := s.Lint()
+				if mark != nil {
+					found, err := mark(s)
+					if err != nil {
+						return err
+					}
+					problems = append(problems, found...)
+				}
+				total += len(problems)
+				if err := a.showProblems(s.Name, problems); err != nil {
+					return err
+				}
+			}
+			if total > 0 {
+				return usageError(fmt.Errorf("%d problems in %d suites", total, len(suites)))
+			}
+			m.clear()
+			fmt.Fprintf(a.err, "%d suites: no problem found\n", len(suites))
+			return nil
+		},
+	}
+	c.Flags().StringVar(&keyPath, "key", "", "watermark key file: look for its mark in the prompts, too")
+	tokenizers.bind(c.Flags())
+	return c
+}
+
+func (a *app) showProblems(suite string, problems []corpora.Problem) error {
+	for _, p := range problems {
+		if a.asJSON {
+			if err := a.printJSON(struct {
+				Suite string `json:"suite"`
+				corpora.Problem
+			}{suite, p}); err != nil {
+				return err
+			}
+			continue
+		}
+		fmt.Fprintf(a.out, "%s: %s\n", suite, printable(p.String()))
+	}
+	return nil
+}
+
+// markedPrompts is the log10 p at which prompts count as carrying a mark: a suite
+// that was written by people reaches it once in a million keys.
+const markedPrompts = -6
+
+// promptScorer returns what looks for a key's mark in a suite's prompts; nil
+// without a key.
+func (a *app) promptScorer(keyPath string, files *tokenizerFiles) (func(*corpora.Suite) ([]corpora.Problem, error), error) {
+	if keyPath == "" {
+		return nil, nil
+	}
+	k, err := loadKey(keyPath)
+	if err != nil {
+		return nil, err
+	}
+	mark, err := k.Mark()
+	if err != nil {
+		return nil, usageError(err)
+	}
+	enc, err := tokenizerOf(k.Spec, files)
+	if err != nil {
+		return nil, err
+	}
+	return func(s *corpora.Suite) ([]corpora.Problem, error) {
+		texts, err := s.Texts()
+		if err != nil {
+			return nil, nil // reported already
+		}
+		d := watermark.NewDetector(mark, watermark.Options{Weights: watermark.WeightsNone})
+		for _, text := range texts {
+			ids, err := enc.Encode(text)
+			if err != nil {
+				return nil, usageError(fmt.Errorf("suite %s: %w", s.Name, err))
+			}
+			d.Add(watermark.Item{Tokens: ids})
+		}
+		found := d.Result()
+		if !(found.Tail.Log10P <= markedPrompts) {
+			return nil, nil
+		}
+		return []corpora.Problem{{Rule: "marked", Detail: fmt.Sprintf(
+			"the prompts depend on key %s (log10 p %.1f over %d units): they hold text that was written under it", k.ID, found.Tail.Log10P, found.N)}}, nil
+	}, nil
+}
