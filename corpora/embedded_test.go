@@ -38,6 +38,7 @@ var embeddedSuites = map[string]struct {
 	"rotation-en":     {"E6", "en", 4, 48 * 4, 48 * 4, 0, "1.0 bd618a8944b2e7577d39f861a1eae6bfaa4e3c3f3226032d880f233cfed9f65a"},
 	"tokenizer-units": {"C7", "en", 1, 30, 30 * 4, 0, "1.0 24219ef75ef0f6eaacd837269b1dffc8b5fdd270fa1c3494f6dc31f86a5da374"},
 	"protocol":        {"C8", "en", 5, 25, 25, 8, "1.0 41c1cd3bff296779ac9da94931fbf8e8706cecf1ecb76a7fef824eac1b2279a0"},
+	"trap-choice":     {"C1", "en", 8, 1200, 1200, 1, "1.0 96d4c52ea9293efc8adc05153cea61cf0a6a9ede684ed9a6b4579ef36adbe987"},
 	"random-choice":   {"C2", "en fr", 7, 40, 40 * 2, 40, "1.0 e85dfed9a9a46b72b5dea8775a00b8816ad947bfd09c524fd9b52d2a88b678dd"},
 }
 
@@ -129,8 +130,8 @@ func TestLongformIsBalanced(t *testing.T) {
 // articles finds a slot that was filled without regard to its article.
 var articles = regexp.MustCompile(`(?i)\b(a [aeiou]|an [^aeiouh\W]|a an? |an an? |the (the|an?) )`)
 
-// aBeforeVowel lists the right uses of "a" before a vowel letter.
-var aBeforeVowel = regexp.MustCompile(`(?i)^a (one-|uni|use[dr]|euro)`)
+// aBeforeVowel lists the right uses of "a" before a vowel letter, and of the letter A.
+var aBeforeVowel = regexp.MustCompile(`(?i)^a (is 1|occur|one-|uni|use[dr]|euro)`)
 
 func TestEmbeddedPromptsReadWell(t *testing.T) {
 	t.Parallel()
@@ -141,10 +142,16 @@ func TestEmbeddedPromptsReadWell(t *testing.T) {
 		}
 		for _, p := range prompts {
 			text := strings.ReplaceAll(p.Text, "{nonce}", "7")
-			if r := p.Reading; r != nil && (r.Kind == reading.KindUnits || r.Kind == reading.KindProtocol || r.Kind == reading.KindNonce) {
-				continue // odd on purpose
-			} else if r != nil && len(r.Order) > 0 {
-				text = strings.Replace(text, r.List()+"\n", "", 1)
+			if r := p.Reading; r != nil {
+				switch r.Kind {
+				case reading.KindUnits, reading.KindProtocol, reading.KindNonce:
+					continue // odd on purpose
+				case reading.KindChoice: // the question alone
+					text, _, _ = strings.Cut(text, "\n"+r.List())
+					if p.Category == "code" {
+						text, _, _ = strings.Cut(text, "\n\n")
+					}
+				}
 			}
 			if p.Lang == "en" {
 				for _, at := range articles.FindAllStringIndex(text, -1) {
@@ -156,7 +163,7 @@ func TestEmbeddedPromptsReadWell(t *testing.T) {
 			if strings.Contains(text, "  ") || strings.ContainsAny(text, "{}\n") {
 				t.Errorf("%s: blanks or braces in %q", p.ID, text)
 			}
-			if last, _ := utf8.DecodeLastRuneInString(text); !strings.ContainsRune(".?!。？！", last) {
+			if last, _ := utf8.DecodeLastRuneInString(strings.TrimRight(text, `"”`)); !strings.ContainsRune(".?!。？！", last) {
 				t.Errorf("%s: the ending of %q", p.ID, text)
 			}
 			if first, _ := utf8.DecodeRuneInString(text); first != unicode.ToUpper(first) {

@@ -331,7 +331,7 @@ func (s *Suite) lintNearDuplicates(r *findings) {
 		t := &s.templates[i]
 		for _, lang := range t.langs {
 			var b strings.Builder
-			for _, seg := range t.texts[lang] {
+			for _, seg := range t.texts[lang][:t.own[lang]] {
 				b.WriteString(seg.literal)
 				if seg.slot != "" {
 					b.WriteString(slotWord)

@@ -64,6 +64,7 @@ type groupFile struct {
 	Category  string           `yaml:"category"`
 	Lang      string           `yaml:"lang"`
 	System    local[oneOrMore] `yaml:"system"`
+	Ending    local[string]    `yaml:"ending"` // what follows each of the texts
 	Reading   readingFile      `yaml:"reading"`
 	Templates []templateFile   `yaml:"templates"`
 }
@@ -165,7 +166,7 @@ func checkSlotName(name string) error {
 func (s *Suite) template(g *groupFile, src *templateFile) (template, error) {
 	t := template{
 		id: src.ID, item: src.Item, category: g.Category, slots: src.Slots, rows: src.Rows,
-		texts: make(map[string][]segment), systems: make(map[string][]string),
+		texts: make(map[string][]segment), own: make(map[string]int), systems: make(map[string][]string),
 	}
 	if _, plain := src.Text[""]; plain || len(src.Text) == 0 {
 		t.langs = []string{g.Lang}
@@ -186,18 +187,21 @@ func (s *Suite) template(g *groupFile, src *templateFile) (template, error) {
 	if err := t.checkRows(); err != nil {
 		return t, err
 	}
-	if err := g.System.check("system", t.langs); err != nil {
+	if err := cmp.Or(g.System.check("system", t.langs), g.Ending.check("ending", t.langs)); err != nil {
 		return t, err
 	}
 	for _, lang := range t.langs {
 		text, _ := src.Text.in(lang)
-		if len(text) > maxText {
+		ending, _ := g.Ending.in(lang)
+		if len(text)+len(ending) > maxText {
 			return t, fmt.Errorf("its text is longer than %d bytes", maxText)
 		}
-		var err error
-		if t.texts[lang], err = parseText(strings.TrimSpace(text)); err != nil {
+		own, err := parseText(strings.TrimSpace(text))
+		end, endErr := parseText(strings.TrimRight(ending, " \n"))
+		if err := cmp.Or(err, endErr); err != nil {
 			return t, err
 		}
+		t.texts[lang], t.own[lang] = append(own, end...), len(own)
 		if slices.ContainsFunc(t.texts[lang], func(seg segment) bool { return seg.slot == slotResponse }) {
 			return t, fmt.Errorf("the slot {%s} stands in a reading's reply, not in what is asked", slotResponse)
 		}
@@ -440,6 +444,7 @@ func (l *lineFile) template() (template, error) {
 	t := template{
 		id: l.ID, category: l.Category, langs: []string{l.Lang},
 		texts:   map[string][]segment{l.Lang: {{literal: l.Text}}},
+		own:     map[string]int{l.Lang: 1},
 		systems: map[string][]string{l.Lang: {l.System}},
 	}
 	if l.Reading == nil {

@@ -19,6 +19,7 @@ type template struct {
 	langs              []string // in the suite's order
 	byLang             bool     // the text is given by language
 	texts              map[string][]segment
+	own                map[string]int             // how many segments of the text are not the group's ending
 	systems            map[string][]string        // framings; never empty
 	slots              map[string]local[[]string] // values of this template's own slots
 	rows               []map[string]local[string] // values that go together, by column; nil if there are none

@@ -355,6 +355,35 @@ func TestExpandDraw(t *testing.T) {
 	}
 }
 
+// TestEnding: what a group adds to each text is in the prompt, slots and all, and
+// does not make templates look alike.
+func TestEnding(t *testing.T) {
+	t.Parallel()
+	group := "  - category: quiz\n    ending: {en: \"\\n{options}\\nAnswer with one of the letters and nothing else, please.\"}\n    reading: {kind: choice, correct: 0}\n    templates:\n" +
+		"      - {id: q1, text: {en: What is red?}, reading: {options: [rust, grass]}}\n      - {id: q2, text: {en: Who sings?}, reading: {options: [larks, moles]}}\n"
+	s, err := parseYAML([]byte(small[:strings.Index(small, "  - category: letter")] + group))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range s.Lint() {
+		if p.Rule != "missing-language" { // German went with its group
+			t.Error(p)
+		}
+	}
+	prompts, err := s.Expand(1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range prompts {
+		if p.Category == "quiz" && !strings.HasSuffix(p.Text, "?\n"+p.Reading.List()+"\nAnswer with one of the letters and nothing else, please.") {
+			t.Errorf("%s: %q", p.ID, p.Text)
+		}
+	}
+	if _, err := parseYAML([]byte(strings.Replace(small, "    lang: de", "    lang: de\n    ending: {en: Stop.}", 1))); err == nil || !strings.Contains(err.Error(), "ending is not given in de") {
+		t.Errorf("error %v, want one about the ending", err)
+	}
+}
+
 func TestExpandErrors(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ old, new, want string }{
