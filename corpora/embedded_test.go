@@ -39,6 +39,7 @@ var embeddedSuites = map[string]struct {
 	"tokenizer-units": {"C7", "en", 1, 30, 30 * 4, 0, "1.0 24219ef75ef0f6eaacd837269b1dffc8b5fdd270fa1c3494f6dc31f86a5da374"},
 	"protocol":        {"C8", "en", 5, 25, 25, 8, "1.0 41c1cd3bff296779ac9da94931fbf8e8706cecf1ecb76a7fef824eac1b2279a0"},
 	"trap-choice":     {"C1", "en", 8, 1200, 1200, 1, "1.0 96d4c52ea9293efc8adc05153cea61cf0a6a9ede684ed9a6b4579ef36adbe987"},
+	"identity":        {"C3", "en fr de es it pt nl pl ru zh ja ko", 5, 40, 40 * 12 * 2, 5, "1.0 72b16cb314f2a319bc31a742b1f63bf16279b296148f4a19f89754ae7d6aa88b"},
 	"random-choice":   {"C2", "en fr", 7, 40, 40 * 2, 40, "1.0 e85dfed9a9a46b72b5dea8775a00b8816ad947bfd09c524fd9b52d2a88b678dd"},
 }
 
@@ -163,6 +164,9 @@ func TestEmbeddedPromptsReadWell(t *testing.T) {
 			if strings.Contains(text, "  ") || strings.ContainsAny(text, "{}\n") {
 				t.Errorf("%s: blanks or braces in %q", p.ID, text)
 			}
+			if p.Reading != nil && p.Reading.Kind == reading.KindIdentity {
+				text += "." // some are to be completed
+			}
 			if last, _ := utf8.DecodeLastRuneInString(strings.TrimRight(text, `"”`)); !strings.ContainsRune(".?!。？！", last) {
 				t.Errorf("%s: the ending of %q", p.ID, text)
 			}
@@ -179,6 +183,29 @@ func TestEmbeddedPromptsReadWell(t *testing.T) {
 // frenchBlanks finds a double punctuation mark without the blank that French
 // puts before it (or inside guillemets).
 var frenchBlanks = regexp.MustCompile(`[^\s][?!;»]|[^\s\d]:|«[^\s]`)
+
+// TestIdentityNamesNobody: a name in a framing, or in the system text, would be
+// repeated.
+func TestIdentityNamesNobody(t *testing.T) {
+	t.Parallel()
+	prompts, err := load(t, "identity").Expand(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	systems := make(map[string]int)
+	for _, p := range prompts {
+		if name := vendorName(p.System + " " + p.Text); name != "" {
+			t.Errorf("%s names %q", p.ID, name)
+		}
+		if p.Reading.Group == "" || p.Reading.Item != "i-"+p.Reading.Group {
+			t.Errorf("%s: item %s of framing %q", p.ID, p.Reading.Item, p.Reading.Group)
+		}
+		systems[p.System]++
+	}
+	if len(systems) != 1+12 || systems[""] != 40*12 {
+		t.Errorf("system texts %v", systems)
+	}
+}
 
 // TestPicksAreRead answers every prompt of the random choices as models do.
 func TestPicksAreRead(t *testing.T) {
