@@ -38,6 +38,8 @@ var rooms = map[string][]string{
 	"reports":                  {"reports/model", "reports/verify/integrity", "watermark", "watermark/evidence", "probe/ledger", "probe/family", "probe/timestamp"},
 	"reports/verify/integrity": {"probe/ledger"},
 	"reports/verify":           {"reports/verify/integrity", "reports", "reports/model", "watermark", "watermark/evidence", "corpora/tokens", "probe/ledger", "probe/wire", "probe/timestamp", "probe/family"},
+
+	"probe/endpoint/mock/persona": {"corpora/reading", "probe/ledger", "probe/endpoint/mock"},
 }
 
 // TestArrows compares every package's direct imports with its room.

@@ -200,7 +200,7 @@ func (a *analysis) prepare(fam *Family, i int) (*Input, error) {
 	in := &Input{
 		Test: t, Target: g.target, Log10Alpha: Log10Level(a.plan, t),
 		Decoys: a.decoys, DecoySeed: a.seed, Files: a.c.FS(), Progress: a.progress(i),
-		plan: a.plan, store: a.c, targets: a.targets, seed: a.other, readers: &a.readers,
+		plan: a.plan, targets: a.targets, seed: a.other, readers: &a.readers,
 	}
 	if fam.Tier == ledger.Comparative {
 		a.results[i].Tier = ledger.Comparative

@@ -75,6 +75,10 @@ func Families() []Family {
 	return []Family{
 		e1Family(),
 		e3Family(),
+		c1Family(),
+		c2Family(),
+		c3Family(),
+		c7Family(),
 	}
 }
 
@@ -134,7 +138,10 @@ func PlannedPower(p *ledger.Plan, t *ledger.Test, log10Alpha float64) (ledger.Po
 	if err != nil {
 		return ledger.PowerRow{}, fmt.Errorf("test %s: %w", t.ID, err)
 	}
-	row.Test, row.Log10Alpha = t.ID, log10Alpha
+	row.Test = t.ID
+	if fam.Tier != ledger.Comparative { // whose level is the floor of its rank
+		row.Log10Alpha = log10Alpha
+	}
 	return row, nil
 }
 
@@ -160,10 +167,12 @@ type Input struct {
 	Progress func(done int)
 
 	plan    *ledger.Plan
-	store   *ledger.Case
 	targets map[string]*gathered
 	seed    [32]byte // of everything random that is no decoy
 	readers *readers
+	// resamples replaces the number of bootstrap resamples, for calibrations, which look
+	// at ranks only; 0 leaves it.
+	resamples int
 }
 
 // Targets lists the plan's targets of the given roles (none: all), in its order.

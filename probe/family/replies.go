@@ -29,7 +29,7 @@ func Decode(rec ledger.ReplyRecord) ledger.Reply {
 // hundred bytes in place of a reply.
 type settled struct {
 	item      ledger.Item
-	from      *ledger.Case // whose ledger holds it
+	from      blobs // whose ledger holds it
 	attempt   ledger.Attempt
 	seq       uint64
 	at        time.Time
@@ -140,6 +140,11 @@ func (g *gathered) replies() iter.Seq2[*Answer, error] {
 			}
 		}
 	}
+}
+
+// blobs is where raw bytes are kept: a case.
+type blobs interface {
+	Blob(ref ledger.BlobRef) ([]byte, error)
 }
 
 // answer loads the bytes of an attempt and decodes them.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/watermark/evidence"
 )
 
 // WordingVersion names the table below. A plan seals it, so that nobody can
@@ -67,13 +68,13 @@ var wording = map[ledger.Verdict]map[ledger.Tier]words{
 	ledger.VerdictLead: {
 		"": {
 			"An internal lead: in {family}, {target} agrees with our model more than any of {controls} (rank 1 of {of}, log10 p of the rank = {rankp}, {holm} after correction for {m} comparative tests).",
-			"A rank among control models is comparative evidence: it assumes that {target} would have been as likely as any control to come first, and its p cannot fall below 1/{of}. It may direct further tests; by itself it supports no statement about {target}.",
+			"A rank among control models is comparative evidence: it assumes that {target} would have been as likely as any control to come first, and its p cannot fall below 1/{of}. It may direct further tests; by itself it supports no statement about {target}.{ratio}",
 		},
 	},
 	ledger.VerdictNoLead: {
 		"": {
 			"No lead in {family}: {target} has rank {rank} of {of} among the controls in agreement with our model (log10 p of the rank = {rankp}).",
-			"A rank below the first says that at least one model without known access agrees with ours as much; it clears nobody.",
+			"A rank below the first says that at least one model without known access agrees with ours as much. {power} It clears nobody.{ratio}",
 		},
 	},
 	ledger.VerdictFewControls: {
@@ -171,6 +172,11 @@ const (
 	WarnVendors         Warning = "few-vendors"
 	WarnNoPlacebo       Warning = "no-placebo"
 	WarnWithheld        Warning = "withheld"
+	WarnNothingOfOurs   Warning = "nothing-of-ours"
+	WarnNothingInCommon Warning = "nothing-in-common"
+	WarnNoTeachers      Warning = "no-other-teachers"
+	WarnFewUnits        Warning = "few-units"
+	WarnSelfTest        Warning = "self-test"
 )
 
 var warningText = map[Warning]string{
@@ -199,6 +205,11 @@ var warningText = map[Warning]string{
 	WarnWithheld:        "A check of the test's own assumptions failed ({withheld}), so nothing analytic is reported.",
 	WarnNoPlacebo:       "No placebo was read: whether items that were never planted show nothing was not checked.",
 	WarnVendors:         "The controls come from fewer than 8 declared vendors: kin among them count as many where they are few.",
+	WarnNothingOfOurs:   "Nothing of our own model was read to compare with: the plan needs a target of role ours that answers the same prompts.",
+	WarnNothingInCommon: "No item could be read from both the target and our model in a way that this test compares.",
+	WarnNoTeachers:      "No other teacher was read: what strong models have in common with ours is not taken off, and a control that is more like any teacher counts as more like us.",
+	WarnSelfTest:        "The self-test failed: our own endpoint did not say who it is in half of its replies, so the test would not see a student that took over what it says.",
+	WarnFewUnits:        "Fewer than 30 units were measured: kindred tokenizers are not told apart by so few.",
 	WarnImported:        "Replies that this rests on were not acquired by this program: they were gathered elsewhere and imported from a file, and nothing here shows when, from whom and with what parameters. The result can be no more than a lead.",
 	WarnSearch:          "Whether the target used search or tools could not be verified; with them on, a hit may be retrieval.",
 }
@@ -262,7 +273,7 @@ func placeholders(f *ledger.Finding, log10Alpha float64) *strings.Replacer {
 		"{target}", f.Target, "{key}", f.Key, "{prf}", f.PRF,
 		"{k}", audits(f.HolmLog10P),
 		"{result}", result(f), "{alpha}", log10(&log10Alpha), "{n}", strconv.FormatInt(f.N, 10),
-		"{power}", powerSentence(f.Power),
+		"{power}", powerSentence(f), "{ratio}", ratioSentence(f.Comparison),
 		"{leaves}", strconv.Itoa(c.Leaves), "{declared}", strconv.Itoa(c.Declared), "{selection}", log10(&c.SelectionLog10),
 	)
 }
@@ -336,13 +347,29 @@ func decoyRank(d *ledger.DecoyFinding) string {
 
 // powerSentence states the power and what it supposes. Under the null the units
 // are independent given the text, since the key is random; where there is an
-// effect it may vary between replies, and then the power for it is lower.
-func powerSentence(p ledger.PowerRow) string {
-	if p.Effect <= 0 || math.IsInf(p.Effect, 0) || math.IsNaN(p.Effect) {
+// effect it may vary between replies, and then the power for it is lower. A rank's
+// power follows from the spread of the controls that were seen.
+func powerSentence(f *ledger.Finding) string {
+	p := f.Power
+	none := p.Effect <= 0 || math.IsInf(p.Effect, 0) || math.IsNaN(p.Effect)
+	effect := strconv.FormatFloat(p.Effect, 'g', 3, 64) + " (" + p.EffectUnit + ")"
+	switch {
+	case none:
 		return "The test did not have 90 % power for any effect."
+	case f.Tier == ledger.Comparative:
+		return "The smallest lead that would have come first with 90 % power is " + effect + ", given the spread of these controls and taking it as normal."
 	}
-	return "The smallest effect that the test had 90 % power for is " +
-		strconv.FormatFloat(p.Effect, 'g', 3, 64) + " (" + p.EffectUnit + "), taking the scored units as independent of each other."
+	return "The smallest effect that the test had 90 % power for is " + effect + ", taking the scored units as independent of each other."
+}
+
+// ratioSentence words a calibrated likelihood ratio with the verbal scale; there is
+// nothing to say without students of our own that calibrate it.
+func ratioSentence(c *ledger.Comparison) string {
+	if c == nil || c.LikelihoodRatio == nil {
+		return ""
+	}
+	return " Calibrated on known students of our model, the likelihood ratio is " + strconv.FormatFloat(*c.LikelihoodRatio, 'g', 3, 64) +
+		" (" + evidence.Support(*c.LikelihoodRatio) + "), cut at " + strconv.FormatFloat(c.Cap, 'g', 3, 64) + "."
 }
 
 // warn turns codes into sentences.

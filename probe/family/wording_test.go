@@ -35,11 +35,12 @@ func TestEverySentence(t *testing.T) {
 // sayEverything checks every sentence that a family's findings can lead to.
 func sayEverything(t *testing.T, family string, numbers []*float64) {
 	t.Helper()
+	ratio := 12.5
 	for _, verdict := range allVerdicts {
 		for _, tier := range allTiers {
 			for _, holm := range numbers {
 				f := &ledger.Finding{
-					Family: family, Comparison: &ledger.Comparison{Rank: 1, Of: 21, Log10P: -1.32},
+					Family: family, Comparison: &ledger.Comparison{Rank: 1, Of: 21, Log10P: -1.32, LikelihoodRatio: &ratio, Cap: 21},
 					Verdict: verdict, Tier: tier, HolmLog10P: holm, M: 12, N: 8412,
 					Target: "acme-nova", Key: "k-3f2a", PRF: "philox-v1",
 					Decoys:    &ledger.DecoyFinding{N: 999, RankP: 0.001},

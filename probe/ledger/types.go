@@ -542,14 +542,44 @@ type Comparison struct {
 	LikelihoodRatio *float64 `json:"likelihood_ratio,omitempty"`
 	Cap             float64  `json:"likelihood_ratio_cap,omitempty"`
 	Matrix          *Matrix  `json:"matrix,omitempty"`
+	// Previous is the control that is the rival's previous version, where the effect
+	// is the rival's lead over it and not over the controls' mean.
+	Previous string `json:"previous,omitempty"`
+	// Permutation is a test within items beside the rank, where a family has one.
+	Permutation *Permutation `json:"permutation,omitempty"`
+	// Traits are described, not tested: headers, formats, latency, what fits best.
+	Traits []Trait `json:"traits,omitempty"`
 }
 
-// ControlStat is one control's statistic.
+// ControlStat is one control's statistic. The rival's lead over it, paired by item,
+// has an interval of 99 %, since there is one for every control.
 type ControlStat struct {
 	Target string  `json:"target"`
 	Vendor string  `json:"vendor,omitempty"`
 	N      int64   `json:"n"` // units of analysis
 	Value  float64 `json:"value"`
+	Lead   float64 `json:"lead"` // the rival's value minus this one
+	LeadLo float64 `json:"lead_lo"`
+	LeadHi float64 `json:"lead_hi"`
+}
+
+// Permutation is a test whose null hypothesis allows two arms to be exchanged within
+// items. What it says about training, if anything, stands in Null.
+type Permutation struct {
+	Null   string  `json:"null"`
+	Log10P float64 `json:"log10_p"`
+	N      int64   `json:"n"` // items
+	B      int     `json:"b"` // permutations
+}
+
+// Trait is an observation beside the statistic, for rival and ours, with the number
+// of controls that are as ours.
+type Trait struct {
+	Name  string `json:"name"`
+	Rival string `json:"rival"`
+	Ours  string `json:"ours"`
+	Alike int    `json:"controls_alike"`
+	Of    int    `json:"controls_of"`
 }
 
 // Matrix is agreement of sources (rival and controls) with teachers (ours first).

@@ -1,7 +1,9 @@
 // Package evidence answers one question: how strong is it? It holds log-space
 // tails of the null laws, weighted sums, anytime-valid e-values, the judgement
 // of decoy keys, Holm's correction, a one-sample Kolmogorov-Smirnov test, power
-// and effect intervals.
+// and effect intervals; and for comparisons of models, which know no secret: ranks
+// among controls, double-centred residuals, calibrated likelihood ratios, the
+// bootstrap over clusters and permutation within pairs.
 //
 // It knows nothing of tokens, keys or schemes: a scheme tells it the null law of
 // one scored unit ([Law]), how many distinct units carry which weight ([Counts])

@@ -1,0 +1,153 @@
+package persona
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/stillmark/stillmark/corpora/reading"
+	"github.com/stillmark/stillmark/probe/endpoint/mock"
+	"github.com/stillmark/stillmark/probe/ledger"
+)
+
+func prompt(t testing.TB, i int, r reading.Reading) *ledger.Prompt {
+	t.Helper()
+	r.Item = fmt.Sprint("item", i)
+	data, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &ledger.Prompt{ID: fmt.Sprint("p", i), Suite: "s", Lang: "en", Text: fmt.Sprintf("Question %d?", i), Reading: data}
+}
+
+func answer(t testing.TB, m *Model, p *ledger.Prompt, sample int) string {
+	t.Helper()
+	text, err := m.Answer(p, sample)
+	if err != nil || text == "" {
+		t.Fatalf("%q, %v", text, err)
+	}
+	return text
+}
+
+// The planted transfer is the share of items on which a model follows its teacher, and
+// two strangers agree in their errors far more often than by chance.
+func TestTransferAndSharedErrors(t *testing.T) {
+	t.Parallel()
+	w := NewWorld(7)
+	teacher := w.Model(Traits{Name: "teacher", School: "a", Ability: .3})
+	stranger := w.Model(Traits{Name: "stranger", School: "b", Ability: .3})
+	q := func(i int) question {
+		correct := 0
+		return question{Reading: &reading.Reading{Item: fmt.Sprint(i), Options: make([][]string, 5), Correct: &correct}, suite: "s", id: fmt.Sprint(i)}
+	}
+	const n = 4000
+	for _, rate := range []float64{0, .05, .3, 1} {
+		student := w.Model(Traits{Name: fmt.Sprint("student", rate), School: "b", Ability: .3, Transfer: rate, Teacher: teacher})
+		followed, both, alike := 0, 0, 0
+		for i := range n {
+			if student.author("s/"+q(i).Item) == teacher {
+				followed++
+			}
+			if !teacher.knows(q(i)) && !stranger.knows(q(i)) {
+				both++
+				if teacher.error(q(i), 4) == stranger.error(q(i), 4) {
+					alike++
+				}
+			}
+		}
+		if se := math.Sqrt(rate*(1-rate)/n) + 1e-9; math.Abs(float64(followed)/n-rate) > 4*se {
+			t.Errorf("rate %v: %d of %d items follow the teacher", rate, followed, n)
+		}
+		// 1/4 of all pairs of conventions are common: .25 + .75/4 = .44.
+		if share := float64(alike) / float64(both); both < n/4 || share < .38 || share > .5 {
+			t.Errorf("strangers err alike in %d of %d cases", alike, both)
+		}
+	}
+}
+
+// Every kind of prompt is answered, the same way when asked again, in a form that the
+// reading can be found in.
+func TestAnswersAreReadable(t *testing.T) {
+	t.Parallel()
+	one := 1
+	options := [][]string{{"red"}, {"blue"}, {"green"}}
+	w := NewWorld(3)
+	m := w.Model(Traits{Name: "m", Vendor: "Rowan", Ability: .5})
+	for i, r := range []reading.Reading{
+		{Kind: reading.KindChoice, Options: options, Order: []int{2, 0, 1}, Correct: &one},
+		{Kind: reading.KindOpen, Accept: []string{"yes"}, Reject: []string{"no"}},
+		{Kind: reading.KindPremise, Reject: []string{"in Paris"}},
+		{Kind: reading.KindNumber, Low: 5, High: 9},
+		{Kind: reading.KindPick, Options: options},
+		{Kind: reading.KindPick},
+		{Kind: reading.KindCoin, Options: options[:2]},
+		{Kind: reading.KindIdentity, Group: "plain"},
+		{Kind: reading.KindLadder, Group: "topic", Rung: 5},
+		{Kind: reading.KindPuzzle},
+		{Kind: reading.KindStyle},
+		{Kind: reading.KindUnits, Unit: "ab", Repeats: 8},
+		{Kind: reading.KindProtocol},
+	} {
+		p := prompt(t, i, r)
+		other := NewWorld(3).Model(m.Traits)
+		for s := range 10 {
+			if a, b := answer(t, m, p, s), answer(t, other, p, s); a != b {
+				t.Errorf("%s, sample %d: %q and then %q", r.Kind, s, a, b)
+			}
+		}
+		if r.Kind == reading.KindPuzzle && !strings.Contains(answer(t, m, p, 0), "</think>") {
+			t.Error("a puzzle is answered without reasoning")
+		}
+	}
+	if _, err := m.Answer(&ledger.Prompt{ID: "x", Reading: []byte(`{"kind":"choice"}`)}, 0); err == nil {
+		t.Error("a reading that makes no sense was answered")
+	}
+	p := &ledger.Prompt{ID: "free", Text: "Say something."}
+	if text := answer(t, m, p, 0); len(strings.Fields(text)) < 20 {
+		t.Errorf("prose: %q", text)
+	}
+}
+
+func TestTokenizersOfOneName(t *testing.T) {
+	t.Parallel()
+	w := NewWorld(1)
+	text := strings.Repeat("lantern harbour valley ", 20)
+	a, b := w.Model(Traits{Name: "a", Tokenizer: "x"}), w.Model(Traits{Name: "b", Tokenizer: "x"})
+	if a.CountTokens(text) != b.CountTokens(text) {
+		t.Error("one tokenizer, two counts")
+	}
+	differ := 0
+	for i := range 20 {
+		if w.Model(Traits{Name: fmt.Sprint(i)}).CountTokens(text) != a.CountTokens(text) {
+			differ++
+		}
+	}
+	if differ < 12 {
+		t.Errorf("only %d of 20 own tokenizers count otherwise", differ)
+	}
+}
+
+func TestGenerator(t *testing.T) {
+	t.Parallel()
+	m := NewWorld(1).Model(Traits{Name: "m"})
+	p := prompt(t, 1, reading.Reading{Kind: reading.KindStyle})
+	p.System = "Be brief."
+	g := m.Generator([]ledger.Prompt{*p})
+	var got strings.Builder
+	finish, err := g.Generate(t.Context(), mock.GenRequest{Prompt: "Be brief.\n\nQuestion 1?", Seed: 3}, func(piece mock.Piece) error {
+		got.WriteString(piece.Text)
+		return nil
+	})
+	if want := answer(t, m, p, 3); err != nil || finish != "stop" || got.String() != want {
+		t.Errorf("%q, %s, %v, want %q", got.String(), finish, err, want)
+	}
+	n := 0
+	if finish, _ := g.Generate(t.Context(), mock.GenRequest{Prompt: "unknown", MaxTokens: 5}, func(mock.Piece) error { n++; return nil }); finish != "length" || n != 5 {
+		t.Errorf("%d pieces, %s", n, finish)
+	}
+	if g.(mock.PromptCounter).CountTokens("a b") < 2 {
+		t.Error("tokens are not counted")
+	}
+}

@@ -1,0 +1,324 @@
+package family
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/stillmark/stillmark/corpora/reading"
+	"github.com/stillmark/stillmark/probe/ledger"
+)
+
+// SharedErrors is the family of this file: C1. Where our model errs, a student errs
+// alike; so do strangers, who share data and misconceptions, which is why only
+// errors that few others make count, by their rarity, and why no chance law of equal
+// answers is ever used: two models that both err agree in about 60 % of cases.
+const SharedErrors = "C1"
+
+const errorExtractor = "answer-1: stated letter, else the one option mentioned; accepted and rejected forms, with the year that is made up; short answers as they stand"
+
+var errorKinds = []reading.Kind{reading.KindChoice, reading.KindOpen, reading.KindPremise, reading.KindCitation}
+
+func c1Family() Family {
+	return Family{
+		ID: SharedErrors, Name: "shared rare errors", Tier: ledger.Comparative,
+		Rung:  "H_any: trained on, or otherwise dependent on, some text of ours",
+		Needs: []string{"chat"}, run: alone(runC1), power: func(t *PlannedTest) (ledger.PowerRow, error) {
+			return plannedRank(t, errorUnit, errorSpread, errorKinds...)
+		},
+		null:        "Of our model's rare errors {target} makes no more, beyond those of other teachers, than a control does.",
+		alternative: "{target} makes more of our model's rare errors than any control.",
+	}
+}
+
+const (
+	errorUnit = "share of our rare errors, by bits of rarity"
+	// rareShare is how many of the others may make an error that counts as rare.
+	rareShare = .1
+	// correctAnswer stands for every right answer: agreeing on it is no evidence.
+	correctAnswer = "right"
+)
+
+// errorSpread is that of scripted models of which a quarter of the items are rare
+// errors of ours.
+var errorSpread = spread{between: .01, within: .6}
+
+// runC1 weighs the errors that each source shares with each teacher.
+func runC1(ctx context.Context, in *Input) (*Output, error) {
+	s := &say{
+		statistic: "the double-centred share of our rare errors that the target makes, each weighed by -log2 of the share of other models that make it (a tenth of them at most)",
+		unit:      errorUnit, extractor: errorExtractor,
+	}
+	sd, err := in.sides()
+	if err != nil {
+		return nil, err
+	}
+	r, err := in.readings(errorKinds...)
+	if err != nil {
+		return nil, err
+	}
+	given := map[*ledger.Target]map[*ledger.Prompt]map[string]float64{}
+	for _, t := range sd.everybody() {
+		of := map[*ledger.Prompt]map[string]float64{}
+		given[t] = of
+		err := readReplies(ctx, in, t.Name, func(a *Answer) (string, bool) {
+			x := r.of[a.Item.Prompt]
+			if x == nil || a.Reply.Outcome != ledger.OK {
+				return "", false
+			}
+			w := answered(x, a.Item.Prompt.Text, a.Reply.Text)
+			return w, w != ""
+		}, func(a *Answer, w string) {
+			if of[a.Item.Prompt] == nil {
+				of[a.Item.Prompt] = map[string]float64{}
+			}
+			of[a.Item.Prompt][w]++
+			if t == sd.rival {
+				s.replies++
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	g := newAgreement(sd)
+	for _, p := range in.Prompts() {
+		if r.of[p] != nil {
+			shareErrors(g, g.cell(r.item[p], p.Lang, p.Category), sd, func(t *ledger.Target) map[string]float64 { return given[t][p] })
+		}
+	}
+	return in.compare(sd, g, s), nil
+}
+
+// shareErrors fills one prompt's cell from the answers that each model gave to it.
+// How common an error is, is learnt from all others than the two that are compared,
+// so that rival and controls are weighed alike; add-half keeps an error that nobody
+// else makes from being infinitely rare.
+func shareErrors(g *agreement, c *cell, sd *sides, given func(*ledger.Target) map[string]float64) {
+	var wrong []string
+	share := func(t *ledger.Target, w string) float64 {
+		of := given(t)
+		if n := total(of); n > 0 {
+			return of[w] / n
+		}
+		return 0
+	}
+	for _, t := range g.teachers {
+		for w := range given(t) {
+			if w != correctAnswer && !slices.Contains(wrong, w) {
+				wrong = append(wrong, w)
+			}
+		}
+	}
+	slices.Sort(wrong)
+	pool := sd.pool()
+	all, have := 0., make([]float64, len(wrong))
+	for _, t := range pool {
+		if len(given(t)) == 0 {
+			continue
+		}
+		all++
+		for k, w := range wrong {
+			have[k] += share(t, w)
+		}
+	}
+	for i, row := range g.rows {
+		if len(given(row)) == 0 {
+			continue
+		}
+		for j, column := range g.teachers {
+			if row == column || len(given(column)) == 0 {
+				continue
+			}
+			among := all - 1 // without the teacher
+			if i < len(g.rows)-len(sd.students) {
+				among--
+			}
+			var num, den float64
+			for k, w := range wrong {
+				ours := share(column, w)
+				if ours == 0 {
+					continue
+				}
+				others := have[k] - ours
+				if i < len(g.rows)-len(sd.students) { // students are in no pool
+					others -= share(row, w)
+				}
+				q := (.5 + max(others, 0)) / (1 + among)
+				if q > rareShare {
+					continue
+				}
+				bits := -math.Log2(q)
+				num += bits * ours * share(row, w)
+				den += bits * ours
+			}
+			if den > 0 {
+				g.set(c, i, j, num/den, den)
+			}
+		}
+	}
+}
+
+// answered reads which answer a reply gives: correctAnswer, the name of a wrong one,
+// or "" where it cannot be told.
+func answered(x *reading.Reading, prompt, text string) string {
+	answer := plain(text)
+	if x.Kind != reading.KindChoice {
+		return openAnswer(x, prompt, answer)
+	}
+	option := chosen(x, answer)
+	switch {
+	case option < 0:
+		return ""
+	case option == *x.Correct:
+		return correctAnswer
+	}
+	return "option " + strconv.Itoa(option)
+}
+
+// openAnswer reads a free answer. An accepted form makes it right, and a rejected one
+// wrong: which one, and for what does not exist, with which year. A short answer
+// without a known form is wrong as it stands; a long one cannot be told.
+func openAnswer(x *reading.Reading, prompt, answer string) string {
+	if mentions(x.Accept, answer) {
+		return correctAnswer
+	}
+	for i, form := range x.Reject {
+		if !mentions([]string{form}, answer) {
+			continue
+		}
+		if x.Kind == reading.KindOpen {
+			return "form " + strconv.Itoa(i)
+		}
+		return "made up" + madeUp(prompt, answer)
+	}
+	if n := name(answer); n != "" && x.Kind == reading.KindOpen {
+		return n
+	}
+	return ""
+}
+
+// mentions reports whether one of the forms stands in the text.
+func mentions(forms []string, text string) bool {
+	return len(forms) > 0 && len((&reading.Reading{Options: [][]string{forms}}).Mentions(text)) > 0
+}
+
+// madeUp is the first year or other number of three digits or more that the reply
+// adds of its own: what nobody can know, and two models seldom make up alike.
+func madeUp(prompt, answer string) string {
+	asked := numbers(prompt)
+	for _, n := range numbers(answer) {
+		if n >= 100 && !slices.Contains(asked, n) {
+			return " " + strconv.Itoa(n)
+		}
+	}
+	return ""
+}
+
+// answerCues are words after which a reply states its answer, in six languages;
+// optionCues go before a letter that may be weighed only.
+var (
+	answerCues = []string{
+		"answer", "correct", "boxed", "solution", "réponse", "correcte", "bonne", "antwort", "lösung", "richtig", "respuesta", "correcta", "solución",
+		"答案", "正确", "正解", "答え", "解答", "回答",
+	}
+	optionCues = []string{"option", "choice", "choose", "pick", "select", "choix", "choisis", "wähle", "opción", "elijo", "选", "選"}
+	notCues    = []string{"not", "n't", "isn", "pas", "nicht", "keine", "no es", "不", "ない", "wrong", "incorrect", "faux", "falsch"}
+)
+
+// cueReach is how far before a letter its cue may stand, in characters.
+const cueReach = 40
+
+// chosen reads which option a reply chooses, -1 where it cannot be told: the last
+// letter that is stated to be the answer, else the letter that the reply begins with,
+// else the only one that is set as a label, else the only one that a word such as
+// "option" goes before, else the only option that is mentioned.
+func chosen(x *reading.Reading, answer string) int {
+	runes := []rune(answer)
+	var stated, label, named []int
+	opening, began := -1, false
+	for i, r := range runes {
+		previous, next := around(runes, i)
+		option := -1
+		switch alone := !wordy(previous) && !wordy(next); {
+		case alone && r >= 'A' && int(r-'A') < len(x.Order):
+			option = x.Order[r-'A']
+		case alone && !began && r >= 'a' && int(r-'a') < len(x.Order) && (next == ')' || strings.TrimSpace(string(runes[i+1:])) == ""):
+			option = x.Order[r-'a']
+		}
+		if option >= 0 {
+			switch cue(strings.ToLower(string(runes[max(0, i-cueReach):i]))) {
+			case "answer":
+				stated = append(stated, option)
+			case "option":
+				named = append(named, option)
+			}
+			if !began && strings.ContainsRune(").:,;]}\n\x00-–—。、：，", next) {
+				opening = option
+			}
+			if next == ')' || previous == '(' {
+				label = append(label, option)
+			}
+		}
+		began = began || unicode.IsLetter(r) || unicode.IsNumber(r)
+	}
+	if n := len(stated); n > 0 {
+		return stated[n-1]
+	}
+	if opening >= 0 {
+		return opening
+	}
+	for _, found := range [][]int{label, named, x.Mentions(answer)} {
+		if len(found) > 0 && !slices.ContainsFunc(found, func(o int) bool { return o != found[0] }) {
+			return found[0]
+		}
+	}
+	return -1
+}
+
+// around are the characters before and after one, zero at the ends.
+func around(runes []rune, i int) (previous, next rune) {
+	if i > 0 {
+		previous = runes[i-1]
+	}
+	if i+1 < len(runes) {
+		next = runes[i+1]
+	}
+	return previous, next
+}
+
+// cue says which kind of cue goes before a letter in the same clause: "answer",
+// "option", or "" for none or a denied one.
+func cue(before string) string {
+	if end := strings.LastIndexAny(before, ".!?\n;。！？；"); end >= 0 {
+		before = before[end:]
+	}
+	at, kind, between := -1, "", ""
+	for _, cues := range []struct {
+		kind  string
+		words []string
+	}{{"answer", answerCues}, {"option", optionCues}} {
+		for _, w := range cues.words {
+			if i := strings.LastIndex(before, w); i > at {
+				at, kind, between = i, cues.kind, before[i+len(w):]
+			}
+		}
+	}
+	if at < 0 || strings.ContainsAny(between, ",，、") || slices.ContainsFunc(notCues, func(w string) bool { return strings.Contains(before, w) }) {
+		return ""
+	}
+	// "The answer is option B" states it, whatever word stands last.
+	if kind == "option" && slices.ContainsFunc(answerCues, func(w string) bool { return strings.Contains(before, w) }) {
+		return "answer"
+	}
+	return kind
+}
+
+// wordy reports whether a character glues a letter into a word. Those of scripts
+// without blanks do not.
+func wordy(r rune) bool {
+	return (unicode.IsLetter(r) || unicode.IsNumber(r) || r == '\'' || r == '’' || r == '_') && !reading.Unbroken(r)
+}
