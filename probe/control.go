@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 )
 
@@ -116,9 +117,51 @@ func (d *Draft) checkControls() error {
 	return nil
 }
 
-// createWithControls makes the case beside its place, copies the control cases
-// into it and then moves it there: the folder appears only when it is whole.
-func createWithControls(dir string, d *Draft, files []ledger.File) (*ledger.Case, error) {
+// follow makes the plan the second run of a sealed case.
+func (d *Draft) follow(first *ControlCase) error {
+	if first == nil {
+		return nil
+	}
+	c, err := ledger.OpenFS(first.FS)
+	if err != nil {
+		return usage("Give the sealed case of the first run", "it cannot be read: %s", err)
+	}
+	state, err := c.State()
+	if err != nil {
+		return usage("Give a whole case", "case %s: %s", c.Plan().CaseID, err)
+	}
+	if !state.Sealed {
+		return usage("Seal it first, with `report seal`", "case %s is not sealed", c.Plan().CaseID)
+	}
+	if err := d.Plan.Repeats(c.Plan()); err != nil {
+		return usage("Plan with the same options as the first run", "this is no second run of case %s: %s", c.Plan().CaseID, err)
+	}
+	after := &ledger.Cached{CaseID: c.Plan().CaseID, Ledger: state.Head, KeyID: first.KeyID}
+	for e, err := range c.Events() {
+		if err != nil {
+			return err
+		}
+		if e.Type == ledger.EventReply {
+			if after.First.IsZero() {
+				after.First = e.Time
+			}
+			after.Last = e.Time
+		}
+	}
+	if after.First.IsZero() {
+		return usage("Give a case with replies", "case %s has none", c.Plan().CaseID)
+	}
+	if gap := d.Plan.Created.Sub(after.Last); gap < family.RunsApart {
+		d.Warnings = append(d.Warnings, fmt.Sprintf("The last reply of the first run came %.1f days ago: the two count as two runs only if this one begins at least %.0f days after it.",
+			gap.Hours()/24, family.RunsApart.Hours()/24))
+	}
+	d.Plan.After, d.after = after, first
+	return nil
+}
+
+// createAround makes the case beside its place, copies the cases that lie in it and
+// then moves it there: the folder appears only when it is whole.
+func createAround(dir string, d *Draft, files []ledger.File) (*ledger.Case, error) {
 	if _, err := os.Lstat(dir); err == nil {
 		return nil, usage("Name another folder", "%s exists already; a case folder is never overwritten", dir)
 	}
@@ -144,6 +187,11 @@ func createWithControls(dir string, d *Draft, files []ledger.File) (*ledger.Case
 		done = append(done, id)
 		if err := copyCase(filepath.Join(made, filepath.FromSlash(ledger.ControlPath(id))), control.FS); err != nil {
 			return nil, fmt.Errorf("copy control case %s: %w", id, err)
+		}
+	}
+	if d.after != nil {
+		if err := copyCase(filepath.Join(made, filepath.FromSlash(ledger.EarlierPath(d.Plan.After.CaseID))), d.after.FS); err != nil {
+			return nil, fmt.Errorf("copy the first run, case %s: %w", d.Plan.After.CaseID, err)
 		}
 	}
 	if err := ledger.MoveFolder(made, dir); err != nil {

@@ -83,10 +83,13 @@ type PlanInput struct {
 	// replies. A plan of controls alone, without rival, keys and tests, makes such a
 	// case.
 	Controls []ControlCase
-	Suites   []PlanSuite
-	Samples  int // 1
-	Params   ledger.Params
-	Keys     []PlanKey
+	// After is the sealed case of the first run that this plan repeats, at least a
+	// week before: what that scored is not scored again.
+	After   *ControlCase
+	Suites  []PlanSuite
+	Samples int // 1
+	Params  ledger.Params
+	Keys    []PlanKey
 	// Scored says which keys are tested on which targets; nil means all on all.
 	Scored func(keyID, target string) bool
 	// Reasoning declares a test of the separate reasoning text beside every test of
@@ -122,6 +125,7 @@ type Draft struct {
 	Warnings []string // why a result could not be what it might have been
 
 	controls []ControlCase // to be copied into the case
+	after    *ControlCase  // the same
 }
 
 // Estimate is what carrying out the plan may cost at most, retries apart.
@@ -202,6 +206,9 @@ func NewPlan(in PlanInput) (*Draft, error) {
 		return nil, err
 	}
 	if err := d.checkControls(); err != nil {
+		return nil, err
+	}
+	if err := d.follow(in.After); err != nil {
 		return nil, err
 	}
 	if err := p.Validate(); err != nil {

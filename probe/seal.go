@@ -38,8 +38,8 @@ func SealPlan(dir string, d *Draft, signer *ledger.Signer, stamp func(digest [32
 		}
 		files = append(files, ledger.File{Name: planStamp, Data: token})
 	}
-	if len(d.controls) == 0 {
+	if len(d.controls) == 0 && d.after == nil {
 		return ledger.Create(dir, d.Plan, files...)
 	}
-	return createWithControls(dir, d, files)
+	return createAround(dir, d, files)
 }

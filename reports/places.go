@@ -41,22 +41,14 @@ func places(p *ledger.Plan) map[string]bool {
 	return names
 }
 
-// controlDirs are the folders of the sealed cases that a plan takes replies from.
-func controlDirs(p *ledger.Plan) []string {
-	var dirs []string
-	for i := range p.Targets {
-		if c := p.Targets[i].Cached; c != nil {
-			dirs = append(dirs, ledger.ControlPath(c.CaseID)+"/")
-		}
-	}
-	return dirs
-}
-
 // checkPlaces refuses files that no part of a case is made of: a seal would
 // vouch for what nobody checks.
 func (s *sealing) checkPlaces() error {
 	known := places(s.c.Plan())
-	inside := controlDirs(s.c.Plan())
+	var inside []string
+	for dir := range s.c.Plan().Inside() {
+		inside = append(inside, dir+"/")
+	}
 	return fs.WalkDir(os.DirFS(s.dir), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || known[name] || numbered.MatchString(name) {
 			return err

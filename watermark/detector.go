@@ -47,6 +47,9 @@ type Options struct {
 	Statistic string
 	// Keep, if set, says which windows are scored at all; see [WindowSet].
 	Keep func(window []int32) bool
+	// Skip, if set, says which units were scored before, in a run that this one is
+	// to be independent of: they are repeats. See [Detector.Has].
+	Skip func(window []int32, token int32) bool
 }
 
 // Values of Options.Statistic: what a unit of a preset with layers scores.
@@ -155,6 +158,7 @@ type Detector struct {
 	peer    string // the peer's rule under DedupPeer, else empty
 	ring    int    // of peerRing
 	keep    func(window []int32) bool
+	skip    func(window []int32, token int32) bool
 
 	pairs tuples  // window, then token
 	times []uint8 // per pair: occurrences up to evidence.WeightCap, or its weight
@@ -214,6 +218,7 @@ func NewDetector(s Scheme, opt Options) *Detector {
 		weights: weights,
 		dedup:   DedupUnit,
 		keep:    opt.Keep,
+		skip:    opt.Skip,
 		pairs:   newTuples(h + 1),
 		seeds:   newTuples(3),
 		unit:    make([]int32, max(h+1, 3)),
@@ -306,6 +311,10 @@ func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
 			d.fresh(window, token) // the peer's ring turns at every position
 		}
 		var x float64
+		if f == FateScored && d.skip != nil && d.skip(window, token) {
+			d.dropped.Repeat++
+			f = FateRepeat
+		}
 		if f == FateScored {
 			weight := uint8(1)
 			if d.weights == WeightsEntropy {
@@ -430,6 +439,20 @@ func (d *Detector) withStatistic(s Scheme) Scheme {
 	}
 	return s
 }
+
+// Has reports whether the run has scored a unit. It is for schemes whose unit is
+// the pair of window and token ([Detector.UnitIsPair]), and as little safe for
+// concurrent use as the rest.
+func (d *Detector) Has(window []int32, token int32) bool {
+	h := len(window)
+	copy(d.unit, window)
+	d.unit[h] = token
+	return d.pairs.has(d.unit[:h+1])
+}
+
+// UnitIsPair reports whether the unit is the pair of window and token itself, under
+// every key: so it is unless the generator sees of a window nothing but a seed.
+func (d *Detector) UnitIsPair() bool { return d.seeded == nil }
 
 // enter finds the unit of a position: its number, whether it is new (and then
 // seen once), and the counts that the number belongs to.

@@ -34,6 +34,7 @@ func (a *app) probeCommand() *cobra.Command {
 
 type planOptions struct {
 	targets, controls, ours, teachers, suites []string
+	after                                     string
 	controlCases                              []string
 	keys, commitments, served                 []string
 	signer, output, tsa                       string
@@ -65,7 +66,12 @@ is taken as its timestamp.
 Controls need not be asked for every audit. A plan with --control alone, no target and
 no key, collects them; run, analysed and sealed, that case is given to later plans with
 --controls CASE, if suites, seeds and parameters are the same. It is copied whole into
-the new case, where anybody can check it.`,
+the new case, where anybody can check it.
+
+The claim rule asks for two runs. The second is planned with the options of the first
+and --after CASE, the sealed first one: it scores only what the first did not, its report
+has the numbers of both and of the two together, and it holds the first case whole.
+Another --seed draws other prompts, which keyed free choice needs.`,
 		Example: `  stillmark probe plan --target acme-nova-1 --control older-model --suite longform-en -n 200 --max-tokens 400 \
     --key key.json --commitment key.commitment.json --signer signer.pem -o case`,
 		Args: cobra.NoArgs,
@@ -100,9 +106,11 @@ the new case, where anybody can check it.`,
 
 func (o *planOptions) bindControls(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.controlCases, "controls", nil, "sealed case, folder or zip, whose controls are reused with their replies (repeatable)")
+	f.StringVar(&o.after, "after", "", "sealed case, folder or zip, of the first run that this plan repeats with the same options, at least seven days later")
 }
 
-// openControls checks the seals of the control cases. close releases them.
+// openControls checks the seals of the cases that this one takes in. release closes
+// them.
 func (o *planOptions) openControls() (release func(), err error) {
 	var open []*integrity.Package
 	release = func() {
@@ -110,19 +118,30 @@ func (o *planOptions) openControls() (release func(), err error) {
 			p.Close()
 		}
 	}
-	for _, name := range o.controlCases {
+	load := func(flag, name string) (*probe.ControlCase, error) {
 		p, err := integrity.Open(name)
+		var sealed *integrity.Sealed
+		if err == nil {
+			open = append(open, p)
+			sealed, err = integrity.Check(p)
+		}
 		if err != nil {
 			release()
-			return nil, usageError(fmt.Errorf("--controls %s is no sealed case that is whole (stillmark report seal makes one): %w", name, err))
+			return nil, usageError(fmt.Errorf("--%s %s is no sealed case that is whole (stillmark report seal makes one): %w", flag, name, err))
 		}
-		open = append(open, p)
-		sealed, err := integrity.Check(p)
+		return &probe.ControlCase{FS: p.FS, KeyID: sealed.Signer.KeyID}, nil
+	}
+	for _, name := range o.controlCases {
+		c, err := load("controls", name)
 		if err != nil {
-			release()
-			return nil, usageError(fmt.Errorf("--controls %s is no sealed case that is whole (stillmark report seal makes one): %w", name, err))
+			return nil, err
 		}
-		o.in.Controls = append(o.in.Controls, probe.ControlCase{FS: p.FS, KeyID: sealed.Signer.KeyID})
+		o.in.Controls = append(o.in.Controls, *c)
+	}
+	if o.after != "" {
+		if o.in.After, err = load("after", o.after); err != nil {
+			return nil, err
+		}
 	}
 	return release, nil
 }

@@ -50,6 +50,9 @@ func Analyze(ctx context.Context, c *ledger.Case, keys []*watermark.Key, opt Opt
 	if err := a.load(); err != nil {
 		return nil, fmt.Errorf("analyse %s: %w", c.Plan().CaseID, err)
 	}
+	if err := a.computeEarlier(ctx); err != nil {
+		return nil, fmt.Errorf("analyse %s: %w", c.Plan().CaseID, err)
+	}
 	if err := a.compute(ctx); err != nil {
 		return nil, fmt.Errorf("analyse %s: %w", c.Plan().CaseID, err)
 	}
@@ -97,7 +100,10 @@ type analysis struct {
 	decoys  int
 	head    ledger.Head
 
+	earlier *analysis // of the first run, judged; nil where the plan names none
+
 	results []ledger.Finding
+	joined  []bool      // the test was joined with the first run
 	own     [][]Warning // of each test's family
 	log10P  []float64   // of each test, as it enters Holm
 	given   []bool      // the key was there, or none is needed
@@ -128,9 +134,40 @@ func (a *analysis) load() error {
 		}
 	}
 	a.other = sha256.Sum256([]byte("stillmark analysis " + a.c.PlanSHA256()))
+	if err := a.loadEarlier(); err != nil {
+		return err
+	}
 	n := len(a.plan.Tests)
+	a.joined = make([]bool, n)
 	a.results, a.own = make([]ledger.Finding, n), make([][]Warning, n)
 	a.log10P, a.given = make([]float64, n), make([]bool, n)
+	return nil
+}
+
+// loadEarlier prepares the analysis of the first run under the same keys.
+func (a *analysis) loadEarlier() error {
+	c, err := a.c.Earlier()
+	if err != nil || c == nil {
+		return err
+	}
+	opt := a.opt
+	opt.Progress, opt.Decoys = nil, nil
+	a.earlier = &analysis{c: c, plan: c.Plan(), keys: a.keys, opt: opt, readers: readers{open: opt.Tokenizer}}
+	if err := a.earlier.load(); err != nil {
+		return fmt.Errorf("first run, case %s: %w", c.Plan().CaseID, err)
+	}
+	return nil
+}
+
+// computeEarlier judges the first run by itself.
+func (a *analysis) computeEarlier(ctx context.Context) error {
+	if a.earlier == nil {
+		return nil
+	}
+	if err := a.earlier.compute(ctx); err != nil {
+		return fmt.Errorf("first run, case %s: %w", a.earlier.plan.CaseID, err)
+	}
+	a.earlier.judge()
 	return nil
 }
 
@@ -197,11 +234,7 @@ func (a *analysis) prepare(fam *Family, i int) (*Input, error) {
 		Tier: ledger.Exploratory, Primary: t.Primary, Mode: t.Mode, Hypothesis: fam.Rung, Null: t.Null,
 		Weights: t.Weights, Curve: []ledger.CurvePoint{}, Power: ledger.PowerRow{Test: t.ID}, M: a.m(t),
 	}
-	in := &Input{
-		Test: t, Target: g.target, Log10Alpha: Log10Level(a.plan, t),
-		Decoys: a.decoys, DecoySeed: a.seed, Files: a.c.FS(), Progress: a.progress(i),
-		plan: a.plan, targets: a.targets, seed: a.other, readers: &a.readers,
-	}
+	in := a.input(i)
 	if fam.Tier == ledger.Comparative {
 		a.results[i].Tier = ledger.Comparative
 	}
@@ -229,7 +262,22 @@ func (a *analysis) prepare(fam *Family, i int) (*Input, error) {
 	a.given[i] = true
 	in.Key = key
 	in.Log10Alpha -= committed.SelectionLog10
+	if first := a.earlier; first != nil {
+		in.earlier = first.input(i) // plans that repeat each other have the same tests
+		in.earlier.Key = key
+		in.earlier.readers = in.readers // and so the replies of both are tokenised alike
+	}
 	return in, nil
+}
+
+// input is what a test looks at, without its key.
+func (a *analysis) input(i int) *Input {
+	t := &a.plan.Tests[i]
+	return &Input{
+		Test: t, Target: a.targets[t.Target].target, Log10Alpha: Log10Level(a.plan, t),
+		Decoys: a.decoys, DecoySeed: a.seed, Files: a.c.FS(), Progress: a.progress(i),
+		plan: a.plan, targets: a.targets, seed: a.other, readers: &a.readers,
+	}
 }
 
 // enter takes over what a family says.
@@ -245,7 +293,7 @@ func (a *analysis) enter(fam *Family, i int, out *Output) {
 		f.Curve = id.Curve
 	}
 	f.Power.Test = id.Test
-	a.results[i], a.log10P[i], a.own[i] = f, math.Min(0, out.Log10P), out.Warnings
+	a.results[i], a.log10P[i], a.own[i], a.joined[i] = f, math.Min(0, out.Log10P), out.Warnings, out.Joined
 }
 
 // progress reports on test i; it does nothing where nobody listens.
@@ -315,6 +363,7 @@ func (a *analysis) judge() {
 			claim.Log10P = math.Min(0, a.log10P[i]+math.Log10(float64(a.declared())))
 		}
 		f.Verdict = Judge(claim)
+		a.join(i, claim)
 		f.Warnings = warn(a.warnings(i), f)
 		f.NotShown = Say(f, a.log10Alpha()).NotShown
 	}

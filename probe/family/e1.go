@@ -93,6 +93,9 @@ func runE1(ctx context.Context, ins []*Input) ([]*Output, error) {
 		}
 		tests[i] = e
 	}
+	if err := readFirst(ctx, ins, tests); err != nil {
+		return nil, err
+	}
 	if err := readAll(ctx, ins, tests); err != nil {
 		return nil, err
 	}
@@ -102,13 +105,59 @@ func runE1(ctx context.Context, ins []*Input) ([]*Output, error) {
 		if outs[i], err = e.finish(ctx); err != nil {
 			return nil, err
 		}
+		if e.pooled != nil {
+			e.join(outs[i])
+		}
 		tests[i] = nil // its units are no longer needed
 	}
 	return outs, nil
 }
 
-// newE1 prepares a test.
-func newE1(in *Input) (*e1, error) {
+// readFirst reads the replies of the first run, if there is one, for every test
+// that can be joined with it: their units are not scored again, and open the pooled
+// score.
+func readFirst(ctx context.Context, ins []*Input, tests []*e1) error {
+	var early []*Input
+	var first []*e1
+	for i, in := range ins {
+		if in.earlier == nil || !tests[i].detector.UnitIsPair() {
+			continue
+		}
+		seen, err := newE1(in.earlier)
+		if err != nil {
+			return err
+		}
+		pooled, err := newE1(in.earlier)
+		if err != nil {
+			return err
+		}
+		if tests[i], err = newE1(in, seen.detector.Has); err != nil {
+			return err
+		}
+		tests[i].pooled = pooled.detector
+		early, first = append(early, in.earlier, in.earlier), append(first, seen, pooled)
+	}
+	if len(first) == 0 {
+		return nil
+	}
+	return readAll(ctx, early, first)
+}
+
+// join adds the pooled figures: every unit of either run once, as one test.
+func (e *e1) join(out *Output) {
+	d := e.pooled.Result()
+	j := &ledger.Joint{N: d.N, Score: d.Score, Mean: d.Tail.Mean, SD: d.Tail.SD}
+	if out.Finding.Log10P != nil || out.Finding.Log10E != nil { // not withheld
+		j.Log10E = number(d.Log10E)
+		if e.test.Mode == ledger.ModeFixedN {
+			j.Log10P = number(d.Tail.Log10P)
+		}
+	}
+	out.Finding.Joint, out.Joined = j, true
+}
+
+// newE1 prepares a test; skip, if given, names units that were scored before.
+func newE1(in *Input, skip ...func(window []int32, token int32) bool) (*e1, error) {
 	mark, err := in.Key.Mark()
 	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", in.Key.ID, err)
@@ -142,6 +191,9 @@ func newE1(in *Input) (*e1, error) {
 			return nil, fmt.Errorf("test %s: the filter has windows of %d tokens, the key has %d", in.Test.ID, h, mark.Window())
 		}
 		options.Keep = set.Has
+	}
+	if len(skip) > 0 {
+		options.Skip = skip[0]
 	}
 	e.detector = watermark.NewDetector(mark, options)
 	return e, nil
@@ -265,7 +317,8 @@ type e1 struct {
 	reader     *reader
 	part       string // of a reply: see [E1Options]
 	detector   *watermark.Detector
-	log10Alpha float64 // per test: alpha/m
+	pooled     *watermark.Detector // over both runs; nil where there is no first one
+	log10Alpha float64             // per test: alpha/m
 	decoys     int
 	seed       [32]byte
 	progress   func(done int)
@@ -340,6 +393,9 @@ func (e *e1) finish(ctx context.Context) (*Output, error) {
 // replies, the last time at the end. The curve is a description: the fixed-n test
 // looks at its end only.
 func (e *e1) add(it watermark.Item) {
+	if e.pooled != nil {
+		e.pooled.Add(it)
+	}
 	e.detector.Add(it)
 	e.done++
 	e.tokens += int64(len(it.Tokens))

@@ -258,6 +258,13 @@ func runE3(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
+	var before []*choiceItem // of the first run
+	if in.earlier != nil {
+		if before, _, err = choiceItems(ctx, in.earlier); err != nil {
+			return nil, err
+		}
+		all = newItems(all, before)
+	}
 	secret, err := canarySecret(in, canary.UseFreeChoice)
 	if err != nil {
 		return nil, err
@@ -308,7 +315,44 @@ func runE3(ctx context.Context, in *Input) (*Output, error) {
 		out.Finding.Log10PBound = number(evidence.Log10SignBound(float64(score), k.squares()))
 	}
 	out.Warnings = warnings
+	if in.earlier != nil {
+		k.join(out, before, secret)
+	}
 	return out, nil
+}
+
+// newItems are the items that a first run did not have: their bits are still
+// unlooked at.
+func newItems(items, before []*choiceItem) []*choiceItem {
+	known := map[[2]string]bool{}
+	for _, it := range before {
+		known[[2]string{it.name, it.version}] = true
+	}
+	var out []*choiceItem
+	for _, it := range items {
+		if !known[[2]string{it.name, it.version}] {
+			out = append(out, it)
+		}
+	}
+	return out
+}
+
+// join adds the pooled figures: the items of both runs, each once, as one test.
+func (k *keyedChoice) join(out *Output, before []*choiceItem, secret []byte) {
+	both := slices.Clone(k.items)
+	for _, it := range before {
+		if !it.placebo {
+			both = append(both, it)
+		}
+	}
+	q := newKeyedChoice(both)
+	score := q.score(q.signs(secret))
+	tail, scale := q.law.Tail(score), float64(q.parts)
+	j := &ledger.Joint{N: int64(len(both)), Score: float64(score) / scale, SD: tail.SD / scale}
+	if out.Finding.Log10P != nil {
+		j.Log10P = number(tail.Log10P)
+	}
+	out.Finding.Joint, out.Joined = j, true
 }
 
 const effectE3 = "share of keyed renderings above 1/2"

@@ -166,6 +166,9 @@ type Input struct {
 	// Progress is told how many decoys (or permutations) are done; never nil.
 	Progress func(done int)
 
+	// earlier is the same test in the first run of a plan that names one; else nil.
+	earlier *Input
+
 	plan    *ledger.Plan
 	targets map[string]*gathered
 	seed    [32]byte // of everything random that is no decoy
@@ -302,4 +305,7 @@ type Output struct {
 	// e-process. 0 where nothing analytic is reported.
 	Log10P   float64
 	Warnings []Warning // of this family's own
+	// Joined says that the finding counts nothing that the first run counted, so that
+	// the two may be judged together; Finding.Joint then pools them.
+	Joined bool
 }

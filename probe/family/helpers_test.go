@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -120,6 +121,8 @@ type scenario struct {
 	stop  string            // reason of the stop event; "" means complete, "none" no event; "cap:…" names the cap
 	again bool              // a second session ran
 	idle  bool              // another one came after and sent nothing
+	late  time.Duration     // after testTime the replies come
+	first string            // folder of the sealed first run, copied into the case
 }
 
 var testSeed = [32]byte{1, 2, 3}
@@ -228,7 +231,19 @@ func (s *scenario) build() *ledger.Case {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	now := testTime
+	if s.first != "" {
+		inside := filepath.Join(dir, filepath.FromSlash(ledger.EarlierPath(s.plan.After.CaseID)))
+		if err := os.MkdirAll(filepath.Dir(inside), 0o700); err != nil {
+			s.t.Fatal(err)
+		}
+		if err := os.CopyFS(inside, os.DirFS(s.first)); err != nil {
+			s.t.Fatal(err)
+		}
+		if c, err = ledger.Open(dir); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	now := testTime.Add(s.late)
 	w, err := ledger.OpenWriter(dir, ledger.WriterOptions{
 		Now:  func() time.Time { now = now.Add(time.Millisecond); return now },
 		Mono: func() time.Duration { return now.Sub(testTime) },

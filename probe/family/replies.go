@@ -43,6 +43,7 @@ type gathered struct {
 	accounting ledger.Accounting
 	attempts   []*settled // by position among the target's items in the plan, nil where none is settled
 	first      time.Time  // of its first reply, whatever the class
+	last       time.Time  // of its last one
 	reasoning  int64      // entering replies with separate reasoning text
 	redecoded  int64      // replies whose bytes say otherwise than the runner did
 	drift      int
@@ -96,6 +97,9 @@ func gather(c *ledger.Case) ([]*gathered, error) {
 func (g *gathered) take(rec ledger.ReplyRecord, position int, maxTokens int64) {
 	if t := rec.Event.Time; g.first.IsZero() || t.Before(g.first) {
 		g.first = t.UTC()
+	}
+	if t := rec.Event.Time.UTC(); t.After(g.last) {
+		g.last = t
 	}
 	r := Decode(rec)
 	g.attempts[position] = &settled{

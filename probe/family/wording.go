@@ -34,7 +34,7 @@ type words struct{ headline, meaning string }
 var wording = map[ledger.Verdict]map[ledger.Tier]words{
 	ledger.VerdictDependence: {
 		ledger.Exact: {
-			"On two runs at least seven days apart, the replies of {target} depended on secret key {key}: the weaker of the two results would be expected no more than once in 10^{k} audits if the replies were statistically independent of that key.",
+			"On two runs, {days} days apart, of which the second scored only what the first had not, the replies of {target} depended on secret key {key}: the weaker of the two results would be expected no more than once in 10^{k} audits if the replies were statistically independent of that key.",
 			dependenceMeaning,
 		},
 		"": exploratoryWords,
@@ -271,7 +271,7 @@ func placeholders(f *ledger.Finding, log10Alpha float64) *strings.Replacer {
 		"{rankp}", log10(&cmp.Log10P), "{holm}", log10(f.HolmLog10P), "{m}", strconv.Itoa(f.M),
 		"{withheld}", withheld, "{rankonly}", rankOnly(f),
 		"{target}", f.Target, "{key}", f.Key, "{prf}", f.PRF,
-		"{k}", audits(f.HolmLog10P),
+		"{k}", audits(weaker(f)), "{days}", runDays(f),
 		"{result}", result(f), "{alpha}", log10(&log10Alpha), "{n}", strconv.FormatInt(f.N, 10),
 		"{power}", powerSentence(f), "{ratio}", ratioSentence(f.Comparison),
 		"{leaves}", strconv.Itoa(c.Leaves), "{declared}", strconv.Itoa(c.Declared), "{selection}", log10(&c.SelectionLog10),
@@ -297,6 +297,23 @@ func count(n int, noun string) string {
 		return "1 " + noun
 	}
 	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+// weaker is the corrected log10 p that a verdict rests on: of two runs the larger.
+func weaker(f *ledger.Finding) *float64 {
+	if f.Verdict != ledger.VerdictDependence || f.Earlier == nil || f.HolmLog10P == nil || f.Earlier.HolmLog10P == nil {
+		return f.HolmLog10P
+	}
+	v := math.Max(*f.HolmLog10P, *f.Earlier.HolmLog10P)
+	return &v
+}
+
+// runDays says how far apart two runs are, in whole days, rounded down.
+func runDays(f *ledger.Finding) string {
+	if f.Earlier == nil {
+		return "7 or more"
+	}
+	return strconv.FormatFloat(math.Floor(f.Earlier.Days), 'f', 0, 64)
 }
 
 // audits is the k of "once in 10^k audits", rounded down: in the target's favour.

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,8 +14,40 @@ import (
 // alone.
 const ControlsDir = "controls"
 
+// EarlierDir holds, in a folder of its case id, the sealed case of the first run
+// that a plan repeats.
+const EarlierDir = "earlier"
+
 // ControlPath is where the case with this id lies in another one.
 func ControlPath(caseID string) string { return path.Join(ControlsDir, caseID) }
+
+// EarlierPath is where the first run with this case id lies.
+func EarlierPath(caseID string) string { return path.Join(EarlierDir, caseID) }
+
+// Inside lists the folders of the sealed cases that lie in a case of the plan, each
+// with what the plan says of it, once.
+func (p *Plan) Inside() map[string]*Cached {
+	dirs := map[string]*Cached{}
+	if p.After != nil {
+		dirs[EarlierPath(p.After.CaseID)] = p.After
+	}
+	for i := range p.Targets {
+		if c := p.Targets[i].Cached; c != nil {
+			dirs[ControlPath(c.CaseID)] = c
+		}
+	}
+	return dirs
+}
+
+// utc is a copy with its times in UTC.
+func (c *Cached) utc() *Cached {
+	if c == nil {
+		return nil
+	}
+	cc := *c
+	cc.First, cc.Last = c.First.UTC(), c.Last.UTC()
+	return &cc
+}
 
 // controls are the cases inside a case, opened on demand.
 type controls struct {
@@ -30,15 +63,40 @@ func (c *Case) Control(t *Target) (*Case, error) {
 	if t.Cached == nil {
 		return nil, fmt.Errorf("the replies of %s are those of no other case", t.Name)
 	}
-	id := t.Cached.CaseID
+	sub, err := c.inner(ControlPath(t.Cached.CaseID), t.Cached)
+	if err != nil {
+		return nil, err
+	}
+	for i := range sub.plan.Targets {
+		if sub.plan.Targets[i].Cached != nil {
+			return nil, &DamageError{
+				File:   ControlPath(t.Cached.CaseID),
+				Reason: "it takes replies from a further case: only those that were collected are reused",
+			}
+		}
+	}
+	return sub, nil
+}
+
+// Earlier opens the case of the first run, nil where the plan names none, and checks
+// that it is the one that the plan names.
+func (c *Case) Earlier() (*Case, error) {
+	if c.plan.After == nil {
+		return nil, nil
+	}
+	sub, err := c.inner(EarlierPath(c.plan.After.CaseID), c.plan.After)
+	if err == nil && sub.plan.After != nil {
+		err = &DamageError{File: EarlierPath(c.plan.After.CaseID), Reason: "it is itself a second run"}
+	}
+	return sub, err
+}
+
+// inner opens a case inside this one, once.
+func (c *Case) inner(dir string, want *Cached) (*Case, error) {
 	c.controls.mu.Lock()
 	defer c.controls.mu.Unlock()
-	if sub := c.controls.open[id]; sub != nil {
+	if sub := c.controls.open[dir]; sub != nil {
 		return sub, nil
-	}
-	dir := ControlPath(id)
-	damage := func(reason string) error {
-		return &DamageError{File: dir, Reason: reason}
 	}
 	fsys, err := fs.Sub(c.fsys, dir)
 	if err != nil {
@@ -52,16 +110,83 @@ func (c *Case) Control(t *Target) (*Case, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	for i := range sub.plan.Targets {
-		if sub.plan.Targets[i].Cached != nil {
-			return nil, damage("it takes replies from a further case: only those that were collected are reused")
+	if head != want.Ledger || sub.plan.CaseID != want.CaseID {
+		return nil, &DamageError{File: dir, Reason: "it is not the case that the plan names: its ledger has another head"}
+	}
+	c.controls.open[dir] = sub
+	return sub, nil
+}
+
+// Repeats says why a plan is not a second run of another one, or nil: targets,
+// suites, parameters, keys, tests, level and decoys must be the same. Prompts may be
+// others of the same suites, and what is random is drawn anew.
+func (p *Plan) Repeats(first *Plan) error {
+	targets := func(p *Plan) []string {
+		var out []string
+		for _, t := range p.Targets {
+			out = append(out, fmt.Sprintf("%s %s %q at %s", t.Role, t.Name, t.Model, t.BaseURL))
+		}
+		return out
+	}
+	suites := func(p *Plan) []string {
+		var out []string
+		for _, s := range p.Suites {
+			out = append(out, fmt.Sprintf("%s %s %s", s.Name, s.Version, s.SHA256))
+		}
+		return out
+	}
+	keys := func(p *Plan) []string {
+		var out []string
+		for _, k := range p.Keys {
+			out = append(out, k.ID)
+		}
+		return out
+	}
+	tests := func(p *Plan) []string {
+		var out []string
+		for _, t := range p.Tests {
+			t.Filter = ""
+			data, err := json.Marshal(t)
+			if err != nil {
+				data = []byte(t.ID)
+			}
+			out = append(out, string(data))
+		}
+		return out
+	}
+	for _, part := range []struct {
+		what string
+		of   func(*Plan) []string
+	}{{"targets", targets}, {"suites", suites}, {"keys", keys}, {"tests", tests}} {
+		a, b := part.of(p), part.of(first)
+		for i := range max(len(a), len(b)) {
+			if i >= len(a) || i >= len(b) || a[i] != b[i] {
+				return fmt.Errorf("its %s are not the same: number %d is %s there and %s here", part.what, i+1, at(b, i), at(a, i))
+			}
 		}
 	}
-	if head != t.Cached.Ledger || sub.plan.CaseID != id {
-		return nil, damage("it is not the case that the plan names: its ledger has another head")
+	params := func(p *Plan) string {
+		data, err := json.Marshal(p.Params)
+		if err != nil {
+			return err.Error()
+		}
+		return string(data)
 	}
-	c.controls.open[id] = sub
-	return sub, nil
+	switch {
+	case params(p) != params(first):
+		return fmt.Errorf("its parameters are not the same: %s there and %s here", params(first), params(p))
+	case p.Alpha != first.Alpha || p.Decoys.N != first.Decoys.N || p.Stop != first.Stop:
+		return errors.New("its level, number of decoys or stopping rule is not the same")
+	}
+	return nil
+}
+
+// at is an element of a list, or that there is none.
+func at(list []string, i int) string {
+	if i < len(list) {
+		return list[i]
+	}
+	return "(none)"
 }
 
 // Controls opens the cases inside this one, in the order in which the plan first

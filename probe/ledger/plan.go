@@ -193,13 +193,10 @@ func shuffle(rng *rand.PCG, a []int) {
 func EncodePlan(p *Plan) ([]byte, error) {
 	q := *p
 	q.Created = q.Created.UTC()
+	q.After = p.After.utc()
 	q.Targets = append([]Target(nil), p.Targets...)
 	for i := range q.Targets {
-		if c := q.Targets[i].Cached; c != nil {
-			cc := *c
-			cc.First, cc.Last = cc.First.UTC(), cc.Last.UTC()
-			q.Targets[i].Cached = &cc
-		}
+		q.Targets[i].Cached = q.Targets[i].Cached.utc()
 		if c := q.Targets[i].Capabilities; c != nil {
 			cc := *c
 			cc.TestedAt = cc.TestedAt.UTC()

@@ -93,8 +93,8 @@ type Target struct {
 // Live reports whether this case itself asks the target.
 func (t *Target) Live() bool { return t.Imported == nil && t.Cached == nil }
 
-// Cached is the sealed case that a target's replies are read from. The target has
-// the same name there.
+// Cached is a sealed case inside this one: that a target's replies are read from,
+// where the target has the same name, or that of a first run.
 type Cached struct {
 	CaseID string    `json:"case_id"`
 	Ledger Head      `json:"ledger"` // of that case, its seal included: it pins every reply and the plan
@@ -314,17 +314,21 @@ type Plan struct {
 	Samples      int        `json:"samples"` // per prompt and target, where the prompt does not say
 	Params       Params     `json:"params"`
 	Sentinels    *Sentinels `json:"sentinels,omitempty"`
-	OrderSeed    uint64     `json:"order_seed"` // shuffles the items, targets and controls interleaved
-	Keys         []KeyRef   `json:"keys"`
-	Tests        []Test     `json:"tests"`
-	Alpha        float64    `json:"alpha"` // family-wise, 1e-6 at the exact tier
-	Decoys       DecoyPlan  `json:"decoys"`
-	Stop         StopRule   `json:"stop"`
-	Caps         Caps       `json:"caps"`
-	Power        []PowerRow `json:"power"` // as printed before anything was sent
-	Exclusions   []string   `json:"exclusions"`
-	Wording      string     `json:"wording"` // version of the wording table
-	Program      Build      `json:"program"`
+	// After names the sealed case of the first run that this plan repeats: it lies
+	// whole in this case ([EarlierDir]). What it scored is not scored again, and the
+	// two are judged together.
+	After      *Cached    `json:"after,omitempty"`
+	OrderSeed  uint64     `json:"order_seed"` // shuffles the items, targets and controls interleaved
+	Keys       []KeyRef   `json:"keys"`
+	Tests      []Test     `json:"tests"`
+	Alpha      float64    `json:"alpha"` // family-wise, 1e-6 at the exact tier
+	Decoys     DecoyPlan  `json:"decoys"`
+	Stop       StopRule   `json:"stop"`
+	Caps       Caps       `json:"caps"`
+	Power      []PowerRow `json:"power"` // as printed before anything was sent
+	Exclusions []string   `json:"exclusions"`
+	Wording    string     `json:"wording"` // version of the wording table
+	Program    Build      `json:"program"`
 }
 
 // PlanFormat is the version of plan.json that this program writes.
@@ -512,6 +516,12 @@ type Finding struct {
 	Extractor  string      `json:"extractor,omitempty"`
 	Comparison *Comparison `json:"comparison,omitempty"`
 	Parts      []Part      `json:"parts,omitempty"`
+
+	// Earlier is the same test in the first run, where the plan names one; the
+	// finding's own numbers are then those of units that it did not score. Joint
+	// pools both, each unit once, as one test.
+	Earlier *RunResult `json:"earlier,omitempty"`
+	Joint   *Joint     `json:"joint,omitempty"`
 	// Withheld says in a clause why nothing analytic is reported, where the family's
 	// own check of its assumptions failed.
 	Withheld string `json:"withheld,omitempty"`
@@ -519,6 +529,35 @@ type Finding struct {
 	Verdict  Verdict  `json:"verdict"`
 	Warnings []string `json:"warnings"`
 	NotShown []string `json:"not_shown"`
+}
+
+// RunResult is a test in another run of the same plan.
+type RunResult struct {
+	CaseID     string    `json:"case_id"`
+	First      time.Time `json:"first_reply"`
+	Last       time.Time `json:"last_reply"`
+	N          int64     `json:"n"`
+	Effect     float64   `json:"effect"`
+	EffectLo   float64   `json:"effect_lo"`
+	EffectHi   float64   `json:"effect_hi"`
+	Log10P     *float64  `json:"log10_p"`
+	Log10E     *float64  `json:"log10_e"`
+	HolmLog10P *float64  `json:"holm_log10_p"`
+	Tier       Tier      `json:"tier"`
+	Verdict    Verdict   `json:"verdict"` // of that run alone
+	Days       float64   `json:"days"`    // between its last reply and the first one of this run
+	// Apart is why the two runs are not judged together; empty if they are.
+	Apart string `json:"apart,omitempty"`
+}
+
+// Joint is one test over the replies of both runs.
+type Joint struct {
+	N      int64    `json:"n"`
+	Score  float64  `json:"score"`
+	Mean   float64  `json:"null_mean"`
+	SD     float64  `json:"null_sd"`
+	Log10P *float64 `json:"log10_p"` // nil in e-process mode, or where the gate failed in either run
+	Log10E *float64 `json:"log10_e"`
 }
 
 // Comparison is what a comparative finding rests on: the rival's rank among

@@ -58,6 +58,9 @@ func (p *Plan) validateHead() error {
 	case p.Created.IsZero():
 		return errors.New("the time of creation is missing")
 	}
+	if err := p.After.validate(p.CaseID); err != nil {
+		return fmt.Errorf("the first run: %w", err)
+	}
 	for _, s := range append([]string{p.Authority, p.Purpose, p.Wording}, append(p.Propositions, p.Exclusions...)...) {
 		if !utf8.ValidString(s) {
 			return fmt.Errorf("%q is not valid UTF-8", s)
@@ -286,14 +289,19 @@ func (t *Target) validateImported() error {
 }
 
 func (t *Target) validateCached(own string) error {
-	c := t.Cached
+	if t.Cached != nil && t.Role == Rival {
+		return errors.New("a rival is always asked anew; only other targets' replies can be reused")
+	}
+	return t.Cached.validate(own)
+}
+
+// validate checks what a plan says of a case inside its own.
+func (c *Cached) validate(own string) error {
 	switch {
 	case c == nil:
 		return nil
-	case t.Role == Rival:
-		return errors.New("a rival is always asked anew; only other targets' replies can be reused")
 	case !namePattern.MatchString(c.CaseID) || c.CaseID == own:
-		return fmt.Errorf("its replies cannot be those of case %q", c.CaseID)
+		return fmt.Errorf("nothing can be taken from case %q", c.CaseID)
 	case c.Ledger.Events == 0 || !isHexSHA256(c.Ledger.Hash) || !isHexSHA256(c.Ledger.Root):
 		return fmt.Errorf("the ledger of case %s is not named by number of events, hash and root", c.CaseID)
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -31,6 +32,7 @@ type Sealed struct {
 	Ledger    ledger.Head
 	Resumes   int
 	Controls  []*Sealed       // cases inside this one, whose replies it takes over
+	Earlier   *Sealed         // the first run, which lies inside this case; nil if there is none
 	Blobs     int             // blocks of raw bytes
 	Segments  map[string]bool // files of raw bytes that the ledger refers to
 }
@@ -74,7 +76,7 @@ func Check(p *Package) (*Sealed, error) {
 	if err := s.checkPlaces(p.FS); err != nil {
 		return nil, err
 	}
-	if err := s.checkControls(p.FS); err != nil {
+	if err := s.checkInside(p.FS); err != nil {
 		return nil, err
 	}
 	if err := s.checkLedger(manifest); err != nil {
@@ -83,21 +85,32 @@ func Check(p *Package) (*Sealed, error) {
 	return s, nil
 }
 
-// checkControls checks every case inside this one as what it is, and that it is
-// the one that the plan names.
-func (s *Sealed) checkControls(fsys fs.FS) error {
-	for i := range s.Case.Plan().Targets {
-		t := &s.Case.Plan().Targets[i]
-		if t.Cached == nil || slices.ContainsFunc(s.Controls, func(c *Sealed) bool { return c.Predicate.CaseID == t.Cached.CaseID }) {
-			continue
-		}
-		dir := ledger.ControlPath(t.Cached.CaseID)
+// checkInside checks every case inside this one as what it is, and that it is the
+// one that the plan names.
+func (s *Sealed) checkInside(fsys fs.FS) error {
+	plan := s.Case.Plan()
+	inside := plan.Inside()
+	for _, dir := range slices.Sorted(maps.Keys(inside)) {
+		want := inside[dir]
 		sub, err := fs.Sub(fsys, dir)
 		if err != nil {
 			return err
 		}
-		if _, err := s.Case.Control(t); err != nil {
-			return within(dir, classify(err, CodeChain, "ledger.jsonl"))
+		for i := range plan.Targets {
+			if t := &plan.Targets[i]; t.Cached == want {
+				if _, err := s.Case.Control(t); err != nil {
+					return within(dir, classify(err, CodeChain, "ledger.jsonl"))
+				}
+			}
+		}
+		if want == plan.After {
+			first, err := s.Case.Earlier()
+			if err != nil {
+				return within(dir, classify(err, CodeChain, "ledger.jsonl"))
+			}
+			if err := plan.Repeats(first.Plan()); err != nil {
+				return problem(CodePlan, ExitAltered, "plan.json", "does not repeat the first run: %v", err)
+			}
 		}
 		c, err := Check(&Package{FS: sub})
 		var p *Problem
@@ -106,10 +119,14 @@ func (s *Sealed) checkControls(fsys fs.FS) error {
 			return within(dir, p)
 		case err != nil:
 			return err
-		case c.Ledger != t.Cached.Ledger || c.Predicate.CaseID != t.Cached.CaseID || c.Signer.KeyID != t.Cached.KeyID:
+		case c.Ledger != want.Ledger || c.Predicate.CaseID != want.CaseID || c.Signer.KeyID != want.KeyID:
 			return problem(CodePlan, ExitAltered, dir, "not the sealed case that the plan names")
 		}
-		s.Controls = append(s.Controls, c)
+		if want == plan.After {
+			s.Earlier = c
+		} else {
+			s.Controls = append(s.Controls, c)
+		}
 	}
 	return nil
 }

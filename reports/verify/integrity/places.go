@@ -6,8 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/stillmark/stillmark/probe/ledger"
 )
 
 // fixed, numbered and the names that a plan refers to are all that a sealed case
@@ -45,11 +43,9 @@ func (s *Sealed) checkPlaces(fsys fs.FS) error {
 			known = append(known, t.Filter)
 		}
 	}
-	var controls []string // folders of cases that checkControls checks
-	for i := range plan.Targets {
-		if c := plan.Targets[i].Cached; c != nil {
-			controls = append(controls, ledger.ControlPath(c.CaseID)+"/")
-		}
+	var inside []string // folders of cases that checkInside checks
+	for dir := range plan.Inside() {
+		inside = append(inside, dir+"/")
 	}
 	slices.Sort(known)
 	return fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
@@ -62,7 +58,7 @@ func (s *Sealed) checkPlaces(fsys fs.FS) error {
 		if slices.ContainsFunc(numbered, func(r *regexp.Regexp) bool { return r.MatchString(name) }) {
 			return nil
 		}
-		if slices.ContainsFunc(controls, func(dir string) bool { return strings.HasPrefix(name, dir) }) {
+		if slices.ContainsFunc(inside, func(dir string) bool { return strings.HasPrefix(name, dir) }) {
 			return nil
 		}
 		return problem(CodeForeign, ExitAltered, name, "has no place in a sealed case: no part of it is checked")
