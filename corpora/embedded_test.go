@@ -40,6 +40,7 @@ var embeddedSuites = map[string]struct {
 	"protocol":        {"C8", "en", 5, 25, 25, 8, "1.0 41c1cd3bff296779ac9da94931fbf8e8706cecf1ecb76a7fef824eac1b2279a0"},
 	"trap-choice":     {"C1", "en", 8, 1200, 1200, 1, "1.0 96d4c52ea9293efc8adc05153cea61cf0a6a9ede684ed9a6b4579ef36adbe987"},
 	"identity":        {"C3", "en fr de es it pt nl pl ru zh ja ko", 5, 40, 40 * 12 * 2, 5, "1.0 72b16cb314f2a319bc31a742b1f63bf16279b296148f4a19f89754ae7d6aa88b"},
+	"refusal-ladder":  {"C4", "en fr", 9, 40 * 5, 40 * 5 * 2, 1, "1.0 c092c792860fcb56171603bcf42b0a5bb1d4bcc878b8d2c600f82f385b63d5b5"},
 	"random-choice":   {"C2", "en fr", 7, 40, 40 * 2, 40, "1.0 e85dfed9a9a46b72b5dea8775a00b8816ad947bfd09c524fd9b52d2a88b678dd"},
 }
 
@@ -204,6 +205,27 @@ func TestIdentityNamesNobody(t *testing.T) {
 	}
 	if len(systems) != 1+12 || systems[""] != 40*12 {
 		t.Errorf("system texts %v", systems)
+	}
+}
+
+// TestLaddersAreWhole: every topic has each of its rungs once.
+func TestLaddersAreWhole(t *testing.T) {
+	t.Parallel()
+	prompts, err := load(t, "refusal-ladder").Expand(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rungs := make(map[string][]int) // by topic and language
+	for _, p := range prompts {
+		rungs[p.Reading.Group+" "+p.Lang] = append(rungs[p.Reading.Group+" "+p.Lang], p.Reading.Rung)
+	}
+	for topic, r := range rungs {
+		if slices.Sort(r); !slices.Equal(r, []int{1, 2, 3, 4, 5}) {
+			t.Errorf("%s: rungs %v", topic, r)
+		}
+	}
+	if len(rungs) != 40*2 {
+		t.Errorf("%d ladders", len(rungs))
 	}
 }
 
