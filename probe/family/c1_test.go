@@ -119,7 +119,7 @@ func TestSharedErrorsAreCalibrated(t *testing.T) {
 			if change != nil {
 				rates = nil
 			}
-			calibrated(t, worlds(40), rates, func(world uint64, rate float64) *population {
+			calibrated(t, worlds(24), rates, func(world uint64, rate float64) *population {
 				return scripted(t, newPopulation(SharedErrors, 1, q), world, scenery{controls: 19, rate: rate, change: change, ours: func(tr *persona.Traits) { tr.Ability = .55 }})
 			})
 		})

@@ -64,7 +64,7 @@ func randomPrompts(t testing.TB, n int) []ledger.Prompt {
 func TestRandomChoiceIsCalibrated(t *testing.T) {
 	t.Parallel()
 	q := randomPrompts(t, 8)[:8]
-	calibrated(t, worlds(40), []float64{.1, .25, .5}, func(world uint64, rate float64) *population {
+	calibrated(t, worlds(24), []float64{.1, .25, .5}, func(world uint64, rate float64) *population {
 		return scripted(t, newPopulation(RandomChoice, 15, q), world, scenery{controls: 19, rate: rate})
 	})
 }

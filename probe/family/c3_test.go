@@ -111,13 +111,13 @@ func TestIdentityIsCalibrated(t *testing.T) {
 			english = append(english, p)
 		}
 	}
-	calibrated(t, worlds(40), []float64{.03, .06, .1}, func(world uint64, rate float64) *population {
+	calibrated(t, worlds(24), []float64{.03, .06, .1}, func(world uint64, rate float64) *population {
 		return scripted(t, newPopulation(Identity, 1, english), world, scenery{controls: 19, rate: rate})
 	})
 	impostor := func(i uint64, tr *persona.Traits) {
 		tr.Impostor, tr.ImpostorVendor = float64(i%5)/5, []string{"Stillwater", "OpenAI", "Alder"}[i/5%3]
 	}
-	calibrated(t, worlds(40), nil, func(world uint64, _ float64) *population {
+	calibrated(t, worlds(24), nil, func(world uint64, _ float64) *population {
 		return scripted(t, newPopulation(Identity, 2, q[:18]), world, scenery{
 			controls: 19, each: func(i int, tr *persona.Traits) { impostor(uint64(i)+world, tr) },
 			change: func(tr *persona.Traits) { impostor(19+world, tr) },

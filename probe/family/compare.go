@@ -473,7 +473,10 @@ func (in *Input) readings(kinds ...reading.Kind) (*readings, error) {
 			}
 		}
 		name := p.Suite + "/" + p.ID
-		if x != nil {
+		switch {
+		case x != nil && x.Kind == reading.KindLadder:
+			name = p.Suite + "/" + x.Group // the rungs of a topic are one ladder
+		case x != nil:
 			name = p.Suite + "/" + x.Item
 		}
 		n, ok := numbers[name]

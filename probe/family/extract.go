@@ -1,6 +1,7 @@
 package family
 
 import (
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -139,6 +140,9 @@ func numbers(text string) []int {
 	}
 	return out
 }
+
+// decimal prints a description with two decimals.
+func decimal(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) }
 
 // digitValue is the value of a decimal digit: Unicode's are in runs of ten that begin
 // with zero.

@@ -78,6 +78,7 @@ func Families() []Family {
 		c1Family(),
 		c2Family(),
 		c3Family(),
+		c4Family(),
 		c7Family(),
 	}
 }

@@ -2,7 +2,6 @@ package persona
 
 import (
 	"math/rand/v2"
-	"strconv"
 	"strings"
 )
 
@@ -96,6 +95,7 @@ func (m *Model) speak(q question, rng *rand.Rand, words int, function []string, 
 	})
 	length := 12 + 2*m.taste(0, .5, .85, kind, "length")
 	comma := .15 + .05*m.taste(0, .5, .85, kind, "comma")
+	topic := m.world.hash("topic", q.suite, q.id)
 	var b strings.Builder
 	start := true
 	for n := range words {
@@ -104,7 +104,7 @@ func (m *Model) speak(q question, rng *rand.Rand, words int, function []string, 
 			w = function[choose(rng, x)]
 		} else {
 			// What a text is about follows from the prompt, not from the model.
-			w = contentWords[(m.world.hash("topic", q.id, strconv.Itoa(n))+rng.Uint64N(7))%uint64(len(contentWords))]
+			w = contentWords[(topic+uint64(n*n)+rng.Uint64N(7))%uint64(len(contentWords))]
 		}
 		if start {
 			w = strings.ToUpper(w[:1]) + w[1:]

@@ -3,6 +3,7 @@ package persona
 import (
 	"math"
 	"math/rand/v2"
+	"sort"
 	"sync"
 
 	"github.com/stillmark/stillmark/corpora/reading"
@@ -44,7 +45,7 @@ type Model struct {
 	world *World
 
 	mu    sync.Mutex
-	known map[string][]float64 // tastes by what they are about
+	known map[string][]float64 // tastes, by what they are about
 	asked map[*ledger.Prompt]question
 }
 
@@ -90,19 +91,21 @@ func (m *Model) taste(common, school, own float64, about, what string) float64 {
 	return common*m.world.normal("everybody", about, what) + school*m.world.normal("school", m.School, about, what) + own*m.world.normal("model", m.Name, about, what)
 }
 
-// tastes are n numbers about something, made once.
-func (m *Model) tastes(about string, n int, make1 func(i int) float64) []float64 {
+// tastes are the running sums of weights exp(x) of n things, made once.
+func (m *Model) tastes(about string, n int, x func(i int) float64) []float64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	x, ok := m.known[about]
+	sums, ok := m.known[about]
 	if !ok {
-		x = make([]float64, n)
-		for i := range x {
-			x[i] = make1(i)
+		sums = make([]float64, n)
+		sum := 0.
+		for i := range sums {
+			sum += math.Exp(x(i))
+			sums[i] = sum
 		}
-		m.known[about] = x
+		m.known[about] = sums
 	}
-	return x
+	return sums
 }
 
 // author is who answers an item: the teacher on the transferred ones.
@@ -118,23 +121,8 @@ func (m *Model) draw(q question, sample int) *rand.Rand {
 	return rand.New(rand.NewPCG(m.world.hash("sample", m.Name, q.suite, q.id), uint64(sample)))
 }
 
-// choose draws an index by weights exp(x).
-func choose(rng *rand.Rand, x []float64) int {
-	top := math.Inf(-1)
-	for _, v := range x {
-		top = max(top, v)
-	}
-	sum := 0.
-	w := make([]float64, len(x))
-	for i, v := range x {
-		w[i] = math.Exp(v - top)
-		sum += w[i]
-	}
-	u := rng.Float64() * sum
-	for i, v := range w {
-		if u -= v; u < 0 {
-			return i
-		}
-	}
-	return len(x) - 1
+// choose draws an index by running sums of weights.
+func choose(rng *rand.Rand, sums []float64) int {
+	last := len(sums) - 1
+	return min(sort.SearchFloat64s(sums, rng.Float64()*sums[last]), last)
 }
