@@ -81,7 +81,7 @@ func (r *runner) status(phase Phase) Status {
 	for _, l := range r.lanes {
 		limit, _ := l.limiter.State()
 		s.Concurrency += limit
-		s.Targets = append(s.Targets, TargetStatus{Name: l.target.Name, Planned: l.planned, Settled: l.settled, InFlight: l.inFlight, Limit: limit})
+		s.Targets = append(s.Targets, TargetStatus{Name: l.target.Name, Planned: l.planned, Settled: l.settled, InFlight: l.inFlight, Limit: limit, Epoch: l.epoch})
 		switch {
 		case l.paused:
 			s.Note = l.target.Name + ": " + l.pauseNote
@@ -111,7 +111,7 @@ func (r *runner) status(phase Phase) Status {
 		s.Phase, s.Note = PhaseRunning, ""
 	}
 	if s.PerMinute > 0 {
-		s.ETA = time.Duration(float64(s.Planned-s.Settled) / s.PerMinute * float64(time.Minute))
+		s.ETA = time.Duration(float64(s.Planned-s.Settled-r.skipped) / s.PerMinute * float64(time.Minute))
 	}
 	return s
 }

@@ -38,6 +38,10 @@ func (r *runner) load() error {
 			l.settled++
 			continue
 		}
+		if !r.opt.Limit.holds(int(l.planned - 1)) {
+			r.skipped++
+			continue
+		}
 		l.queue = append(l.queue, task{item: it, block: int(l.planned - 1), attempts: state.Items[it.ID].Attempts})
 	}
 	for _, l := range r.lanes {

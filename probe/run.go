@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +32,12 @@ type RunOptions struct {
 	// AcceptChanges lets a case go on under other options than before. The
 	// change is written down and listed as a deviation.
 	AcceptChanges bool
+	// Limit restricts this run to some of the plan's prompts: a trial of the first
+	// ten, for instance. The zero value is all.
+	Limit Limit
+	// Caps bound this run alone, beside the plan's, which bound all runs together.
+	// Reaching one is the operator's stop: the next run goes on.
+	Caps ledger.Caps
 	// Keys are looked at while the run goes on where the plan says that it may
 	// stop on evidence, and nowhere else.
 	Keys []*watermark.Key
@@ -50,6 +58,33 @@ type RunOptions struct {
 
 	pace pace
 }
+
+// Limit is a range of the plan's prompts in the order of sending, from 1, both ends
+// included; sentinels count as prompts. The zero value is all of them.
+type Limit struct{ From, To int }
+
+// ParseLimit reads "10", the first ten, or "11-20".
+func ParseLimit(s string) (Limit, error) {
+	from, to, isRange := strings.Cut(s, "-")
+	if !isRange {
+		from, to = "1", s
+	}
+	l := Limit{}
+	var err error
+	if l.From, err = strconv.Atoi(from); err == nil {
+		l.To, err = strconv.Atoi(to)
+	}
+	if err != nil || l.From < 1 || l.To < l.From {
+		return Limit{}, usage("Give a number of prompts such as 10, or a range such as 11-20", "limit %q is not possible", s)
+	}
+	return l, nil
+}
+
+// holds reports whether the limit lets a prompt through, by its place from 0.
+func (l Limit) holds(place int) bool { return l == Limit{} || place+1 >= l.From && place < l.To }
+
+// String is the limit as ParseLimit reads it.
+func (l Limit) String() string { return fmt.Sprintf("%d-%d", l.From, l.To) }
 
 // pace holds the waits of the runner. Tests shorten them.
 type pace struct {
@@ -87,22 +122,22 @@ var defaultPace = pace{
 
 // Summary is what a run leaves behind. Counts include earlier runs of the case.
 type Summary struct {
-	CaseID      string
-	Planned     int64
-	Settled     int64
-	Missing     int64
-	Sent        int64 // attempts
-	SentNow     int64 // attempts of this run
-	Classes     map[ledger.Outcome]int64
-	Failed      map[ledger.Outcome]int64
-	Tokens      int64
-	Cost        float64
-	Currency    string
-	Drift       int
-	Resumed     bool // the case had been run before
-	AlreadyDone bool // nothing was left to do
-	Stopped     string
-	Elapsed     time.Duration
+	CaseID      string                   `json:"case_id"`
+	Planned     int64                    `json:"planned"`
+	Settled     int64                    `json:"settled"`
+	Missing     int64                    `json:"missing"`
+	Sent        int64                    `json:"sent"`     // attempts
+	SentNow     int64                    `json:"sent_now"` // attempts of this run
+	Classes     map[ledger.Outcome]int64 `json:"classes"`
+	Failed      map[ledger.Outcome]int64 `json:"failed_attempts"`
+	Tokens      int64                    `json:"tokens"`
+	Cost        float64                  `json:"cost"`
+	Currency    string                   `json:"currency,omitempty"`
+	Drift       int                      `json:"drift"`
+	Resumed     bool                     `json:"resumed"`      // the case had been run before
+	AlreadyDone bool                     `json:"already_done"` // nothing was left to do
+	Stopped     string                   `json:"stopped,omitempty"`
+	Elapsed     time.Duration            `json:"elapsed_ns"`
 }
 
 // Run collects the replies of a case, or goes on collecting them. When ctx is
@@ -120,7 +155,10 @@ func Run(ctx context.Context, dir string, opt RunOptions) (Summary, error) {
 	}
 	r, err := newRunner(w, opt)
 	if err != nil {
-		return Summary{}, errors.Join(err, w.Close())
+		if cerr := w.Close(); cerr != nil {
+			err = errors.Join(err, cerr)
+		}
+		return Summary{}, err
 	}
 	err = r.run(ctx)
 	if cerr := w.Close(); cerr != nil && err == nil {
@@ -180,7 +218,9 @@ type runner struct {
 	cap      string // the cap that was reached, where it is not the time
 	stopErr  *Error
 	spent    spend
+	spentNow spend // by this run
 	reserved spend
+	skipped  int64 // items beyond this run's limit
 	planned  int64
 	settled  int64
 	sent     int64
@@ -209,6 +249,13 @@ func newRunner(w journal, opt RunOptions) (*runner, error) {
 	}
 	if opt.Concurrency < 0 {
 		return nil, usage("Use a positive number, or auto", "a concurrency of %d is not possible", opt.Concurrency)
+	}
+	if opt.Caps.MaxCost > 0 {
+		for _, t := range w.Case().Plan().Targets {
+			if t.Live() && t.Price == nil && opt.Caps.MaxRequests == 0 && opt.Caps.MaxTokens == 0 && opt.Caps.MaxTime == 0 {
+				return nil, usage("Give another cap beside it", "target %s has no price, so a cap on money alone cannot stop the run", t.Name)
+			}
+		}
 	}
 	if opt.pace.probes == nil {
 		opt.pace.probes = defaultPace.probes
@@ -261,6 +308,12 @@ func (r *runner) run(ctx context.Context) error {
 	if limit := r.plan.Caps.MaxTime; limit > 0 && r.before >= limit {
 		r.halt(family.StopCap, r.timeUp())
 	}
+	if r.pending() == 0 && r.skipped > 0 {
+		r.halt(family.StopOperator, &Error{
+			Code: CodeIncomplete, Happened: fmt.Sprintf("all prompts within the limit of %s have their replies", r.opt.Limit),
+			Do: "Run without the limit, or with another, to go on",
+		})
+	}
 	done := make(chan struct{})
 	var watchers sync.WaitGroup
 	watchers.Go(func() { r.watch(ctx, done) })
@@ -288,6 +341,12 @@ func (r *runner) watch(ctx context.Context, done <-chan struct{}) {
 		defer timer.Stop()
 		timeUp = timer.C
 	}
+	var enough <-chan time.Time
+	if limit := r.opt.Caps.MaxTime; limit > 0 {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		enough = timer.C
+	}
 	stopped := r.sending.Done()
 	interrupted := ctx.Done()
 	var drained <-chan time.Time
@@ -306,6 +365,8 @@ func (r *runner) watch(ctx context.Context, done <-chan struct{}) {
 			})
 			r.ground()
 			return
+		case <-enough:
+			r.halt(family.StopOperator, r.ownCap(brief(r.opt.Caps.MaxTime)))
 		case <-timeUp:
 			r.halt(family.StopCap, r.timeUp())
 		case <-stopped:
@@ -371,6 +432,14 @@ func (r *runner) capError(limit string) *Error {
 	}
 }
 
+// ownCap is the end of a cap on this run alone.
+func (r *runner) ownCap(limit string) *Error {
+	return &Error{
+		Code: CodeIncomplete, Happened: "this run's cap of " + limit + " is reached",
+		Do: "Run the same command again to go on, before any analysis",
+	}
+}
+
 // finish writes the stop event and words the end of the run.
 func (r *runner) finish() error {
 	r.mu.Lock()
@@ -380,6 +449,12 @@ func (r *runner) finish() error {
 	case r.stopped && missing > 0:
 	case missing == 0:
 		reason, stopErr = family.StopComplete, nil
+	case r.skipped > 0 && r.givenUp == 0:
+		reason = family.StopOperator
+		stopErr = &Error{
+			Code: CodeIncomplete, Happened: fmt.Sprintf("the limit of %s is reached", r.opt.Limit),
+			Do: "Run without the limit, or with another, to go on",
+		}
 	default:
 		reason = family.StopGivenUp
 		stopErr = &Error{

@@ -159,12 +159,19 @@ func (r *runner) claim(l *lane, t *task, probing bool) bool {
 		total := r.spent
 		total.add(r.reserved)
 		total.add(cost)
+		now := r.spentNow
+		now.add(r.reserved)
+		now.add(cost)
 		name, limit := exceeds(&r.plan.Caps, total, currencyOf(r.plan))
+		_, own := exceeds(&r.opt.Caps, now, currencyOf(r.plan))
 		switch {
 		case l.paused && !probing:
-		case limit == "":
+		case limit == "" && own == "":
 			r.take(l, cost)
 			return true
+		case limit == "" && r.inFlight == 0:
+			r.haltLocked(family.StopOperator, r.ownCap(own))
+			return false
 		case r.inFlight == 0:
 			// Nothing under way can turn out cheaper than feared.
 			if !r.stopped {
@@ -241,7 +248,9 @@ func (r *runner) settleAccount(l *lane, t *task, att *endpoint.Attempt, reserved
 	r.inFlight--
 	l.inFlight--
 	if att.Meta.Status != 0 || att.Meta.MayBeBilled || att.Meta.Outcome != ledger.Cancelled {
-		r.spent.add(r.billed(t.item, &att.Meta))
+		cost := r.billed(t.item, &att.Meta)
+		r.spent.add(cost)
+		r.spentNow.add(cost)
 	}
 	r.cond.Broadcast()
 }

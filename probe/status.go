@@ -19,48 +19,54 @@ const (
 	PhasePaused   Phase = "paused"   // a target cannot be reached; it is tried again soon
 	PhaseDraining Phase = "draining" // nothing new is sent, what is under way may end
 	PhaseDone     Phase = "done"
+	PhaseStopped  Phase = "stopped" // of a case on disk: an end is on record, and not that of the plan
+	PhaseUnknown  Phase = "unknown" // of a case on disk: no end is on record, so it runs or was cut off
 )
 
 // Status is a run's progress. The counts include earlier runs of the case;
 // rate, estimate and elapsed time are of this one.
 type Status struct {
-	Phase       Phase
-	Note        string // what is being waited for, or why the run drains
-	Planned     int64  // items
-	Settled     int64  // items with a final outcome
-	GivenUp     int64  // items left without one in this run
-	Sent        int64  // attempts
-	Classes     map[ledger.Outcome]int64
-	Failed      map[ledger.Outcome]int64 // attempts that did not settle their item
-	InFlight    int
-	Concurrency int     // limit in force, over all targets
-	PerMinute   float64 // items settled per minute, over the last minute
-	Tokens      int64   // read and written, by the targets' own count
-	Cost        float64
-	Currency    string
-	MaxCost     float64
-	Drift       int // changes of model, fingerprint or provider
-	Evidence    []Evidence
-	Elapsed     time.Duration
-	ETA         time.Duration // zero while unknown
-	Targets     []TargetStatus
+	Phase       Phase                    `json:"phase"`
+	Note        string                   `json:"note,omitempty"`     // what is being waited for, or why the run drains or stopped
+	Planned     int64                    `json:"planned"`            // items
+	Settled     int64                    `json:"settled"`            // items with a final outcome
+	GivenUp     int64                    `json:"given_up,omitempty"` // items left without one in this run
+	Sent        int64                    `json:"sent"`               // attempts
+	Classes     map[ledger.Outcome]int64 `json:"classes"`
+	Failed      map[ledger.Outcome]int64 `json:"failed_attempts"` // attempts that did not settle their item
+	InFlight    int                      `json:"in_flight"`
+	Concurrency int                      `json:"concurrency"`        // limit in force, over all targets
+	PerMinute   float64                  `json:"settled_per_minute"` // over the last minute
+	Tokens      int64                    `json:"tokens"`             // read and written, by the targets' own count
+	Cost        float64                  `json:"cost"`
+	Currency    string                   `json:"currency,omitempty"`
+	MaxCost     float64                  `json:"max_cost,omitempty"`
+	Drift       int                      `json:"drift"` // changes of model, fingerprint, provider, headers or sentinels
+	Evidence    []Evidence               `json:"evidence,omitempty"`
+	Elapsed     time.Duration            `json:"elapsed_ns"`
+	ETA         time.Duration            `json:"eta_ns,omitempty"` // zero while unknown
+	Targets     []TargetStatus           `json:"targets"`
 }
 
 // Evidence is the running e-value of an anytime test, where the plan lets the
 // run look at it.
 type Evidence struct {
-	Test      string
-	Log10E    float64
-	Threshold float64 // log10 of m/alpha
+	Test      string  `json:"test"`
+	Log10E    float64 `json:"log10_e"`
+	Threshold float64 `json:"threshold"` // log10 of m/alpha
 }
 
 // TargetStatus is the part of one target.
 type TargetStatus struct {
-	Name     string
-	Planned  int64
-	Settled  int64
-	InFlight int
-	Limit    int
+	Name     string                   `json:"name"`
+	Planned  int64                    `json:"planned"`
+	Settled  int64                    `json:"settled"`
+	InFlight int                      `json:"in_flight,omitempty"`
+	Limit    int                      `json:"limit,omitempty"` // of attempts under way
+	Sent     int64                    `json:"sent,omitempty"`
+	Classes  map[ledger.Outcome]int64 `json:"classes,omitempty"`
+	Failed   map[ledger.Outcome]int64 `json:"failed_attempts,omitempty"`
+	Epoch    int                      `json:"epoch,omitempty"` // from 1; a drift opens the next
 }
 
 // lineClasses are the classes of the progress line; what is left is "err".

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -35,19 +36,81 @@ func (a *app) configInitCommand() *cobra.Command {
 }
 
 func (a *app) configShowCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "show",
-		Short:   "print the configuration as JSON, defaults filled in",
-		Example: "  stillmark config show -c stillmark.yaml",
+	var origin bool
+	c := &cobra.Command{
+		Use:   "show",
+		Short: "print the configuration as JSON, or every value in force with where it came from",
+		Long: `Prints the configuration file as JSON. With --origin: every setting and every value of
+every target as a plan would record it, with where it came from: a flag, a variable of
+the environment, a line of the file, a preset, a default. API keys are never printed,
+only whether their variable is set.`,
+		Example: "  stillmark config show -c stillmark.yaml\n  stillmark config show --origin",
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(c *cobra.Command, _ []string) error {
 			f, err := config.Load(a.config)
 			if err != nil {
 				return err
 			}
-			return a.printJSON(f)
+			if !origin {
+				return a.printJSON(f)
+			}
+			settings, err := a.origins(c, f)
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+			for _, s := range settings {
+				if a.asJSON {
+					if err := a.printJSON(s); err != nil {
+						return err
+					}
+					continue
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, printable(s.Value), s.Origin)
+			}
+			return w.Flush()
 		},
 	}
+	c.Flags().BoolVar(&origin, "origin", false, "print every value with where it came from")
+	return c
+}
+
+// origins lists the settings in force: the program's own, then those of every
+// target.
+func (a *app) origins(c *cobra.Command, f *config.File) ([]setting, error) {
+	var out []setting
+	for _, flag := range []string{"config", "env-file", "json", "progress"} {
+		s := setting{Name: flag, Value: c.Flags().Lookup(flag).Value.String(), Origin: "default"}
+		if v, ok := a.fromEnv[flag]; ok {
+			s.Origin = "$" + v
+		} else if c.Flags().Changed(flag) {
+			s.Origin = "--" + flag
+		}
+		switch {
+		case flag == "config" && s.Value == "":
+			s.Value = f.Path
+		case flag == "env-file" && s.Value == "":
+			continue
+		case flag == "env-file" && s.Origin == "default":
+			s.Origin = "$STILLMARK_ENV_FILE"
+		}
+		out = append(out, s)
+	}
+	r := resolution{file: f}
+	r.set("authority", f.Authority, r.at("/authority"))
+	r.set("purpose", f.Purpose, r.at("/purpose"))
+	out = append(out, r.settings...)
+	for _, t := range f.Targets {
+		r, err := resolveTarget(f, t.Name)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range r.settings {
+			s.Name = "targets." + t.Name + "." + s.Name
+			out = append(out, s)
+		}
+	}
+	return out, nil
 }
 
 func (a *app) configValidateCommand() *cobra.Command {

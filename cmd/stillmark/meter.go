@@ -39,7 +39,10 @@ func (a *app) newMeter() *meter {
 }
 
 // set shows text, unless the last one was shown too recently.
-func (m *meter) set(text string) {
+func (m *meter) set(text string) { m.show(text, nil) }
+
+// show is set with a record beside the text, for those who asked for JSON.
+func (m *meter) show(text string, record any) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
@@ -53,7 +56,10 @@ func (m *meter) set(text string) {
 		fmt.Fprintf(m.w, "\r\x1b[K%s", printable(text))
 		m.drawn = true
 	case "json":
-		line, _ := json.Marshal(map[string]string{"progress": text})
+		line, _ := json.Marshal(struct {
+			Progress string `json:"progress"`
+			Status   any    `json:"status,omitempty"`
+		}{text, record})
 		fmt.Fprintf(m.w, "%s\n", line)
 	default:
 		fmt.Fprintln(m.w, printable(text))

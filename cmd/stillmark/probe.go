@@ -78,7 +78,7 @@ Another --seed draws other prompts, which keyed free choice needs.`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.plan(c, &o) },
 	}
 	f := c.Flags()
-	f.StringArrayVar(&o.targets, "target", nil, "configured target to audit (repeatable)")
+	f.StringArrayVar(&o.targets, "target", nil, "configured target to audit, or PROVIDER/MODEL (repeatable)")
 	f.StringArrayVar(&o.controls, "control", nil, "configured target to stand beside it under the same keys (repeatable)")
 	o.bindControls(f)
 	f.StringArrayVar(&o.ours, "ours", nil, "configured target that serves our own model, for comparative families (repeatable)")
@@ -95,10 +95,7 @@ Another --seed draws other prompts, which keyed free choice needs.`,
 	f.BoolVar(&o.in.Params.Stream, "stream", true, "ask for streams")
 	f.BoolVar(&o.in.StopOnEvidence, "stop-on-evidence", false, "stop collecting once every e-process reaches its threshold")
 	f.Float64Var(&o.in.TokensPerReply, "tokens-per-reply", 0, "assumed length of a reply (default 3/4 of --max-tokens)")
-	f.Int64Var(&o.in.Caps.MaxRequests, "max-requests", 0, "stop before more requests than this")
-	f.Int64Var(&o.in.Caps.MaxTokens, "max-total-tokens", 0, "stop before more tokens than this, by the targets' own count")
-	f.Float64Var(&o.in.Caps.MaxCost, "max-cost", 0, "stop before spending more than this; needs prices")
-	f.DurationVar(&o.in.Caps.MaxTime, "max-time", 0, "stop after this time")
+	bindCaps(f, &o.in.Caps, " in all runs together")
 	f.BoolVar(&o.skipTest, "skip-target-test", false, "seal no capability matrix, send nothing now")
 	o.bindTests(f)
 	return c
@@ -191,6 +188,14 @@ func (o *planOptions) stamp(ctx context.Context) func([32]byte) ([]byte, error) 
 		return nil
 	}
 	return func(digest [32]byte) ([]byte, error) { return requestStamp(ctx, o.tsa, digest) }
+}
+
+// bindCaps adds the flags of caps.
+func bindCaps(f *pflag.FlagSet, c *ledger.Caps, when string) {
+	f.Int64Var(&c.MaxRequests, "max-requests", 0, "stop before more requests than this"+when)
+	f.Int64Var(&c.MaxTokens, "max-total-tokens", 0, "stop before more tokens than this"+when+", by the targets' own count")
+	f.Float64Var(&c.MaxCost, "max-cost", 0, "stop before spending more than this"+when+"; needs prices")
+	f.DurationVar(&c.MaxTime, "max-time", 0, "stop after this time"+when)
 }
 
 func (a *app) plan(c *cobra.Command, o *planOptions) error {
@@ -398,23 +403,34 @@ func (a *app) probeRunCommand() *cobra.Command {
 	var options probe.RunOptions
 	var keyPaths []string
 	var tokenizers tokenizerFiles
-	var concurrency string
+	var concurrency, limit string
 	c := &cobra.Command{
 		Use:   "run CASE",
 		Short: "send what the plan says and write down every attempt; again to continue",
 		Long: `Carries out the sealed plan. Every attempt is written down before it is sent and
 after it is answered, so nothing is lost: after an interruption, a crash or an
 error, the same command continues. Transport errors are retried, content never is.
-The first Ctrl-C lets replies under way end (30 s at most), the second stops.`,
-		Example: "  stillmark probe run case",
+The first Ctrl-C lets replies under way end (30 s at most), the second stops.
+
+The plan's caps bound all runs of the case together. --max-requests, --max-total-tokens,
+--max-cost and --max-time bound this run alone, and --limit restricts it to some of the
+prompts, in the plan's order: the same command without them goes on.`,
+		Example: "  stillmark probe run case\n  stillmark probe run case --limit 10 --max-cost 2",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if concurrency != "auto" {
-				if _, err := fmt.Sscanf(concurrency, "%d", &options.Concurrency); err != nil || options.Concurrency < 1 {
+				n, err := strconv.Atoi(concurrency)
+				if err != nil || n < 1 {
 					return usageError(fmt.Errorf("-j %q is neither auto nor a number from 1 up", concurrency))
 				}
+				options.Concurrency = n
 			}
 			var err error
+			if limit != "" {
+				if options.Limit, err = probe.ParseLimit(limit); err != nil {
+					return err
+				}
+			}
 			if options.Keys, err = loadKeys(keyPaths); err != nil {
 				return err
 			}
@@ -422,7 +438,7 @@ The first Ctrl-C lets replies under way end (30 s at most), the second stops.`,
 				return err
 			}
 			m := a.newMeter()
-			options.Progress = func(s probe.Status) { m.set(s.Line()) }
+			options.Progress = func(s probe.Status) { m.show(s.Line(), s) }
 			options.Abort, options.Program = a.abort, build()
 			summary, err := probe.Run(c.Context(), args[0], options)
 			m.clear()
@@ -436,6 +452,8 @@ The first Ctrl-C lets replies under way end (30 s at most), the second stops.`,
 	f.StringVarP(&concurrency, "jobs", "j", "auto", "attempts under way at each target, or auto")
 	f.StringVar(&options.OnDrift, "on-drift", probe.DriftStop, "when a target turns out to be another model: stop or split")
 	f.BoolVar(&options.AcceptChanges, "accept-changes", false, "go on although the options differ from the last run's; the change is listed as a deviation")
+	f.StringVar(&limit, "limit", "", "only the first N prompts of the plan's order, or those from N to M (N-M)")
+	bindCaps(f, &options.Caps, " in this run")
 	f.StringArrayVar(&keyPaths, "key", nil, "key file, where the plan may stop on evidence (repeatable)")
 	tokenizers.bind(f)
 	return c
@@ -473,37 +491,80 @@ func classes(counts map[ledger.Outcome]int64) string {
 }
 
 func (a *app) probeStatusCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "status CASE",
-		Short:   "print how far collection is, and why items are missing",
-		Example: "  stillmark probe status case",
+	var watch bool
+	var output outputFiles
+	c := &cobra.Command{
+		Use:   "status CASE",
+		Short: "print how far collection is, and why items are missing",
+		Long: `Reads the ledger, also while "probe run" goes on with it, and prints how far collection
+is. With --watch it prints a line whenever it has looked again, until collection ends or
+you interrupt it.`,
+		Example: "  stillmark probe status case\n  stillmark probe status case --watch",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := output.check(); err != nil {
+				return err
+			}
 			c, err := ledger.Open(args[0])
 			if err != nil {
 				return usageError(err)
 			}
-			// Without keys an analysis only counts.
-			findings, err := family.Analyze(cmd.Context(), c, nil, family.Options{})
+			var s probe.Status
+			if watch {
+				s, err = a.watchStatus(cmd.Context(), c)
+			} else {
+				s, err = probe.ReadStatus(c, time.Now())
+			}
 			if err != nil {
 				return err
 			}
-			rows := findings.Accounting
-			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "target\tplanned\tsent\tmissing\tsettled\tfailed attempts")
-			for _, r := range rows {
-				if a.asJSON {
-					if err := a.printJSON(r); err != nil {
-						return err
-					}
-					continue
-				}
-				fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%s\n", r.Target, r.Planned, r.Sent, r.Missing, classes(r.Classes), classes(r.Failed))
+			rows := statusRows(&s)
+			if err := output.write(s, rows); err != nil {
+				return err
 			}
 			if a.asJSON {
-				return nil
+				return a.printJSON(s)
 			}
-			return w.Flush()
+			fmt.Fprintf(a.out, "%s\n\n", printable(s.Line()))
+			return a.table(rows)
 		},
+	}
+	c.Flags().BoolVar(&watch, "watch", false, "look again every few seconds until collection ends")
+	output.bind(c.Flags())
+	return c
+}
+
+// statusRows is the table of a status, a row per target.
+func statusRows(s *probe.Status) [][]string {
+	rows := [][]string{{"target", "planned", "settled", "missing", "sent", "outcomes", "failed attempts", "epoch"}}
+	for _, t := range s.Targets {
+		rows = append(rows, []string{
+			t.Name, strconv.FormatInt(t.Planned, 10), strconv.FormatInt(t.Settled, 10), strconv.FormatInt(t.Planned-t.Settled, 10),
+			strconv.FormatInt(t.Sent, 10), strings.TrimSpace(classes(t.Classes)), strings.TrimSpace(classes(t.Failed)), strconv.Itoa(t.Epoch),
+		})
+	}
+	return rows
+}
+
+// watchEvery is how often a ledger is looked at; one that takes long to read is
+// looked at less often, so that watching never costs a tenth of a core.
+const watchEvery = 2 * time.Second
+
+// watchStatus shows the status until collection has ended.
+func (a *app) watchStatus(ctx context.Context, c *ledger.Case) (probe.Status, error) {
+	m := a.newMeter()
+	defer m.clear()
+	for {
+		begun := time.Now()
+		s, err := probe.ReadStatus(c, begun)
+		if err != nil || s.Phase == probe.PhaseDone || s.Phase == probe.PhaseStopped {
+			return s, err
+		}
+		m.show(s.Line(), s)
+		select {
+		case <-ctx.Done():
+			return s, nil // whoever watches has seen enough
+		case <-time.After(max(watchEvery, 10*time.Since(begun))):
+		}
 	}
 }

@@ -26,8 +26,10 @@ type app struct {
 	out, err io.Writer
 
 	asJSON   bool
-	progress string // auto, plain, json, none
-	config   string // path of the configuration file
+	progress string            // auto, plain, json, none
+	config   string            // path of the configuration file
+	envFile  string            // path of a file of environment variables
+	fromEnv  map[string]string // flags that the environment set, with the variable
 
 	signal atomic.Int32  // the first signal that arrived, 0 if none
 	abort  chan struct{} // closed by the second signal
@@ -117,12 +119,21 @@ report build -> report seal -> verify. See it all at once with "stillmark quicks
 	root.SetErr(a.err)
 	root.PersistentFlags().BoolVar(&a.asJSON, "json", false, "print records as JSON on standard output, errors as {\"error\":{\"kind\",\"message\"}}")
 	root.PersistentFlags().StringVar(&a.progress, "progress", "auto", "progress on standard error: auto, plain, json or none")
-	root.PersistentFlags().StringVarP(&a.config, "config", "c", "", "configuration file (default stillmark.yaml where it exists)")
+	root.PersistentFlags().StringVarP(&a.config, "config", "c", "", "configuration file (default stillmark.yaml here, or in $XDG_CONFIG_HOME/stillmark)")
+	root.PersistentFlags().StringVar(&a.envFile, "env-file", "", "file of NAME=value lines, readable by nobody else: variables that are not set yet, such as API keys")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(flagHint(c, err))
 	})
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
-		if err := flagsFromEnvironment(c); err != nil {
+		if a.envFile == "" {
+			a.envFile = os.Getenv("STILLMARK_ENV_FILE")
+		}
+		if a.envFile != "" {
+			if err := loadEnvFile(a.envFile); err != nil {
+				return err
+			}
+		}
+		if err := a.flagsFromEnvironment(c); err != nil {
 			return err
 		}
 		if err := cmp.Or(c.ValidateRequiredFlags(), c.ValidateFlagGroups()); err != nil {
@@ -204,7 +215,8 @@ func flagHint(c *cobra.Command, err error) error {
 
 // flagsFromEnvironment sets every flag that was not given from
 // STILLMARK_<FLAG>, dashes as underscores.
-func flagsFromEnvironment(c *cobra.Command) error {
+func (a *app) flagsFromEnvironment(c *cobra.Command) error {
+	a.fromEnv = map[string]string{}
 	var failed error
 	c.Flags().VisitAll(func(f *pflag.Flag) {
 		name := "STILLMARK_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
@@ -214,7 +226,9 @@ func flagsFromEnvironment(c *cobra.Command) error {
 		}
 		if err := c.Flags().Set(f.Name, value); err != nil {
 			failed = usageError(fmt.Errorf("environment variable %s: %w", name, err))
+			return
 		}
+		a.fromEnv[f.Name] = name
 	})
 	return failed
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -19,44 +20,6 @@ func (a *app) targetCommand() *cobra.Command {
 	return holder("target", "the models that are probed: list, show, test",
 		"  stillmark target test acme-nova-1",
 		a.targetListCommand(), a.targetShowCommand(), a.targetTestCommand())
-}
-
-// resolve turns a name of the configuration into the target that the plan
-// records: preset filled in, environment applied.
-func resolve(f *config.File, name string) (ledger.Target, error) {
-	i := slices.IndexFunc(f.Targets, func(t config.Target) bool { return t.Name == name })
-	if i < 0 {
-		names := make([]string, len(f.Targets))
-		for j, t := range f.Targets {
-			names[j] = t.Name
-		}
-		where := f.Path
-		if where == "" {
-			where = "the configuration (there is no " + config.DefaultPath + " here; write one with stillmark config init)"
-		}
-		return ledger.Target{}, usageError(fmt.Errorf("target %q is not in %s%s", name, where, didYouMean(name, names)))
-	}
-	c := f.Targets[i]
-	t := ledger.Target{Name: c.Name, Model: c.Model}
-	if c.Preset != "" {
-		preset, ok := endpoint.FindPreset(c.Preset)
-		if !ok {
-			var names []string
-			for _, p := range endpoint.Presets() {
-				names = append(names, p.Name)
-			}
-			return t, usageError(fmt.Errorf("target %q: preset %q is not known%s", name, c.Preset, didYouMean(c.Preset, names)))
-		}
-		t = preset.Target(c.Name, c.Model, os.Getenv)
-	}
-	t.Role, t.Price, t.Vendor, t.PreviousOf = c.Role, c.Price, c.Vendor, c.PreviousOf
-	if c.BaseURL != "" {
-		t.BaseURL = c.BaseURL
-	}
-	if c.APIKeyEnv != "" {
-		t.APIKeyEnv = c.APIKeyEnv
-	}
-	return t, nil
 }
 
 // didYouMean names the nearest candidate, or lists them when few.
@@ -174,12 +137,17 @@ func (h *adHoc) target(a *app, args []string) (ledger.Target, error) {
 
 func (a *app) targetTestCommand() *cobra.Command {
 	var ad adHoc
+	var output outputFiles
 	c := &cobra.Command{
 		Use:   "test [NAME]",
 		Short: "ask a target a dozen small questions and print what it can do",
 		Long: `Sends about a dozen short requests and prints the capability matrix: chat, streams,
 usage, seeds, temperature 0, token limits, log-probabilities, completions, echo,
-system prompts. The matrix of every target is sealed in the plan.`,
+system prompts. The matrix of every target is sealed in the plan.
+
+A target is a name of the configuration, or PROVIDER/MODEL, where PROVIDER is a preset
+or a name of yours whose address and key are in the environment: labs/nova takes
+LABS_BASE_URL and LABS_API_KEY.`,
 		Example: "  stillmark target test acme-nova-1\n  stillmark target test --base-url http://127.0.0.1:8000/v1 --model nova",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -187,27 +155,28 @@ system prompts. The matrix of every target is sealed in the plan.`,
 			if err != nil {
 				return err
 			}
+			if err := output.check(); err != nil {
+				return err
+			}
 			caps, err := endpoint.Test(c.Context(), t, endpoint.Options{})
 			if err != nil {
+				return err
+			}
+			rows := [][]string{{"capability", "state", "detail"}}
+			for _, name := range slices.Sorted(maps.Keys(caps.Support)) {
+				rows = append(rows, []string{name, caps.Support[name].State, caps.Support[name].Detail})
+			}
+			if err := output.write(caps, rows); err != nil {
 				return err
 			}
 			if a.asJSON {
 				return a.printJSON(caps)
 			}
 			fmt.Fprintf(a.out, "target   %s (%s at %s)\nanswers  as %s, median latency %.0f ms\n", t.Name, printable(t.Model), t.BaseURL, printable(caps.Model), caps.LatencyMS)
-			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-			names := make([]string, 0, len(caps.Support))
-			for name := range caps.Support {
-				names = append(names, name)
-			}
-			slices.Sort(names)
-			for _, name := range names {
-				s := caps.Support[name]
-				fmt.Fprintf(w, "%s\t%s\t%s\n", name, s.State, printable(s.Detail))
-			}
-			return w.Flush()
+			return a.table(rows[1:])
 		},
 	}
 	ad.flags(c)
+	output.bind(c.Flags())
 	return c
 }

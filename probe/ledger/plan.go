@@ -110,19 +110,16 @@ func (p *Plan) SamplesOf(q *Prompt) int {
 	return p.Samples
 }
 
-// Count is how many items the plan has: replies that are asked for, or that were
+// Count is how many items a target has: replies that are asked for, or that were
 // gathered beforehand.
-func (p *Plan) Count() int {
-	n, sentinels := 0, 0
+func (p *Plan) Count(t *Target) int {
+	n := p.PerTarget()
+	if t.Live() {
+		return n
+	}
 	for i := range p.Prompts {
 		if q := &p.Prompts[i]; q.Sentinel {
-			sentinels += p.SamplesOf(q)
-		}
-	}
-	for i := range p.Targets {
-		n += p.PerTarget()
-		if !p.Targets[i].Live() {
-			n -= sentinels
+			n -= p.SamplesOf(q)
 		}
 	}
 	return n

@@ -14,7 +14,10 @@ import (
 )
 
 func (b *builder) acquisition() Acquisition {
-	items := b.plan.Count()
+	items := 0
+	for i := range b.plan.Targets {
+		items += b.plan.Count(&b.plan.Targets[i])
+	}
 	a := Acquisition{
 		Order: b.text.say("acq.order", "items", group(int64(items)),
 			"seed", strconv.FormatUint(b.plan.OrderSeed, 10)),

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sort"
 	"strings"
 	"sync"
@@ -38,11 +39,17 @@ const maxSize = 1 << 20
 
 // File is the content of stillmark.yaml.
 type File struct {
-	Path      string   `json:"-"`
+	Path      string   `json:"-"` // "" where there is none
 	Authority string   `json:"authority"`
 	Purpose   string   `json:"purpose"`
 	Targets   []Target `json:"targets"`
+
+	lines map[string]int // of every value, by its JSON pointer
 }
+
+// Line is the line of the value at a JSON pointer such as /targets/0/model, 0
+// where the file does not have it.
+func (f *File) Line(pointer string) int { return f.lines[pointer] }
 
 // Target is one endpoint as configured.
 type Target struct {
@@ -56,6 +63,11 @@ type Target struct {
 	// Vendor and PreviousOf are for comparative families: see ledger.Target.
 	Vendor     string `json:"vendor"`
 	PreviousOf string `json:"previous_of"`
+	// Providers pins a router to the providers that may serve the model, in this
+	// order and without others to fall back on (OpenRouter).
+	Providers []string `json:"providers,omitempty"`
+	// ExtraBody are further members of every request: see ledger.Target.
+	ExtraBody map[string]json.RawMessage `json:"extra_body,omitempty"`
 }
 
 // Error is a mistake in a configuration file.
@@ -71,14 +83,29 @@ func (e *Error) Error() string {
 // ExitCode is that of usage errors: nothing was sent.
 func (e *Error) ExitCode() int { return 2 }
 
-// Load reads the file at path; "" means DefaultPath where it exists, and an
-// empty configuration otherwise.
+// Path is the file that is read when none is named: DefaultPath, or else the same
+// name in the user's folder of configurations ($XDG_CONFIG_HOME/stillmark), or ""
+// where neither exists.
+func Path() string {
+	candidates := []string{DefaultPath}
+	if dir, err := os.UserConfigDir(); err == nil {
+		candidates = append(candidates, filepath.Join(dir, "stillmark", DefaultPath))
+	}
+	for _, path := range candidates {
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// Load reads the file at path; "" means [Path], and an empty configuration where
+// that finds none.
 func Load(path string) (*File, error) {
 	if path == "" {
-		if _, err := os.Stat(DefaultPath); err != nil {
+		if path = Path(); path == "" {
 			return &File{}, nil
 		}
-		path = DefaultPath
 	}
 	info, err := os.Stat(path)
 	if err != nil {
@@ -100,6 +127,11 @@ func Parse(path string, data []byte) (*File, error) {
 	if err := yaml.Load(data, &document, yaml.WithUniqueKeys()); err != nil {
 		return nil, &Error{path, []string{err.Error()}}
 	}
+	lines := map[string]int{}
+	var root yaml.Node
+	if err := yaml.Load(data, &root); err == nil {
+		number(&root, "", lines)
+	}
 	encoded, err := json.Marshal(document)
 	if err != nil {
 		return nil, &Error{path, []string{"it holds a value that JSON cannot express: " + err.Error()}}
@@ -111,11 +143,11 @@ func Parse(path string, data []byte) (*File, error) {
 	if err := schema().Validate(instance); err != nil {
 		var invalid *jsonschema.ValidationError
 		if errors.As(err, &invalid) {
-			return nil, &Error{path, problems(invalid)}
+			return nil, &Error{path, problems(invalid, lines)}
 		}
 		return nil, &Error{path, []string{err.Error()}}
 	}
-	f := &File{Path: path}
+	f := &File{Path: path, lines: lines}
 	if err := json.Unmarshal(encoded, f); err != nil {
 		return nil, &Error{path, []string{err.Error()}}
 	}
@@ -148,30 +180,56 @@ var schema = sync.OnceValue(func() *jsonschema.Schema {
 	return c.MustCompile("stillmark.json")
 })
 
+// number notes the line of every value by its JSON pointer.
+func number(n *yaml.Node, pointer string, lines map[string]int) {
+	lines[pointer] = n.Line
+	switch n.Kind {
+	case yaml.DocumentNode:
+		for _, c := range n.Content {
+			number(c, pointer, lines)
+		}
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			at := pointer + "/" + n.Content[i].Value
+			number(n.Content[i+1], at, lines)
+			lines[at] = n.Content[i].Line
+		}
+	case yaml.SequenceNode:
+		for i, c := range n.Content {
+			number(c, fmt.Sprintf("%s/%d", pointer, i), lines)
+		}
+	}
+}
+
 // problems flattens a validation error to one sentence per leaf.
-func problems(e *jsonschema.ValidationError) []string {
+func problems(e *jsonschema.ValidationError, lines map[string]int) []string {
 	if len(e.Causes) > 0 {
 		var all []string
 		for _, cause := range e.Causes {
-			all = append(all, problems(cause)...)
+			all = append(all, problems(cause, lines)...)
 		}
 		sort.Strings(all)
 		return all
 	}
 	where := "/" + strings.Join(e.InstanceLocation, "/")
+	line := lines[strings.TrimSuffix(where, "/")]
 	text := e.ErrorKind.LocalizedString(message.NewPrinter(language.English))
 	if extra, ok := e.ErrorKind.(*kind.AdditionalProperties); ok {
 		for _, name := range extra.Properties {
+			line = max(line, lines[strings.TrimSuffix(where, "/")+"/"+name])
 			if near := nearest(name); near != "" {
 				text += fmt.Sprintf(" (did you mean %q?)", near)
 			}
 		}
 	}
+	if line > 0 {
+		where = fmt.Sprintf("line %d, %s", line, where)
+	}
 	return []string{where + ": " + text}
 }
 
 // members are the names that the schema knows, for did-you-mean.
-var members = []string{"authority", "purpose", "targets", "name", "role", "preset", "base_url", "model", "api_key_env", "price", "input_per_mtok", "output_per_mtok", "currency"}
+var members = []string{"authority", "purpose", "targets", "name", "role", "preset", "base_url", "model", "api_key_env", "vendor", "previous_of", "providers", "extra_body", "price", "input_per_mtok", "output_per_mtok", "currency"}
 
 // nearest finds the known member that shares the longest prefix or most letters.
 func nearest(name string) string {
@@ -203,6 +261,14 @@ targets:
     model: nova-1
     api_key_env: ACME_API_KEY
     price: {input_per_mtok: 0.50, output_per_mtok: 1.50, currency: USD}
+  # A preset knows the address and the variable of the key (stillmark target list). A
+  # name that is none stands for a provider of yours: ACME_LABS_BASE_URL, ACME_LABS_API_KEY.
+  - name: acme-via-router
+    role: control
+    preset: openrouter
+    model: acme/nova-1
+    providers: [Acme]                  # served by nobody else
+    extra_body: {reasoning: {effort: low}}
   # What "stillmark mock --key key.json" serves, for a rehearsal without a rival.
   - name: local-student
     role: rival

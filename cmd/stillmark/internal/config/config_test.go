@@ -11,7 +11,7 @@ func TestExampleIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(f.Targets) != 3 || f.Targets[0].Price == nil || f.Targets[2].Role != "control" || f.Authority == "" {
+	if len(f.Targets) != 4 || f.Targets[0].Price == nil || f.Targets[3].Role != "control" || f.Authority == "" {
 		t.Fatalf("decoded %+v", f)
 	}
 }
