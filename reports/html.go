@@ -48,7 +48,23 @@ type page struct {
 // group is the tests of one key, targets under audit first.
 type group struct {
 	Key, Scheme, Unit string
+	Family            string // empty where the case has none but E1
 	Rows              []model.TestRow
+}
+
+// title names a group in a line.
+func (g *group) title(key string) string {
+	var parts []string
+	if g.Family != "" {
+		parts = append(parts, g.Family)
+	}
+	if g.Key != "" {
+		parts = append(parts, key+" "+g.Key)
+	}
+	if g.Scheme != "" {
+		parts = append(parts, g.Scheme)
+	}
+	return strings.Join(parts, " · ")
 }
 
 // sections in reading order; they are the anchors of the contents.
@@ -164,10 +180,14 @@ func rank(r ledger.Role) int {
 func groups(rows []model.TestRow) []group {
 	var out []group
 	for _, r := range rows {
-		i := slices.IndexFunc(out, func(g group) bool { return g.Key == r.Key })
+		name := ""
+		if r.FamilyName != "" {
+			name = r.Family + " " + r.FamilyName
+		}
+		i := slices.IndexFunc(out, func(g group) bool { return g.Key == r.Key && g.Family == name })
 		if i < 0 {
 			i = len(out)
-			out = append(out, group{Key: r.Key, Scheme: r.Scheme, Unit: r.EffectUnit})
+			out = append(out, group{Key: r.Key, Scheme: r.Scheme, Unit: r.EffectUnit, Family: name})
 		}
 		out[i].Rows = append(out[i].Rows, r)
 	}
@@ -176,6 +196,62 @@ func groups(rows []model.TestRow) []group {
 	}
 	return out
 }
+
+// rowsOf lists the rows of all groups that have something.
+func rowsOf(gs []group, has func(*model.TestRow) bool) []model.TestRow {
+	var out []model.TestRow
+	for _, g := range gs {
+		for i := range g.Rows {
+			if has(&g.Rows[i]) {
+				out = append(out, g.Rows[i])
+			}
+		}
+	}
+	return out
+}
+
+func joined(gs []group) []model.TestRow {
+	return rowsOf(gs, func(r *model.TestRow) bool { return r.Earlier != nil })
+}
+
+func compared(gs []group) []model.TestRow {
+	return rowsOf(gs, func(r *model.TestRow) bool { return r.Comparison != nil })
+}
+
+func parted(gs []group) []model.TestRow {
+	return rowsOf(gs, func(r *model.TestRow) bool { return len(r.Parts) > 0 })
+}
+
+// scored lists the groups whose units are positions of text, which alone have
+// positions that were not scored.
+func scored(gs []group) []group {
+	var out []group
+	for _, g := range gs {
+		if slices.ContainsFunc(g.Rows, func(r model.TestRow) bool { return r.Tokens > 0 || r.FamilyName == "" }) {
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+// rankLine says how a comparison came out.
+func (d *design) rankLine(c *ledger.Comparison) string {
+	fill := func(key string, pairs ...string) string {
+		s := d.labels[key]
+		for i := 0; i+1 < len(pairs); i += 2 {
+			s = strings.ReplaceAll(s, "{"+pairs[i]+"}", pairs[i+1])
+		}
+		return s
+	}
+	line := fill("comparison.rank", "rank", integer(int64(c.Rank)), "of", integer(int64(c.Of)), "p", logarithm(c.Log10P), "floor", logarithm(c.Log10Floor),
+		"t", logarithm(c.Log10Parametric), "vendors", integer(int64(c.Vendors)))
+	if c.LikelihoodRatio != nil {
+		line += "; " + fill("comparison.lr", "lr", significant(*c.LikelihoodRatio), "cap", significant(c.Cap))
+	}
+	return line
+}
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 // shared is a sentence with the tests that it is said of.
 type shared struct{ Text, Tests string }
@@ -273,7 +349,13 @@ func (d *design) funcs() template.FuncMap {
 			}
 			return strings.ReplaceAll(d.labels["samples"], "{n}", integer(int64(n)))
 		},
-		"caps": d.caps,
+		"caps":     d.caps,
+		"joined":   joined,
+		"compared": compared,
+		"parted":   parted,
+		"scored":   scored,
+		"rankline": d.rankLine,
+		"day":      day,
 		"meanings": func(gs []group) []shared {
 			return sharedBy(gs, func(r model.TestRow) []string { return []string{r.Sentence} })
 		},
@@ -304,7 +386,7 @@ func chip(v ledger.Verdict) string {
 	switch v {
 	case ledger.VerdictDependence, ledger.VerdictSingleRun:
 		return "strong"
-	case ledger.VerdictExploratory:
+	case ledger.VerdictExploratory, ledger.VerdictLead:
 		return "signal"
 	case ledger.VerdictWeak, ledger.VerdictWithheld:
 		return "weak"

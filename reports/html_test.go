@@ -299,7 +299,7 @@ func TestLabels(t *testing.T) {
 		}
 		source.Write(data)
 	}
-	elsewhere := []string{"ours", "teacher", "state.", "mark.", "caps.", "sample", "curve.caption", "yes", "no", "unknown", "not tested", "control", "rival"}
+	elsewhere := []string{"ours", "teacher", "state.", "mark.", "caps.", "sample", "curve.caption", "comparison.rank", "comparison.lr", "yes", "no", "unknown", "not tested", "control", "rival"}
 	for key := range d.labels {
 		used := strings.Contains(source.String(), `"`+key+`"`)
 		for _, section := range sections {

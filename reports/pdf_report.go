@@ -275,10 +275,12 @@ func (p *paper) section(name string) {
 func (p *paper) tests(gs []group) {
 	var results, basis, dropped [][]field
 	for _, g := range gs {
-		title := p.l("key") + " " + g.Key + " · " + g.Scheme
+		title := g.title(p.l("key"))
 		results = append(results, []field{{text: title + " · " + g.Unit}})
 		basis = append(basis, []field{{text: title}})
-		dropped = append(dropped, []field{{text: title}})
+		if len(scored([]group{g})) > 0 {
+			dropped = append(dropped, []field{{text: title}})
+		}
 		for _, t := range g.Rows {
 			rival := t.Role == ledger.Rival
 			name := t.Target
@@ -302,6 +304,9 @@ func (p *paper) tests(gs []group) {
 			basis = append(basis, append([]field{{t.Target, rival}}, fields(
 				grouped(t.Score, 1), grouped(t.NullMean, 1)+" ± "+grouped(t.NullSD, 1), cmpOr(t.Weights), cmpOr(t.Method),
 				logarithm(t.Estimate), logarithm(t.PlainP), significant(t.Power.Effect))...))
+			if len(scored([]group{g})) == 0 {
+				continue
+			}
 			dropped = append(dropped, append([]field{{t.Target, rival}}, fields(
 				integer(t.Replies), integer(t.Tokens), integer(t.N), integer(t.Dropped.Repeat), integer(t.Dropped.Prompt),
 				integer(t.Dropped.Short), integer(t.Dropped.Filtered), integer(t.Dropped.OutOfVocab))...))
@@ -330,19 +335,22 @@ func (p *paper) tests(gs []group) {
 		{p.l("col.plain"), 16, true},
 		{p.l("col.power"), 14, true},
 	}, basis)
-	p.subheading(p.l("dropped"))
-	p.small(p.l("dropped.caption"))
-	p.table([]column{
-		{p.l("col.target"), 22, false},
-		{p.l("col.replies"), 12, true},
-		{p.l("col.tokens"), 15, true},
-		{p.l("col.n"), 14, true},
-		{p.l("col.repeat"), 14, true},
-		{p.l("col.prompt"), 14, true},
-		{p.l("col.short"), 14, true},
-		{p.l("col.filtered"), 14, true},
-		{p.l("col.oov"), 17, true},
-	}, dropped)
+	if len(dropped) > 0 {
+		p.subheading(p.l("dropped"))
+		p.small(p.l("dropped.caption"))
+		p.table([]column{
+			{p.l("col.target"), 22, false},
+			{p.l("col.replies"), 12, true},
+			{p.l("col.tokens"), 15, true},
+			{p.l("col.n"), 14, true},
+			{p.l("col.repeat"), 14, true},
+			{p.l("col.prompt"), 14, true},
+			{p.l("col.short"), 14, true},
+			{p.l("col.filtered"), 14, true},
+			{p.l("col.oov"), 17, true},
+		}, dropped)
+	}
+	p.extras(gs)
 	for _, part := range []struct {
 		title string
 		of    func(model.TestRow) []string
@@ -361,6 +369,64 @@ func (p *paper) tests(gs []group) {
 			items = append(items, x.Text+" ("+x.Tests+")")
 		}
 		p.list(items)
+	}
+}
+
+// extras are the tables that only some tests have: two runs, comparisons, parts.
+func (p *paper) extras(gs []group) {
+	if rows := joined(gs); len(rows) > 0 {
+		p.subheading(p.l("runs"))
+		p.small(p.l("runs.caption"))
+		var out [][]field
+		for _, r := range rows {
+			head := r.Test
+			if r.Earlier.Apart != "" {
+				head += " · " + p.l("runs.apart", "why", r.Earlier.Apart)
+			}
+			out = append(out, []field{{text: head}},
+				fields(p.l("runs.first", "case", r.Earlier.CaseID, "from", day(r.Earlier.First), "to", day(r.Earlier.Last)), integer(r.Earlier.N),
+					logarithm(r.Earlier.Log10P), logarithm(r.Earlier.HolmLog10P), logarithm(r.Earlier.Log10E), model.VerdictLabel(r.Earlier.Verdict)),
+				fields(p.l("runs.second"), integer(r.N), logarithm(r.Log10P), logarithm(r.Holm), logarithm(r.Log10E), model.VerdictLabel(r.Verdict)))
+			if j := r.Joint; j != nil {
+				out = append(out, fields(p.l("runs.joint"), integer(j.N), logarithm(j.Log10P), "–", logarithm(j.Log10E), "–"))
+			}
+		}
+		p.table([]column{
+			{p.l("col.run"), 52, false},
+			{p.l("col.n"), 14, true},
+			{p.l("col.p"), 14, true},
+			{p.l("col.holm"), 14, true},
+			{p.l("col.e"), 14, true},
+			{p.l("col.verdict"), 30, false},
+		}, out)
+	}
+	if rows := compared(gs); len(rows) > 0 {
+		p.subheading(p.l("comparison"))
+		p.small(p.l("comparison.caption"))
+		var out [][]field
+		for _, r := range rows {
+			out = append(out, []field{{text: r.Test + " · " + r.FamilyName + ": " + p.d.rankLine(r.Comparison)}},
+				[]field{{r.Target, true}, {"–", false}, {integer(r.N), false}, {significant(r.Comparison.Rival), true}})
+			for _, c := range r.Comparison.Controls {
+				out = append(out, fields(c.Target, cmpOr(c.Vendor), integer(c.N), significant(c.Value)))
+			}
+			for _, why := range r.Comparison.NotControls {
+				out = append(out, []field{{text: p.l("comparison.not", "why", why)}})
+			}
+		}
+		p.table([]column{{p.l("col.target"), 50, false}, {p.l("col.vendor"), 40, false}, {p.l("col.n"), 18, true}, {p.l("col.value"), 22, true}}, out)
+	}
+	if rows := parted(gs); len(rows) > 0 {
+		p.subheading(p.l("parts"))
+		p.small(p.l("parts.caption"))
+		var out [][]field
+		for _, r := range rows {
+			out = append(out, []field{{text: r.Test + " · " + r.EffectUnit}})
+			for _, x := range r.Parts {
+				out = append(out, fields(x.Name, integer(x.N), fmt.Sprintf("%s [%s, %s]", effectText(x.Effect), effectText(x.Lo), effectText(x.Hi))))
+			}
+		}
+		p.table([]column{{p.l("col.part"), 60, false}, {p.l("col.n"), 18, true}, {p.l("col.effect"), 40, true}}, out)
 	}
 }
 
@@ -393,6 +459,21 @@ func (p *paper) method() {
 	m := p.r.Method
 	for _, text := range m.Paragraphs {
 		p.text(text)
+	}
+	if len(m.Families) > 0 {
+		p.subheading(p.l("families"))
+		var rows [][]field
+		for _, x := range m.Families {
+			rows = append(rows, fields(x.ID+" "+x.Name, string(x.Tier), integer(int64(x.Tests)), cmpOr(x.Statistic), x.Rung, cmpOr(x.Extractor)))
+		}
+		p.table([]column{
+			{p.l("col.family"), 24, false},
+			{p.l("tier"), 16, false},
+			{p.l("col.tests"), 9, true},
+			{p.l("col.statistic"), 42, false},
+			{p.l("col.rung"), 42, false},
+			{p.l("col.extractor"), 20, false},
+		}, rows)
 	}
 	if len(m.Schemes) > 0 {
 		p.subheading(p.l("schemes"))

@@ -108,10 +108,10 @@ func writeVerdicts(w io.Writer, plan *ledger.Plan, f *ledger.Findings) error {
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "target\trole\tscheme\tn\teffect [95 %]\tlog10 p\tHolm\tlog10 e\tdecoys\tpower 0.9 at\tverdict")
+	fmt.Fprintln(t, "target\trole\ttest\tn\teffect [95 %]\tlog10 p\tHolm\tlog10 e\tdecoys\tpower 0.9 at\tverdict")
 	for i := range f.Findings {
 		x := &f.Findings[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%+.4f [%+.4f, %+.4f]\t%s\t%s\t%s\t%s\t%+.4f\t%s\n", x.Target, x.Role, x.Scheme, x.N,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%+.4f [%+.4f, %+.4f]\t%s\t%s\t%s\t%s\t%+.4f\t%s\n", x.Target, x.Role, testName(x), x.N,
 			x.Effect, x.EffectLo, x.EffectHi, number(x.Log10P), number(x.HolmLog10P), number(x.Log10E), decoyCell(plan, x.Decoys), x.Power.Effect, x.Verdict)
 	}
 	if err := t.Flush(); err != nil {
@@ -122,11 +122,19 @@ func writeVerdicts(w io.Writer, plan *ledger.Plan, f *ledger.Findings) error {
 	return err
 }
 
+// testName is the scheme of a watermark's test, the family of any other.
+func testName(f *ledger.Finding) string {
+	if f.Family == family.Radioactivity {
+		return f.Scheme
+	}
+	return f.Family
+}
+
 // effectUnits says what the effects of each scheme count.
 func effectUnits(f *ledger.Findings) string {
 	var parts []string
 	for _, x := range f.Findings {
-		part := x.EffectUnit + " (" + x.Scheme + ")"
+		part := x.EffectUnit + " (" + testName(&x) + ")"
 		if !slices.Contains(parts, part) {
 			parts = append(parts, part)
 		}

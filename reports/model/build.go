@@ -8,6 +8,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
@@ -225,13 +226,18 @@ func (b *builder) row(f *ledger.Finding) TestRow {
 		Headline: said.Headline, Sentence: said.Meaning,
 		Warnings: orEmpty(said.Warnings), NotShown: orEmpty(said.NotShown), Controls: []ControlRow{},
 	}
+	if b.families() {
+		row.FamilyName = familyName(f.Family)
+	}
+	row.Statistic, row.Extractor, row.Parts, row.Comparison = f.Statistic, f.Extractor, f.Parts, f.Comparison
+	row.Earlier, row.Joint = f.Earlier, f.Joint
 	if d := f.Decoys; d != nil {
 		row.Decoys = &DecoyRow{
 			N: d.N, RankP: d.RankP, SDRatio: d.SDRatio, SDRatioLo: d.SDRatioLo, SDRatioHi: d.SDRatioHi,
 			Tolerance: d.Tolerance, KSP: d.KSP, Pass: d.Pass,
 		}
 	}
-	if f.Role == ledger.Rival {
+	if f.Role == ledger.Rival && f.Tier != ledger.Comparative {
 		for _, g := range b.of(ledger.Control, false) {
 			if g.Key != f.Key || g.Family != f.Family || g.Primary != f.Primary {
 				continue
@@ -247,6 +253,23 @@ func (b *builder) row(f *ledger.Finding) TestRow {
 		}
 	}
 	return row
+}
+
+// families reports whether the case has other families than E1.
+func (b *builder) families() bool {
+	return slices.ContainsFunc(b.f.Findings, func(f ledger.Finding) bool { return f.Family != family.Radioactivity })
+}
+
+// scored reports whether the case has a test of E1, which reads every reply.
+func (b *builder) scored() bool {
+	return slices.ContainsFunc(b.f.Findings, func(f ledger.Finding) bool { return f.Family == family.Radioactivity })
+}
+
+func familyName(id string) string {
+	if fam, ok := family.ByID(id); ok {
+		return fam.Name
+	}
+	return id
 }
 
 // orEmpty makes a nil list an empty one, which JSON writes as [].
@@ -268,7 +291,22 @@ func (b *builder) summary() Summary {
 		t.say("done.sent", "sent", group(sent), "targets", b.parties(),
 			"prompts", group(int64(len(b.plan.Prompts))), "samples", count(b.plan.Samples, "sample", "samples")),
 		t.say("done.analysed", "analysed", group(analysed), "planned", group(planned)),
-		t.say("done.scored", "keys", count(len(b.plan.Keys), "secret key", "secret keys"), "m", count(len(b.plan.Tests), "test", "tests"), "before", b.before()),
+	}
+	m := count(len(b.plan.Tests), "test", "tests")
+	if b.scored() {
+		s.Done = append(s.Done, t.say("done.scored", "keys", count(len(b.laws), "secret key", "secret keys"), "m", m, "before", b.before()))
+	} else {
+		s.Done = append(s.Done, t.say("done.declared", "m", m, "before", b.before()))
+	}
+	if b.families() {
+		var names []string
+		for _, x := range b.familyInfos() {
+			names = append(names, x.ID+" ("+x.Name+")")
+		}
+		s.Done = append(s.Done, t.say("done.families", "families", list(names)))
+	}
+	if after := b.plan.After; after != nil {
+		s.Done = append(s.Done, t.say("done.after", "case", after.CaseID, "first", after.First.UTC().Format(time.DateOnly), "last", after.Last.UTC().Format(time.DateOnly)))
 	}
 	if n := b.decoys(); n > 0 {
 		s.Done = append(s.Done, t.say("done.decoys", "n", group(int64(n))))

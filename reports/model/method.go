@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 )
 
@@ -17,8 +18,17 @@ const (
 func (b *builder) method() Method {
 	t := b.text
 	m := Method{Schemes: []SchemeInfo{}, Validation: []Validation{}}
-	for _, key := range []string{"unit", "null", "dedup", "weights"} {
-		m.Paragraphs = append(m.Paragraphs, t.say("method."+key))
+	if b.scored() {
+		for _, key := range []string{"unit", "null", "dedup", "weights"} {
+			m.Paragraphs = append(m.Paragraphs, t.say("method."+key))
+		}
+	}
+	if b.families() {
+		m.Families = b.familyInfos()
+		m.Paragraphs = append(m.Paragraphs, t.say("method.tiers"), t.say("method.comparative"))
+	}
+	if b.plan.After != nil {
+		m.Paragraphs = append(m.Paragraphs, t.say("method.runs", "days", strconv.Itoa(int(family.RunsApart.Hours()/24))))
 	}
 	if b.plan.Decoys.N > 0 || b.decoys() > 0 {
 		m.Paragraphs = append(m.Paragraphs, t.say("method.decoys"))
@@ -57,6 +67,27 @@ func (b *builder) method() Method {
 		m.Controls.Smallest, m.Controls.Test = &p, best.Test
 	}
 	return m
+}
+
+// familyInfos describes the families of the case, in the order of their tests.
+func (b *builder) familyInfos() []FamilyInfo {
+	var out []FamilyInfo
+	for i := range b.f.Findings {
+		f := &b.f.Findings[i]
+		at := slices.IndexFunc(out, func(x FamilyInfo) bool { return x.ID == f.Family })
+		if at < 0 {
+			info := FamilyInfo{ID: f.Family, Name: f.Family}
+			if fam, ok := family.ByID(f.Family); ok {
+				info.Name, info.Tier, info.Rung = fam.Name, fam.Tier, fam.Rung
+			}
+			at, out = len(out), append(out, info)
+		}
+		if out[at].Statistic == "" {
+			out[at].Statistic, out[at].Extractor = f.Statistic, f.Extractor
+		}
+		out[at].Tests++
+	}
+	return out
 }
 
 func validation(f *ledger.Finding) Validation {

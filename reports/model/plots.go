@@ -3,6 +3,7 @@ package model
 import (
 	"math"
 
+	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 )
 
@@ -22,11 +23,15 @@ func (b *builder) plots() Plots {
 		if !f.Primary || f.Verdict == ledger.VerdictUnverified {
 			continue
 		}
-		at, ok := panels[f.Scheme]
+		name := f.Scheme
+		if f.Family != family.Radioactivity {
+			name = f.Family + " " + familyName(f.Family)
+		}
+		at, ok := panels[name]
 		if !ok {
 			at = len(p.Forest)
-			panels[f.Scheme] = at
-			p.Forest = append(p.Forest, ForestPanel{Scheme: f.Scheme, Unit: f.EffectUnit, Rows: []ForestRow{}})
+			panels[name] = at
+			p.Forest = append(p.Forest, ForestPanel{Scheme: name, Unit: f.EffectUnit, Rows: []ForestRow{}})
 		}
 		p.Forest[at].Rows = append(p.Forest[at].Rows, ForestRow{
 			Target: f.Target, Test: f.Test, Role: f.Role, Effect: f.Effect, Lo: f.EffectLo, Hi: f.EffectHi,

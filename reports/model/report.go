@@ -121,6 +121,14 @@ type TestRow struct {
 	Warnings   []string                `json:"warnings"`
 	NotShown   []string                `json:"not_shown"`
 	Controls   []ControlRow            `json:"controls" desc:"the same statistic under the same key for every control"`
+
+	FamilyName string             `json:"family_name,omitempty" desc:"set where a case has other families than E1"`
+	Statistic  string             `json:"statistic,omitempty" desc:"what the score is, where it is not a sum of a watermark's scores"`
+	Extractor  string             `json:"extractor,omitempty" desc:"version of what read the replies"`
+	Parts      []ledger.Part      `json:"parts,omitempty" desc:"the same statistic on parts of the data, as a description"`
+	Comparison *ledger.Comparison `json:"comparison,omitempty" desc:"rank among control models"`
+	Earlier    *ledger.RunResult  `json:"earlier,omitempty" desc:"the same test in the first run"`
+	Joint      *ledger.Joint      `json:"joint,omitempty" desc:"both runs pooled, each unit once, as one test"`
 }
 
 // DecoyRow is the decoys' judgement without their scores (see Plots).
@@ -226,8 +234,20 @@ const (
 type Method struct {
 	Paragraphs []string     `json:"paragraphs"`
 	Schemes    []SchemeInfo `json:"schemes"`
+	Families   []FamilyInfo `json:"families,omitempty" desc:"where a case has other families than E1"`
 	Validation []Validation `json:"validation" desc:"wrong keys on this case's own replies"`
 	Controls   ControlRates `json:"controls"`
+}
+
+// FamilyInfo describes a family of tests.
+type FamilyInfo struct {
+	ID        string      `json:"id"`
+	Name      string      `json:"name"`
+	Tier      ledger.Tier `json:"tier" desc:"the best that a result of the family can be"`
+	Rung      string      `json:"hypothesis" desc:"what a positive reaches on the ladder of hypotheses"`
+	Statistic string      `json:"statistic,omitempty"`
+	Extractor string      `json:"extractor,omitempty"`
+	Tests     int         `json:"tests"`
 }
 
 // SchemeInfo describes a scheme and the null law of one unit.
