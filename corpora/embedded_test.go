@@ -32,7 +32,7 @@ var embeddedSuites = map[string]struct {
 	"longform-fr":     {"E1", "fr", 6, 250, 250, 0, "1.0 0e506d935ed1ef7fc3a71e69afe2270293989202c0bfb2afdbcc0864af47bc7f"},
 	"longform-ja":     {"E1", "ja", 6, 250, 250, 0, "1.0 63c789f6688710d831fe508ece236e01c7d784f38a7262684cf1eed60b640916"},
 	"longform-zh":     {"E1", "zh", 6, 250, 250, 0, "1.0 e09f91f23df3f128058ed241963bdb4681b0b09aafd3cb6ff6fe674513fe0440"},
-	"free-choice":     {"E3", "en fr", 6, 1200, 1200 * 2, 4, "1.0 52b6d98c67264c4e81bc120ed4e33e80bb91af95e5f787613dfae9c6cb8d9e62"},
+	"free-choice":     {"E3", "en fr", 6, 1200, 1200 * 2, 4, "1.1 954798c1f4136703c6a05193f1f9d20d9ee2a200ee17d233aada39c1e11d2c17"},
 	"canary-en":       {"E4", "en", 5, 1550, 1550, 5, "1.0 e87ee3fe72bcaf5b1d303389b183300e8c9fb28c9ebe4365277ece00c45fc596"},
 	"nonce-en":        {"E5", "en", 4, 64, 64, 0, "1.0 c886f5b3a8433a8ad7b41d1ef7585c21e8c5131375c8d54573c0cf4450be2092"},
 	"rotation-en":     {"E6", "en", 4, 48 * 4, 48 * 4, 0, "1.0 bd618a8944b2e7577d39f861a1eae6bfaa4e3c3f3226032d880f233cfed9f65a"},
@@ -255,5 +255,22 @@ func TestPicksAreRead(t *testing.T) {
 	}
 	if kinds[reading.KindNumber] != 24 || kinds[reading.KindCoin] != 10 || kinds[reading.KindPick] != 46 {
 		t.Errorf("kinds %v", kinds)
+	}
+}
+
+// TestSuitesAreApart: no suite asks what another asks, in other words or fillings.
+func TestSuitesAreApart(t *testing.T) {
+	t.Parallel()
+	var suites []*Suite
+	for _, card := range List() {
+		suites = append(suites, load(t, card.Name))
+	}
+	for _, p := range LintAcross(suites) {
+		t.Error(p)
+	}
+	again := parseSmall(t, "name: small", "name: other", "The {animal} met", "Our {animal} met")
+	problems := LintAcross([]*Suite{parseSmall(t), again}) // b and c are the same, a nearly so
+	if len(problems) != 3 || !strings.Contains(problems[2].String(), "a: near-duplicate: in suite other: ") {
+		t.Errorf("the comparison is blind: %v", problems)
 	}
 }

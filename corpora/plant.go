@@ -17,8 +17,8 @@ import (
 
 // Planting is what our API should say or prefer, as drawn under one canary key:
 // the serving-side file that a gateway loads. It holds everything that the key
-// keeps secret and is kept like it. Package doc: "Planting" says what a gateway
-// does with it.
+// keeps secret and is kept like it. The package's comment says what a gateway does
+// with it.
 type Planting struct {
 	Format  int            `json:"format"` // PlantingFormat
 	KeyID   string         `json:"key_id"` // of the canary key; its commitment commits to all that follows

@@ -324,28 +324,67 @@ func (s *Suite) lintPrompts(r *findings) {
 }
 
 func (s *Suite) lintNearDuplicates(r *findings) {
-	type text struct{ id, lang string }
-	var of []text
+	for _, pair := range nearTemplates(s) {
+		r.add("near-duplicate", pair.b.id, "%.0f %% of its word triples are those of %s", 100*pair.overlap, pair.a.id)
+	}
+}
+
+// LintAcross returns the templates of one suite that are nearly those of another:
+// asked in one audit, they would count as two questions. It leaves out what Lint
+// finds within a suite.
+func LintAcross(suites []*Suite) []Problem {
+	var r findings
+	for _, pair := range nearTemplates(suites...) {
+		if pair.a.suite != pair.b.suite {
+			r.add("near-duplicate", pair.b.id, "in suite %s: %.0f %% of its word triples are those of %s in suite %s", pair.b.suite, 100*pair.overlap, pair.a.id, pair.a.suite)
+		}
+	}
+	return r.list()
+}
+
+// templateText names the text of a template in one language.
+type templateText struct{ suite, id, lang string }
+
+// nearTemplate is a pair of texts in one language that nearly agree.
+type nearTemplate struct {
+	a, b    templateText
+	overlap float64
+}
+
+// nearTemplates compares the texts of all templates with their slots open.
+func nearTemplates(suites ...*Suite) []nearTemplate {
+	var of []templateText
 	var texts [][]string
-	for i := range s.templates {
-		t := &s.templates[i]
-		for _, lang := range t.langs {
-			var b strings.Builder
-			for _, seg := range t.texts[lang][:t.own[lang]] {
-				b.WriteString(seg.literal)
-				if seg.slot != "" {
-					b.WriteString(slotWord)
+	var near []nearTemplate
+	first := make(map[string]templateText) // language and words to the text that had them first
+	for _, s := range suites {
+		for i := range s.templates {
+			t := &s.templates[i]
+			for _, lang := range t.langs {
+				var b strings.Builder
+				for _, seg := range t.texts[lang][:t.own[lang]] {
+					b.WriteString(seg.literal)
+					if seg.slot != "" {
+						b.WriteString(slotWord)
+					}
+				}
+				text, w := templateText{s.Name, t.id, lang}, words(b.String())
+				of, texts = append(of, text), append(texts, w)
+				key := lang + "\x00" + strings.Join(w, " ")
+				if other, ok := first[key]; !ok {
+					first[key] = text
+				} else if other.suite != s.Name { // within a suite the exact rule speaks
+					near = append(near, nearTemplate{other, text, 1})
 				}
 			}
-			of, texts = append(of, text{t.id, lang}), append(texts, words(b.String()))
 		}
 	}
 	for _, pair := range nearDuplicates(texts) {
-		a, b := of[pair.a], of[pair.b]
-		if a.lang == b.lang {
-			r.add("near-duplicate", b.id, "%.0f %% of its word triples are those of %s", 100*pair.overlap, a.id)
+		if a, b := of[pair.a], of[pair.b]; a.lang == b.lang {
+			near = append(near, nearTemplate{a, b, pair.overlap})
 		}
 	}
+	return near
 }
 
 // slotWord stands for any slot when templates are compared, so that two that

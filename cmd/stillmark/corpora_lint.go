@@ -18,8 +18,9 @@ func (a *app) corporaLintCommand() *cobra.Command {
 		Long: `Looks for prompts that are there twice or nearly so, names of vendors and models
 outside C3, prompts over the suite's limit, slots that nothing fills, missing
 languages, readings that make no sense for their kind, options that cannot be told
-apart in a reply, missing placebos, choices that two items share, and texts of the
-watermarked model outside E2. Without an argument the embedded suites are examined.
+apart in a reply, missing placebos, choices that two items share, texts of the
+watermarked model outside E2, and prompts of one suite that are nearly those of
+another. Without an argument the embedded suites are examined.
 
 With --key the prompts of each suite are scored under a watermark key as one
 stream: prompts that were written for this purpose show nothing of it, and where
@@ -57,7 +58,16 @@ they do (log10 p <= -6) the key could come in through the prompt.`,
 					problems = append(problems, found...)
 				}
 				total += len(problems)
-				if err := a.showProblems(s.Name, problems); err != nil {
+				for _, p := range problems {
+					if err := a.showProblem(s.Name, p); err != nil {
+						return err
+					}
+				}
+			}
+			across := corpora.LintAcross(suites)
+			total += len(across)
+			for _, p := range across {
+				if err := a.showProblem("", p); err != nil {
 					return err
 				}
 			}
@@ -74,19 +84,18 @@ they do (log10 p <= -6) the key could come in through the prompt.`,
 	return c
 }
 
-func (a *app) showProblems(suite string, problems []corpora.Problem) error {
-	for _, p := range problems {
-		if a.asJSON {
-			if err := a.printJSON(struct {
-				Suite string `json:"suite"`
-				corpora.Problem
-			}{suite, p}); err != nil {
-				return err
-			}
-			continue
-		}
-		fmt.Fprintf(a.out, "%s: %s\n", suite, printable(p.String()))
+// showProblem prints one problem; suite is empty if it lies between two.
+func (a *app) showProblem(suite string, p corpora.Problem) error {
+	if a.asJSON {
+		return a.printJSON(struct {
+			Suite string `json:"suite,omitempty"`
+			corpora.Problem
+		}{suite, p})
 	}
+	if suite != "" {
+		suite += ": "
+	}
+	fmt.Fprintln(a.out, printable(suite+p.String()))
 	return nil
 }
 

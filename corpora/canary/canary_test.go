@@ -1,14 +1,15 @@
 package canary
 
 import (
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"testing"
 )
 
-// drawSecret is the bytes 0 to 31, under which the values below were computed
-// with Python's hmac module from the doc comments.
 func drawSecret() []byte {
 	secret := make([]byte, 32)
 	for i := range secret {
@@ -17,35 +18,52 @@ func drawSecret() []byte {
 	return secret
 }
 
-func TestDrawsByHand(t *testing.T) {
+// TestVectors compares every draw with values that another program computed from
+// the doc comments alone.
+func TestVectors(t *testing.T) {
 	t.Parallel()
-	secret := drawSecret()
-	var b []int
-	for i := range 16 {
-		b = append(b, Bit(secret, fmt.Sprintf("item-%d", i), "1"))
+	data, err := os.ReadFile("testdata/vectors.json")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if want := []int{1, 1, 0, 0, 1, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1}; !slices.Equal(b, want) {
-		t.Errorf("bits %v, want %v", b, want)
+	var vectors struct {
+		Cases []struct {
+			Secret, Version  string
+			Items, Responses []string
+			Bits             []int
+			Order            []string
+			Sent             []string
+			Held             []string `json:"held_back"`
+			Arms             int
+			Rotation         []int
+		}
 	}
-	if got := Response(secret, "item-3"); got != "5944-6924-3570" {
-		t.Errorf("response %s", got)
+	if err := json.Unmarshal(data, &vectors); err != nil || len(vectors.Cases) != 3 {
+		t.Fatalf("%d cases, error %v", len(vectors.Cases), err)
 	}
-	sent, held := Nonces(secret, 4)
-	if want := []string{"d4c497ae2d29a2ce12bf78d088cfd2dc", "a72865def061534b237e617bafdcf9f0", "bff8433ef06ce8bd753cc568c79c92c6", "747a5eac52f84fa120d4d1f5008559a2"}; !slices.Equal(sent, want) {
-		t.Errorf("sent %v", sent)
-	}
-	if want := []string{"1a5b28be6f44da3e15c986d453065f0f", "e0249b8da80927f87904d938719b685f", "5c3805ee009789d057e2e4a1794550da", "ef10832ba95ca801738572476a3f31d5"}; !slices.Equal(held, want) {
-		t.Errorf("held %v", held)
-	}
-	if got, want := Rotation(secret, 24, 3), []int{1, 0, 1, 2, 2, 0, 1, 0, 2, 2, 2, 2, 0, 1, 0, 1, 0, 0, 0, 2, 0, 2, 0, 1}; !slices.Equal(got, want) {
-		t.Errorf("rotation %v, want %v", got, want)
-	}
-	items := []string{"t-7", "t-6", "t-5", "t-4", "t-3", "t-2", "t-1", "t-0"}
-	if got, want := Order(secret, items), []string{"t-0", "t-2", "t-5", "t-4", "t-3", "t-1", "t-6", "t-7"}; !slices.Equal(got, want) {
-		t.Errorf("order %v, want %v", got, want)
-	}
-	if items[0] != "t-7" {
-		t.Error("the pool was written to")
+	for i, c := range vectors.Cases {
+		secret, err := hex.DecodeString(c.Secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j, item := range c.Items {
+			if got := Bit(secret, item, c.Version); got != c.Bits[j] {
+				t.Errorf("case %d: bit of %s is %d", i, item, got)
+			}
+			if got := Response(secret, item); got != c.Responses[j] {
+				t.Errorf("case %d: response of %s is %s, want %s", i, item, got, c.Responses[j])
+			}
+		}
+		before := slices.Clone(c.Items)
+		if got := Order(secret, c.Items); !slices.Equal(got, c.Order) || !slices.Equal(c.Items, before) {
+			t.Errorf("case %d: order %v", i, got)
+		}
+		if sent, held := Nonces(secret, len(c.Sent)); !slices.Equal(sent, c.Sent) || !slices.Equal(held, c.Held) {
+			t.Errorf("case %d: sent %v, held back %v", i, sent, held)
+		}
+		if got := Rotation(secret, len(c.Rotation), c.Arms); !slices.Equal(got, c.Rotation) {
+			t.Errorf("case %d: rotation %v", i, got)
+		}
 	}
 }
 
