@@ -28,11 +28,11 @@ var embeddedSuites = map[string]struct {
 	"longform-en":     {"E1", "en", 6, 1000, 1000, 0, "1.0 0d3466a559e720359aa19ac27fc6b0fdc025e0fe72c32fbe7c56ab8bccca4bd3"},
 	"smoke-en":        {"E1", "en", 6, 24, 24, 0, "1.0 b0a610dc718e5f29b031e909ddbcb9d7225c930ccf4ec396e0db4850f79dce61"},
 	"longform-de":     {"E1", "de", 6, 250, 250, 0, "1.0 a3974bdc398af932fc4d6125dec1b1b425ba66427d4455d649401167ab2f09d0"},
-	"longform-es":     {"E1", "es", 6, 250, 250, 0, "1.0 9c23867d42ce929f8c1c6c8bffe0ef3a118ce991d8b87353477dfe7f82a11edb"},
-	"longform-fr":     {"E1", "fr", 6, 250, 250, 0, "1.0 0e506d935ed1ef7fc3a71e69afe2270293989202c0bfb2afdbcc0864af47bc7f"},
+	"longform-es":     {"E1", "es", 6, 250, 250, 0, "1.1 274f9dce34796212900b3699975497bc18f81ab15bb32eb59e23311ae6929ed9"},
+	"longform-fr":     {"E1", "fr", 6, 250, 250, 0, "1.1 815de75ee14b011a165da5c431489f228386eeba01206e561f9be34bc2e617c4"},
 	"longform-ja":     {"E1", "ja", 6, 250, 250, 0, "1.0 63c789f6688710d831fe508ece236e01c7d784f38a7262684cf1eed60b640916"},
 	"longform-zh":     {"E1", "zh", 6, 250, 250, 0, "1.0 e09f91f23df3f128058ed241963bdb4681b0b09aafd3cb6ff6fe674513fe0440"},
-	"free-choice":     {"E3", "en fr", 6, 1200, 1200 * 2, 4, "1.1 954798c1f4136703c6a05193f1f9d20d9ee2a200ee17d233aada39c1e11d2c17"},
+	"free-choice":     {"E3", "en fr", 6, 1200, 1200 * 2, 4, "1.1 4b3cc1a05109b3b257505b77d946a4a86b86cb737685eefc651eeff036a5dd0e"},
 	"canary-en":       {"E4", "en", 5, 1550, 1550, 5, "1.0 e87ee3fe72bcaf5b1d303389b183300e8c9fb28c9ebe4365277ece00c45fc596"},
 	"nonce-en":        {"E5", "en", 4, 64, 64, 0, "1.0 c886f5b3a8433a8ad7b41d1ef7585c21e8c5131375c8d54573c0cf4450be2092"},
 	"rotation-en":     {"E6", "en", 4, 48 * 4, 48 * 4, 0, "1.0 bd618a8944b2e7577d39f861a1eae6bfaa4e3c3f3226032d880f233cfed9f65a"},
@@ -174,11 +174,20 @@ func TestEmbeddedPromptsReadWell(t *testing.T) {
 			if first, _ := utf8.DecodeRuneInString(text); first != unicode.ToUpper(first) {
 				t.Errorf("%s: %q does not begin with a capital", p.ID, text)
 			}
+			if contraction := contractions[p.Lang]; contraction != nil && contraction.MatchString(text) {
+				t.Errorf("%s: %q is not contracted in %q", p.ID, contraction.FindString(text), text)
+			}
 			if p.Lang == "fr" && frenchBlanks.MatchString(text) {
 				t.Errorf("%s: a blank is missing before a double mark in %q", p.ID, text)
 			}
 		}
 	}
+}
+
+// contractions finds what a slot was put behind without regard to its beginning.
+var contractions = map[string]*regexp.Regexp{
+	"fr": regexp.MustCompile(`(?i)(?:^|[\s(«])(?:(?:de|que|le|la|ne|se|je|jusque|lorsque|puisque) [aeiouàâéèêëîïôœùû]|(?:de|à) les? |si ils? )`),
+	"es": regexp.MustCompile(`(?i)\b(?:de|a) el\b`),
 }
 
 // frenchBlanks finds a double punctuation mark without the blank that French
