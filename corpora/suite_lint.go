@@ -41,7 +41,8 @@ const maxPerRule = 25
 //   - unused-slot: values that no template uses, mostly a misspelt name
 //   - duplicate: the same words twice, regardless of case and punctuation
 //   - near-duplicate: two templates whose word triples overlap by 60 % or more
-//   - vendor-name: a model's or vendor's name, except in suites of family C3
+//   - vendor-name: a model's or vendor's name, except in suites of family C3 and
+//     in passages, which ask nothing
 //   - over-length: more tokens than the suite's limit
 //   - missing-language: a prompt without language, in a language that the
 //     suite does not declare, a declared language without prompts, or an item
@@ -310,7 +311,7 @@ func (s *Suite) lintPrompts(r *findings) {
 				continue
 			}
 			first[key] = p.ID
-			if name := vendorName(p.System + " " + p.Text); name != "" && s.Family != identityFamily {
+			if name := vendorName(p.System + " " + p.Text); name != "" && s.Family != identityFamily && s.Origin != OriginModel {
 				r.add("vendor-name", p.ID, "it names %q, which steers the reply", name)
 			}
 			ids, err := count.Encode(p.System + " " + p.Text)
