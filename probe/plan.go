@@ -20,6 +20,7 @@ import (
 	"github.com/stillmark/stillmark/probe/timestamp"
 	"github.com/stillmark/stillmark/watermark"
 	"github.com/stillmark/stillmark/watermark/evidence"
+	"github.com/stillmark/stillmark/watermark/served"
 )
 
 // Defaults of a plan.
@@ -66,9 +67,10 @@ type PlanKey struct {
 	Commitment  []byte    // the commitment file, nil if there is none
 	Stamp       []byte    // RFC 3161 token over that file, nil if there is none
 	ServingFrom time.Time // when the first token was served under it; zero if unknown
-	// Served is a file of served windows (family.WriteWindows). It adds a
+	// Served is a file of served windows (package served). It adds a
 	// secondary test per target, which only scores windows that were served.
-	Served []byte
+	Served  []byte
+	windows served.Windows // what it holds
 }
 
 // PlanInput is what a plan is made of. Zero members mean the defaults that are
@@ -371,13 +373,14 @@ func (d *Draft) addKey(k *PlanKey, laws map[string]evidence.Law) error {
 	}
 	laws[k.Key.ID] = mark.Law()
 	if k.Served != nil {
-		_, h, err := family.ReadWindows(k.Served)
-		if err == nil && h != mark.Window() {
-			err = fmt.Errorf("it has windows of %d tokens, the key has %d", h, mark.Window())
+		windows, err := served.Read(k.Served)
+		if err == nil && windows.Window() != mark.Window() {
+			err = fmt.Errorf("they are of %d tokens, the key's of %d", windows.Window(), mark.Window())
 		}
 		if err != nil {
 			return usage("Write the file of served windows anew", "the served windows of key %s: %s", k.Key.ID, err)
 		}
+		k.windows = windows
 		d.add(family.WindowsName(k.Served), k.Served)
 	}
 	return d.addKeyRef(k)
@@ -571,6 +574,9 @@ func (d *Draft) addTest(in *PlanInput, fam *family.Family, k *PlanKey, t *ledger
 		test.ID += "/served"
 		test.Primary, test.Filter = false, family.WindowsName(k.Served)
 		test.Null += " Only windows that were served are scored."
+		if p := served.FalsePositives(k.windows); p > 0 {
+			test.Null += fmt.Sprintf(" One in %.0f of those that were not served passes for served.", 1/p)
+		}
 		d.Plan.Tests = append(d.Plan.Tests, test)
 	}
 	return nil

@@ -23,6 +23,8 @@ import (
 	"github.com/stillmark/stillmark/probe/timestamp"
 	"github.com/stillmark/stillmark/watermark"
 	"github.com/stillmark/stillmark/watermark/evidence"
+	"github.com/stillmark/stillmark/watermark/served"
+	"github.com/stillmark/stillmark/watermark/served/fuse"
 )
 
 const nowhere = "http://127.0.0.1:9/v1"
@@ -85,7 +87,7 @@ func TestPlan(t *testing.T) {
 func TestPlanChoices(t *testing.T) {
 	t.Parallel()
 	in := input(t, nowhere, 5)
-	in.Keys = []PlanKey{{Key: testKey(t, watermark.Gumbel), Served: windows(t)}, {Key: testKey(t, watermark.Tournament)}}
+	in.Keys = []PlanKey{{Key: testKey(t, watermark.Gumbel), Served: windows(t, 2)}, {Key: testKey(t, watermark.Tournament)}}
 	in.Mode, in.StopOnEvidence = ledger.ModeAnytime, true
 	only := in.Keys[1].Key.ID
 	in.Scored = func(key, target string) bool { return key != only || target == "nova" }
@@ -114,13 +116,50 @@ func TestPlanChoices(t *testing.T) {
 	sealDraft(t, d)
 }
 
-func windows(t *testing.T) []byte {
+// windows is a file of the served windows of h tokens.
+func windows(t *testing.T, h int) []byte {
 	t.Helper()
+	set := watermark.NewWindowSet(h)
+	set.Add([]int32{1, 2, 3, 4})
 	var b bytes.Buffer
-	if _, err := family.WriteWindows(&b, 2, slices.Values([][]int32{{1, 2, 3, 4}})); err != nil {
+	if err := served.Write(&b, set); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// filter is a filter of one served window.
+func filter(t *testing.T, secret []byte) []byte {
+	t.Helper()
+	b, err := fuse.NewBuilder(2, secret, strings.NewReader("sixteen bytes of"), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	s := b.Stream()
+	if err := errors.Join(s.Add([]int32{1, 2}), s.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Write(t.Context(), &out, nil); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// TestPlanFilter: a filter stands for an exact file, and the null says what passes it.
+func TestPlanFilter(t *testing.T) {
+	t.Parallel()
+	in := input(t, nowhere, 3)
+	in.Keys[0].Served = filter(t, nil)
+	d, err := NewPlan(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := d.Plan.Tests[len(d.Plan.Tests)-1]
+	if last.Primary || last.Filter != family.WindowsName(in.Keys[0].Served) || !strings.Contains(last.Null, "One in 65536 of those that were not served passes") {
+		t.Errorf("the secondary test is %+v", last)
+	}
+	sealDraft(t, d)
 }
 
 func TestPlanRefusals(t *testing.T) {
@@ -150,12 +189,11 @@ func TestPlanRefusals(t *testing.T) {
 			in.Keys[0].Stamp = token(t, []byte("something else"), testNow)
 		}, "timestamp of key"},
 		"windows of another length": {func(in *PlanInput) {
-			var b bytes.Buffer
-			if _, err := family.WriteWindows(&b, 3, slices.Values([][]int32{{1, 2, 3, 4}})); err != nil {
-				t.Fatal(err)
-			}
-			in.Keys[0].Served = b.Bytes()
-		}, "windows of 3 tokens"},
+			in.Keys[0].Served = windows(t, 3)
+		}, "they are of 3 tokens"},
+		"filter with a secret": {func(in *PlanInput) {
+			in.Keys[0].Served = filter(t, bytes.Repeat([]byte{1}, served.SecretBytes))
+		}, "made with one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -151,8 +151,7 @@ type Detector struct {
 	keyless keyless // nil: the key enters every seed
 	channel channel // nil: one channel
 	vocab   int32
-	conv    convention
-	bos     int32 // -1: none
+	cut     *Cutter
 	weights string
 	dedup   string
 	peer    string // the peer's rule under DedupPeer, else empty
@@ -170,7 +169,6 @@ type Detector struct {
 	heft      []uint8 // scratch: the item's weights by token, WeightsEntropy
 
 	unit     []int32 // scratch
-	history  []int32 // scratch: prompt and tokens
 	prompt   tuples  // windows of the current item's prompt
 	local    tuples  // what the peer's rule has seen of the current item
 	score    float64 // sum over distinct units
@@ -213,8 +211,6 @@ func NewDetector(s Scheme, opt Options) *Detector {
 	h := s.Window()
 	d := &Detector{
 		vocab:   int32(spec.Vocab),
-		conv:    convention{prompt: spec.Params.Contexts == WithPrompt},
-		bos:     -1,
 		weights: weights,
 		dedup:   DedupUnit,
 		keep:    opt.Keep,
@@ -233,9 +229,7 @@ func NewDetector(s Scheme, opt Options) *Detector {
 	if spec.Params.Tracing > 0 {
 		d.channel = d.scheme.(channel)
 	}
-	if id, err := strconv.ParseInt(spec.Params.Preset.Get("bos"), 10, 32); err == nil {
-		d.bos = int32(id)
-	}
+	d.cut = newCutter(d.scheme)
 	switch opt.Dedup {
 	case "", DedupUnit:
 	case DedupPeer:
@@ -282,7 +276,7 @@ func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
 	}
 	d.local.reset()
 	d.weigh(it)
-	history, at := d.text(it)
+	history, at := d.cut.text(it)
 	strange := -1 - h // the last position whose id is outside the vocabulary
 	for i, id := range history[max(at-h, 0):at] {
 		if id < 0 || id >= d.vocab {
@@ -302,7 +296,7 @@ func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
 		if token < 0 || token >= d.vocab {
 			strange = i
 		}
-		window, ok := d.scheme.WindowOf(history[:i])
+		window, ok := d.cut.windowOf(history[:i])
 		if ok && d.keyless != nil && d.peer == "" && i-strange > h {
 			ok = !d.keyless.keyless(window, token)
 		}
@@ -335,19 +329,6 @@ func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
 	}
 	d.tokens += int64(len(it.Tokens))
 	d.clusters = append(d.clusters, cluster)
-}
-
-// text is what windows of the item are cut from, and where its tokens begin in it.
-func (d *Detector) text(it Item) (history []int32, at int) {
-	tokens := it.Tokens
-	if d.bos >= 0 && len(tokens) > 0 && tokens[0] == d.bos {
-		tokens = tokens[1:]
-	}
-	if !d.conv.prompt || len(it.Prompt) == 0 {
-		return tokens, 0
-	}
-	d.history = append(append(d.history[:0], it.Prompt...), tokens...)
-	return d.history, len(it.Prompt)
 }
 
 // fate decides on a window, repetition apart.

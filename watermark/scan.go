@@ -155,7 +155,7 @@ func NewScan(s Scheme, it Item, opt ScanOptions) *Scan {
 	}
 	d := NewDetector(s, Options{Weights: WeightsNone})
 	c := &Scan{scheme: s.Clone(), null: nullOf(s), opt: opt, tokens: d.AddScored(it), weight: d.weight}
-	history, at := d.text(it)
+	history, at := d.cut.text(it)
 	skipped := len(it.Tokens) - (len(history) - at)
 	for _, t := range c.tokens {
 		if t.Fate != FateScored && t.Fate != FateRepeat {

@@ -16,6 +16,7 @@ import (
 	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/watermark"
 	"github.com/stillmark/stillmark/watermark/replies"
+	"github.com/stillmark/stillmark/watermark/served"
 )
 
 // detection is what the command prints for one text, or for all texts pooled.
@@ -45,6 +46,8 @@ type detection struct {
 	Log10E  *float64 `json:"log10_e"`
 	Decoys  *decoys  `json:"decoys"` // null: validity not checked
 	Verdict string   `json:"verdict"`
+	// Served is the secondary result, with --served.
+	Served *servedDetection `json:"served,omitempty"`
 	// Dedup is there when it is the peer's rule; Public when the key is printed
 	// in public code; Warnings say what limits the result.
 	Dedup string `json:"dedup,omitempty"`
@@ -56,6 +59,22 @@ type detection struct {
 	Payload  *watermark.PayloadResult `json:"payload,omitempty"`
 	Public   bool                     `json:"public_key,omitempty"`
 	Warnings []string                 `json:"warnings,omitempty"`
+}
+
+// servedDetection is what the positions show whose window was served. It is a
+// secondary result: which windows our text has depends on the key through other
+// positions, so that no verdict rests on it.
+type servedDetection struct {
+	File           string   `json:"file"`
+	Windows        int      `json:"windows"`         // distinct, in the file
+	FalsePositives float64  `json:"false_positives"` // share of windows not served that pass
+	N              int64    `json:"n"`
+	Filtered       int64    `json:"filtered"` // positions whose window was not served
+	Score          float64  `json:"score"`
+	Mean           float64  `json:"null_mean"`
+	Log10P         *float64 `json:"log10_p"` // null where the result beside it has none
+	Method         string   `json:"log10_p_method"`
+	Decoys         *decoys  `json:"decoys"`
 }
 
 type decoys struct {
@@ -87,6 +106,8 @@ type detectOptions struct {
 	decoyFlag string
 	decoys    int // autoDecoys: as many as end within a minute
 	threshold float64
+	served    string
+	secret    string
 
 	auto  bool
 	vocab int
@@ -144,13 +165,16 @@ the width of the logits.`,
 			if o.threshold > 0 {
 				return usageError(fmt.Errorf("--threshold %v: log10 p is never above 0", o.threshold))
 			}
-			for _, name := range []string{"tokens", "statistic", "entropies"} {
+			for _, name := range []string{"tokens", "served", "statistic", "entropies"} {
 				if o.auto && c.Flags().Changed(name) {
 					return usageError(fmt.Errorf("--%s needs one key: leave --auto out", name))
 				}
 			}
 			if o.auto && o.weights != "" && o.weights != watermark.WeightsAuto && o.weights != watermark.WeightsNone {
 				return usageError(fmt.Errorf("--auto takes --weights auto or none: not every scheme of the grid has %q", o.weights))
+			}
+			if o.secret != "" && o.served == "" {
+				return usageError(errors.New("--served-secret belongs to the filter of --served"))
 			}
 			if o.auto {
 				return a.search(c.Context(), o, args)
@@ -170,6 +194,8 @@ the width of the logits.`,
 	f.StringVar(&o.entropies, "entropies", "", "weigh each token by how open its choice was: FILE of entropies, or reference, the embedded model's")
 	f.StringVar(&o.decoyFlag, "decoys", "auto", "decoy keys, 0 for none; auto: 999, or for schemes of other stacks the most of 999, 199 and 99 that end within a minute")
 	f.IntVar(&o.payloads, "payloads", 0, "read the message of a multi-bit scheme: the most likely of so many payloads, p corrected for them")
+	f.StringVar(&o.served, "served", "", "file of served windows (see \"watermark windows\"): a secondary result for those windows alone")
+	f.StringVar(&o.secret, "served-secret", "", "secret of the filter that --served names")
 	f.BoolVar(&o.auto, "auto", false, "try the schemes of all known stacks, corrected for their number")
 	f.IntVar(&o.vocab, "vocab", 0, "with --auto: width of the model's logits (default: that of the first key file)")
 	f.StringArrayVar(&o.try, "try", nil, "with --auto: a key to try where it fits, an integer, or integers separated by commas (repeatable)")
@@ -255,7 +281,18 @@ func (a *app) detect(ctx context.Context, o detectOptions, inputs []string) erro
 			return err
 		}
 	}
-	pooled := s.newDetector()
+	if o.served != "" {
+		windows, closer, err := a.openWindows(o.served, o.secret)
+		if err != nil {
+			return err
+		}
+		defer closer.Close()
+		if windows.Window() != mark.Window() {
+			return usageError(fmt.Errorf("%s has windows of %d tokens, the key has %d", o.served, windows.Window(), mark.Window()))
+		}
+		s.windows = windows
+	}
+	pooled := s.newRun()
 	for _, name := range inputs {
 		err := a.readInput(name, opt, func(it watermark.Item) error {
 			if err := ctx.Err(); err != nil {
@@ -264,7 +301,7 @@ func (a *app) detect(ctx context.Context, o detectOptions, inputs []string) erro
 			if o.pool {
 				return s.add(pooled, it)
 			}
-			d := s.newDetector()
+			d := s.newRun()
 			if err := s.add(d, it); err != nil {
 				return err
 			}
@@ -317,23 +354,68 @@ func (a *app) readInput(name string, opt replies.Options, yield func(watermark.I
 
 type scorer struct {
 	*app
-	key   *watermark.Key
-	mark  watermark.Scheme
-	o     detectOptions
-	meter *meter
-	texts int
+	key     *watermark.Key
+	mark    watermark.Scheme
+	windows served.Windows // nil: no secondary result
+	o       detectOptions
+	meter   *meter
+	texts   int
 
 	entropies *entropySource // nil: none
 }
 
-func (s *scorer) newDetector() *watermark.Detector {
-	return watermark.NewDetector(s.mark, watermark.Options{Weights: s.o.weights, Dedup: s.o.dedup, Statistic: s.o.statistic})
+// textRun scores one text, or all: every position, and with --served those alone
+// whose window was served.
+type textRun struct{ all, served *watermark.Detector }
+
+func (s *scorer) newRun() textRun {
+	r := textRun{all: s.newDetector(nil)}
+	if s.windows != nil {
+		r.served = s.newDetector(s.windows.Has)
+	}
+	return r
+}
+
+func (s *scorer) newDetector(keep func(window []int32) bool) *watermark.Detector {
+	return watermark.NewDetector(s.mark, watermark.Options{Weights: s.o.weights, Dedup: s.o.dedup, Statistic: s.o.statistic, Keep: keep})
+}
+
+// secondary is the result for served windows, under as many decoys as the first.
+func (s *scorer) secondary(ctx context.Context, d *watermark.Detector, first *detection) (*servedDetection, error) {
+	if f, ok := s.windows.(*served.Filter); ok && f.Err() != nil {
+		return nil, f.Err()
+	}
+	r := d.Result()
+	out := &servedDetection{
+		File: s.o.served, Windows: s.windows.Len(), FalsePositives: served.FalsePositives(s.windows),
+		N: r.N, Filtered: r.Dropped.Filtered, Score: r.Score, Mean: r.Tail.Mean, Method: first.Method,
+	}
+	if r.N == 0 {
+		out.Method = ""
+		return out, nil
+	}
+	if first.Log10P != nil {
+		out.Log10P, out.Method = &r.Tail.Log10P, r.Tail.Method
+	}
+	if first.Decoys == nil {
+		return out, nil
+	}
+	judged, _, err := d.Decoys(ctx, decoySeed, first.Decoys.N, nil)
+	if err != nil {
+		return nil, err
+	}
+	out.Decoys = &decoys{judged.N, judged.RankP, judged.SDRatio, judged.KSP, judged.Pass}
+	if !judged.Pass && out.Log10P != nil {
+		out.Log10P, out.Method = nil, "withheld"
+	}
+	return out, nil
 }
 
 // decoySeed is fixed, so that the same input gives the same output.
 var decoySeed = sha256.Sum256([]byte("stillmark watermark detect, decoy keys, version 1"))
 
-func (s *scorer) print(ctx context.Context, id string, d *watermark.Detector) error {
+func (s *scorer) print(ctx context.Context, id string, run textRun) error {
+	d := run.all
 	r := d.Result()
 	out := detection{ID: id, Scheme: r.Scheme, Key: s.key.ID, N: r.N, Dropped: r.Dropped, Weights: r.Weights, Score: r.Score, Mean: r.Tail.Mean}
 	out.Effect.Value, out.Effect.Lo, out.Effect.Hi, out.Effect.Unit = r.Effect.Value, r.Effect.Lo, r.Effect.Hi, family.EffectUnit(r.Law)
@@ -395,6 +477,12 @@ func (s *scorer) print(ctx context.Context, id string, d *watermark.Detector) er
 	if s.key.Published() {
 		out.Public = true
 		out.Warnings = append(out.Warnings, watermark.PublicKeyWarning)
+	}
+	if run.served != nil {
+		var err error
+		if out.Served, err = s.secondary(ctx, run.served, &out); err != nil {
+			return err
+		}
 	}
 	if s.asJSON {
 		return s.printJSON(out)
@@ -459,6 +547,22 @@ func writeDetection(w io.Writer, d *detection) error {
 	}
 	for _, warning := range d.Warnings {
 		fmt.Fprintf(w, "  warning: %s\n", warning)
+	}
+	if x := d.Served; x != nil {
+		fmt.Fprintf(w, "  secondary, served windows only: n %d (%d positions with windows that were not served)", x.N, x.Filtered)
+		if x.N > 0 {
+			fmt.Fprintf(w, ", score %.4g, expected %.4g", x.Score, x.Mean)
+		}
+		if x.Log10P != nil {
+			fmt.Fprintf(w, ", log10 p %.2f (%s)", *x.Log10P, x.Method)
+		}
+		if x.Decoys != nil {
+			fmt.Fprintf(w, ", rank p %.4g", x.Decoys.RankP)
+		}
+		if x.FalsePositives > 0 {
+			fmt.Fprintf(w, "; of windows that were not served, one in %.0f passes", 1/x.FalsePositives)
+		}
+		fmt.Fprintln(w, "; the claim rests on the result above")
 	}
 	switch {
 	case d.Method == watermark.MethodDecoysOnly && d.Decoys != nil:

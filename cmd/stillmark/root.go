@@ -160,6 +160,7 @@ report build -> report seal -> verify. See it all at once with "stillmark quicks
 		a.gateCommand(),
 		a.mockCommand(),
 		a.configCommand(),
+		a.doctorCommand(),
 		a.versionCommand(),
 		exitCodesHelp(),
 	)

@@ -175,7 +175,7 @@ func (s *scanner) scan(ctx context.Context, it watermark.Item) error {
 	c := watermark.NewScan(s.mark, it, s.opt)
 	out := scanned{ID: it.ID, Scheme: s.key.Scheme, Key: s.key.ID, ScanResult: c.Result(), Regions: []scannedRegion{}}
 	if out.Windows > 0 && s.o.decoys != 0 {
-		d := s.newDetector()
+		d := s.newDetector(nil)
 		d.Add(it)
 		n, err := s.decoys(ctx, d)
 		if err != nil {

@@ -42,18 +42,21 @@ func (s speller) bytes(token int32) []byte {
 }
 
 // add scores an item, and with --tokens prints its positions.
-func (s *scorer) add(d *watermark.Detector, it watermark.Item) error {
+func (s *scorer) add(run textRun, it watermark.Item) error {
 	if s.entropies != nil {
 		if err := s.entropies.attach(&it); err != nil {
 			return err
 		}
 	}
+	if run.served != nil {
+		run.served.Add(it)
+	}
 	if !s.o.tokens {
-		d.Add(it)
+		run.all.Add(it)
 		return nil
 	}
 	spell := spellerOf(s.key.Spec, &s.o.tokenizers)
-	for _, t := range d.AddScored(it) {
+	for _, t := range run.all.AddScored(it) {
 		line := tokenLine{ID: it.ID, Position: t.Index, Token: t.Token, Fate: t.Fate, Score: t.Score}
 		if b := spell.bytes(t.Token); utf8.Valid(b) {
 			line.Text = string(b)

@@ -183,14 +183,14 @@ func newE1(in *Input, skip ...func(window []int32, token int32) bool) (*e1, erro
 	}
 	options := watermark.Options{Weights: in.Test.Weights}
 	if in.Test.Filter != "" {
-		set, h, err := loadFilter(in.Files, in.Test.Filter)
+		windows, err := loadFilter(in.Files, in.Test.Filter)
 		if err != nil {
 			return nil, fmt.Errorf("test %s: %w", in.Test.ID, err)
 		}
-		if h != mark.Window() {
-			return nil, fmt.Errorf("test %s: the filter has windows of %d tokens, the key has %d", in.Test.ID, h, mark.Window())
+		if windows.Window() != mark.Window() {
+			return nil, fmt.Errorf("test %s: the filter has windows of %d tokens, the key has %d", in.Test.ID, windows.Window(), mark.Window())
 		}
-		options.Keep = set.Has
+		options.Keep = windows.Has
 	}
 	if len(skip) > 0 {
 		options.Skip = skip[0]

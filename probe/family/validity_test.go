@@ -13,6 +13,7 @@ import (
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark"
 	"github.com/stillmark/stillmark/watermark/evidence"
+	"github.com/stillmark/stillmark/watermark/served"
 )
 
 // collected is one target's replies without a case around them, read once, so that
@@ -138,20 +139,11 @@ func TestFilterKeepsTheNull(t *testing.T) {
 			var p []float64
 			for i := range keysPerCell(80) {
 				k := newKey(t, scheme, uint64(2000+i), func(s *watermark.Spec) { s.Params.Window = 1 })
-				var served [][]int32
+				windows := watermark.NewWindowSet(1)
 				for range 20 {
-					served = append(served, speak(rng, 100, mark(t, k), 1))
+					windows.Add(speak(rng, 100, mark(t, k), 1))
 				}
-				var file bytes.Buffer
-				n, err := WriteWindows(&file, 1, slices.Values(served))
-				if err != nil {
-					t.Fatal(err)
-				}
-				set, h, err := ReadWindows(file.Bytes())
-				if err != nil || h != 1 || set.Len() != n {
-					t.Fatalf("%d windows of %d tokens: %v", set.Len(), h, err)
-				}
-				f := score(t, g, k, set.Has)
+				f := score(t, g, k, windows.Has)
 				if f.Dropped.Filtered == 0 || f.N == 0 {
 					t.Fatalf("the filter was to keep some units: %d of them, %+v", f.N, f.Dropped)
 				}
@@ -235,14 +227,14 @@ func TestSecondaryTest(t *testing.T) {
 	s := newScenario(t, []string{"rival"}, neutral(20))
 	s.test(k, ledger.ModeFixedN)
 	s.commit(k, testTime.Add(-48*3600e9))
-	var served [][]int32
+	windows := watermark.NewWindowSet(2)
 	for i := range 20 {
 		ids := speak(rng, 120, mark(t, k), 1)
-		served = append(served, ids)
+		windows.Add(ids)
 		s.reply("rival", i, text(ids))
 	}
 	var file bytes.Buffer
-	if _, err := WriteWindows(&file, 2, slices.Values(served)); err != nil {
+	if err := served.Write(&file, windows); err != nil {
 		t.Fatal(err)
 	}
 	name := WindowsName(file.Bytes())

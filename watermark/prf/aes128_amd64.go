@@ -30,6 +30,11 @@ const (
 	levelVAES           // VAESENC on 512 bits besides: 32 blocks
 )
 
+func (l aesLevel) String() string { return [...]string{stdPath, "AES-NI", "VAES"}[l] }
+
+// levels are those that the machine has, the one in use last.
+func levels() []aesLevel { return []aesLevel{levelStd, levelAESNI, levelVAES}[:machineLevel()+1] }
+
 var machineLevel = sync.OnceValue(func() aesLevel {
 	const (
 		aesni, sse41, osxsave = 1 << 25, 1 << 19, 1 << 27 // leaf 1, ECX

@@ -6,14 +6,6 @@ import (
 	"testing"
 )
 
-// levels are those that this machine has.
-func levels() []aesLevel {
-	all := []aesLevel{levelStd, levelAESNI, levelVAES}
-	return all[:machineLevel()+1]
-}
-
-func (l aesLevel) String() string { return [...]string{"crypto/aes", "AES-NI", "VAES"}[l] }
-
 // TestLevels compares what instructions the machine offers with crypto/aes.
 func TestLevels(t *testing.T) {
 	t.Parallel()

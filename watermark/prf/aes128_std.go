@@ -6,6 +6,9 @@ import (
 	"encoding/binary"
 )
 
+// stdPath names it.
+const stdPath = "crypto/aes"
+
 // stdAES does the work of aes128 through crypto/aes, on every machine.
 type stdAES struct {
 	block cipher.Block

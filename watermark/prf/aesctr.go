@@ -42,6 +42,13 @@ func NewAESCTR(kn, kt [16]byte) *AESCTR {
 // SetWindow computes the window's nonce: one AES block up to 3 tokens, two up
 // to 7. Windows of 2^24 tokens and more panic.
 func (a *AESCTR) SetWindow(window []int32) {
+	a.lo, a.hi = windowMAC(&a.nonce, window)
+	a.hi &= math.MaxUint32
+	a.valid = false
+}
+
+// windowMAC is the CBC-MAC of a window, as little-endian halves.
+func windowMAC(c *aes128, window []int32) (lo, hi uint64) {
 	if len(window) >= 1<<24 {
 		panic("prf: context window of 2^24 tokens or more")
 	}
@@ -49,15 +56,13 @@ func (a *AESCTR) SetWindow(window []int32) {
 	at := 1
 	for _, id := range window {
 		if at == 4 {
-			state[0], state[1] = a.nonce.encrypt(state[0], state[1])
+			state[0], state[1] = c.encrypt(state[0], state[1])
 			at = 0
 		}
 		state[at>>1] ^= uint64(uint32(id)) << (32 * (at & 1))
 		at++
 	}
-	a.lo, a.hi = a.nonce.encrypt(state[0], state[1])
-	a.hi &= math.MaxUint32
-	a.valid = false
+	return c.encrypt(state[0], state[1])
 }
 
 // Word is one AES block; the other three tokens of the block come free.

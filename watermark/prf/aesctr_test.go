@@ -55,6 +55,9 @@ func TestAESVectors(t *testing.T) {
 		if got := hex.EncodeToString(nonce); got != c.Nonce {
 			t.Errorf("window %v: nonce %s, want %s", c.Window, got, c.Nonce)
 		}
+		if got := binary.LittleEndian.AppendUint64(nil, NewWindowHash(key16(t, c.NonceKey)).Sum(c.Window)); hex.EncodeToString(got) != c.Nonce[:16] {
+			t.Errorf("window %v: hash %x is not the beginning of nonce %s", c.Window, got, c.Nonce)
+		}
 		for i, token := range c.Tokens {
 			if got := a.Word(token); got != c.Words[i] {
 				t.Errorf("window %v, token %d: word %d, want %d", c.Window, token, got, c.Words[i])

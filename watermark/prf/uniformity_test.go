@@ -1,105 +1,20 @@
 package prf
 
 import (
-	"fmt"
 	"math"
 	"math/bits"
 	"testing"
 )
 
-// The battery looks at words(window of 2, tokens) for 500 windows and 1,000
-// tokens, half a million words, and returns one z-score for each property,
-// standard normal for independent uniform words. A watermark's null laws rest
-// on exactly these properties: uniform words, and independence between tokens,
-// between windows, and between windows of the same tokens in another order.
-func battery(words func(a, b int32, tokens int) []uint32) map[string]float64 {
-	const windows, tokens = 500, 1000
-	z := map[string]float64{}
-	var bytes [4][256]float64
-	var next, window, swap agreement
-	var dispersion float64
-	greens := make([]float64, tokens) // per token, over windows
-	var last []uint32
-	for w := range int32(windows) {
-		a, b := 1000+w%25, 2000+w/25 // many windows share a token, as text does
-		row := append([]uint32(nil), words(a, b, tokens)...)
-		var green float64
-		for i, x := range row {
-			for j := range bytes {
-				bytes[j][x>>(8*j)&255]++
-			}
-			if i > 0 {
-				next.add(x, row[i-1])
-			}
-			if last != nil {
-				window.add(x, last[i])
-			}
-			if x < 1<<30 {
-				green++
-				greens[i]++
-			}
-		}
-		dispersion += square(green-.25*tokens) / (.1875 * tokens)
-		last = row
-		for i, x := range words(b, a, tokens) {
-			swap.add(x, row[i])
-		}
-	}
-	for j := range bytes {
-		var chi float64
-		const expected = windows * tokens / 256.0
-		for _, n := range bytes[j] {
-			chi += square(n-expected) / expected
-		}
-		z[fmt.Sprintf("byte %d uniform", j)] = (chi - 255) / math.Sqrt(2*255)
-	}
-	z["neighbouring tokens agree in half the bits"] = next.z()
-	z["neighbouring windows agree in half the bits"] = window.z()
-	z["swapped windows agree in half the bits"] = swap.z()
-	// A permutation's green lists would be under-dispersed, a bad hash's over-.
-	z["greens per window are dispersed as binomial"] = (dispersion - windows) / math.Sqrt(2*windows)
-	dispersion = 0
-	for _, n := range greens {
-		dispersion += square(n-.25*windows) / (.1875 * windows)
-	}
-	z["greens per token are dispersed as binomial"] = (dispersion - tokens) / math.Sqrt(2*tokens)
-	return z
-}
-
-// agreement counts equal bits of pairs of words.
-type agreement struct{ pairs, equal float64 }
-
-func (a *agreement) add(x, y uint32) {
-	a.pairs++
-	a.equal += float64(bits.OnesCount32(^(x ^ y)))
-}
-
-func (a *agreement) z() float64 { return (a.equal - 16*a.pairs) / math.Sqrt(8*a.pairs) }
-
-func square(x float64) float64 { return x * x }
-
-// worst is the property with the largest |z|.
-func worst(z map[string]float64) (name string, max float64) {
-	for property, v := range z {
-		if math.Abs(v) > max || math.IsNaN(v) {
-			name, max = property, math.Abs(v)
-		}
-	}
-	return name, max
-}
-
-// batteryLimit: nine scores of a sound generator exceed 5 about once in 200,000.
-const batteryLimit = 5
-
 func TestUniformity(t *testing.T) {
 	t.Parallel()
 	for name, s := range sources() {
-		z := battery(func(a, b int32, tokens int) []uint32 {
+		z := Battery(func(a, b int32, tokens int) []uint32 {
 			s.SetWindow([]int32{a, b})
 			return stream(s, tokens)
 		})
-		if property, v := worst(z); !(v < batteryLimit) {
-			t.Errorf("%s: %s: |z| = %.1f (all: %v)", name, property, v, z)
+		if w := Worst(z); !(math.Abs(w.Z) < BatteryLimit) {
+			t.Errorf("%s: %s: |z| = %.1f (all: %v)", name, w.Name, w.Z, z)
 		}
 	}
 }
@@ -110,7 +25,8 @@ func TestUniformity(t *testing.T) {
 // beyond chance on both counts.
 func TestBatteryCatchesAdditiveHash(t *testing.T) {
 	t.Parallel()
-	z := battery(func(a, b int32, tokens int) []uint32 {
+	z := map[string]float64{}
+	for _, p := range Battery(func(a, b int32, tokens int) []uint32 {
 		row := make([]uint32, tokens)
 		for i := range row {
 			// The 64-bit LCG and permutation of PCG-XSH-RR: sound by itself.
@@ -119,11 +35,75 @@ func TestBatteryCatchesAdditiveHash(t *testing.T) {
 			row[i] = bits.RotateLeft32(uint32((x>>18^x)>>27), -int(x>>59))
 		}
 		return row
-	})
+	}) {
+		z[p.Name] = p.Z
+	}
 	if v := z["swapped windows agree in half the bits"]; v < 1000 {
 		t.Errorf("swapped windows: z = %.1f, far too small for a hash that cannot tell them apart", v)
 	}
-	if v := z["greens per token are dispersed as binomial"]; v < 2*batteryLimit {
+	if v := z["greens per token are dispersed as binomial"]; v < 2*BatteryLimit {
 		t.Errorf("greens per token: z = %.1f, although windows of equal sums share their lists", v)
+	}
+}
+
+// TestBatteryCatches are generators with one flaw each, and the property that sees it.
+func TestBatteryCatches(t *testing.T) {
+	t.Parallel()
+	good := NewAESCTR([16]byte{1}, [16]byte{2})
+	row := func(a, b int32, tokens int) []uint32 {
+		good.SetWindow([]int32{a, b})
+		return stream(good, tokens)
+	}
+	for want, bad := range map[string]func(a, b int32, tokens int) []uint32{
+		"byte 3 uniform": func(a, b int32, tokens int) []uint32 {
+			words := row(a, b, tokens)
+			for i := range words {
+				words[i] &^= uint32(i%10/9) << 31
+			}
+			return words
+		},
+		"neighbouring tokens are green together one time in 16": func(a, b int32, tokens int) []uint32 {
+			words := row(a, b, tokens)
+			for i := 1; i < tokens; i += 2 {
+				words[i] = words[i]&(1<<30-1) | words[i-1]&^(1<<30-1)
+			}
+			return words
+		},
+		"a token is green under neighbouring windows one time in 16": func(a, b int32, tokens int) []uint32 { return row(a/2, b, tokens) },
+		"greens per window are dispersed as binomial": func(a, b int32, tokens int) []uint32 { // a list of fixed size
+			words := row(a, b, tokens)
+			for i := range words {
+				words[i] = words[i]&(1<<30-1) | uint32(i*7%4)<<30
+			}
+			return words
+		},
+		"swapped windows agree in half the bits": func(a, b int32, tokens int) []uint32 { return row(min(a, b), max(a, b), tokens) },
+	} {
+		found := false
+		for _, p := range Battery(bad) {
+			found = found || p.Name == want && math.Abs(p.Z) > 2*BatteryLimit
+		}
+		if !found {
+			t.Errorf("nobody saw that not: %s", want)
+		}
+	}
+	if w := Worst([]Property{{"a", 3}, {"b", math.NaN()}, {"c", -9}}); w.Name != "b" {
+		t.Errorf("the worst is %v", w)
+	}
+	if w := Worst([]Property{{"a", 3}, {"c", -9}}); w.Name != "c" {
+		t.Errorf("the worst is %v", w)
+	}
+}
+
+func TestKnownAnswers(t *testing.T) {
+	t.Parallel()
+	answers := KnownAnswers()
+	for _, a := range answers {
+		if !a.OK {
+			t.Errorf("%s does not give the answer of %s", a.Generator, a.Source)
+		}
+	}
+	if n := len(levels()) + 6; len(answers) != n || AESPath() == "" {
+		t.Errorf("%d answers, want %d", len(answers), n)
 	}
 }

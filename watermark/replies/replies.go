@@ -159,7 +159,8 @@ func readLines(br *bufio.Reader, name string, opt Options, yield func(watermark.
 			raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
 		}
 		if len(bytes.TrimSpace(raw)) > 0 {
-			item, err := decode(raw, opt)
+			var d decoder // items may be kept: each has its own memory
+			item, err := d.decode(raw, opt)
 			if err != nil {
 				return &Error{name, number, err}
 			}
