@@ -41,6 +41,7 @@ var embeddedSuites = map[string]struct {
 	"trap-choice":     {"C1", "en", 8, 1200, 1200, 1, "1.0 96d4c52ea9293efc8adc05153cea61cf0a6a9ede684ed9a6b4579ef36adbe987"},
 	"identity":        {"C3", "en fr de es it pt nl pl ru zh ja ko", 5, 40, 40 * 12 * 2, 5, "1.0 72b16cb314f2a319bc31a742b1f63bf16279b296148f4a19f89754ae7d6aa88b"},
 	"refusal-ladder":  {"C4", "en fr", 9, 40 * 5, 40 * 5 * 2, 1, "1.0 c092c792860fcb56171603bcf42b0a5bb1d4bcc878b8d2c600f82f385b63d5b5"},
+	"style":           {"C6", "en fr de", 5, 75 * 4, 75 * 4 * 3, 2, "1.0 6579a2ad6ca4a8043d8e7a2a92121c87bebb21bef680cda2b3cf08af50396033"},
 	"random-choice":   {"C2", "en fr", 7, 40, 40 * 2, 40, "1.0 e85dfed9a9a46b72b5dea8775a00b8816ad947bfd09c524fd9b52d2a88b678dd"},
 }
 
