@@ -69,6 +69,7 @@ this build on this machine.`,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.doctor(c.Context(), !noTimings) },
 	}
 	c.Flags().BoolVar(&noTimings, "no-timings", false, "leave the timings out: the same output every time")
+	c.AddCommand(a.doctorCalibrateCommand())
 	return c
 }
 
