@@ -4,8 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/dlclark/regexp2"
+	"time"
 )
 
 // TestTranslate: the pieces are those that the library's own regular
@@ -84,7 +83,11 @@ func TestPublishedPatternsByHand(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		slow := regexpSplitter{re: regexp2.MustCompile(own, regexp2.None)}
+		re, err := compile(own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow := regexpSplitter{re: re}
 		fast := published(pattern)
 		for _, item := range readGolden(t).Texts {
 			var got, want collect
@@ -116,3 +119,27 @@ func FuzzTranslate(f *testing.F) {
 		compile(own) // may refuse, must not panic
 	})
 }
+
+// TestSplitGivesUp: a pattern that backtracks without end is an error, at one
+// position and over many.
+func TestSplitGivesUp(t *testing.T) {
+	t.Parallel()
+	for pattern, text := range map[string]string{
+		`(a+)+b`: strings.Repeat("a", 60),
+		`\s*x`:   strings.Repeat(" ", 20000),
+	} {
+		re, err := compile(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		re.MatchTimeout = 200 * time.Millisecond
+		err = regexpSplitter{re: re, gaps: true}.split(text, pieces{})
+		if err == nil || !strings.Contains(err.Error(), "gave up at byte") || len(err.Error()) > 200 {
+			t.Errorf("%s: error %v, want a short one that says where it gave up", pattern, err)
+		}
+	}
+}
+
+type pieces struct{}
+
+func (pieces) piece(string) error { return nil }

@@ -31,8 +31,8 @@
 //
 // [LoadTiktoken] reads any .tiktoken rank file with the split pattern that
 // belongs to it (the file does not say which). [LoadTokenizerJSON] reads the
-// tokenizer.json of byte-level models (Llama 3, Qwen, Kimi, GPT-2), with merge
-// rules of its own, and gives the ids of Hugging Face's library. That library's
+// tokenizer.json of byte-level models (Llama 3, Qwen, Kimi, DeepSeek, GPT-2), with
+// merge rules of its own, and gives the ids of Hugging Face's library. That library's
 // regular expressions know Unicode 16.0 (as of its version 0.23.2) and other
 // versions of it older ones, so that a letter or digit assigned after 15.0 can
 // get other ids.

@@ -17,12 +17,13 @@ const (
 	maxDepth         = 32
 	maxAdded         = 1 << 16
 	maxPart          = 64 << 10 // bytes of a normalizer or pre-tokenizer
+	maxSplits        = 8        // DeepSeek's have three
 )
 
 // LoadTokenizerJSON reads a Hugging Face tokenizer.json that holds a byte-level
-// BPE, the form of Llama 3, Qwen, Kimi and GPT-2. The encoding's name is the
-// file's base name without its ending, and its VocabSize the largest id, added
-// tokens included, plus one; the model's logits may be wider.
+// BPE, the form of Llama 3, Qwen, Kimi, DeepSeek and GPT-2. The encoding's name
+// is the file's base name without its ending, and its VocabSize the largest id,
+// added tokens included, plus one; the model's logits may be wider.
 //
 // Encode gives the ids that the file's own library (tokenizers, in Rust) gives
 // for the same text without special tokens. Three parts of the file are read
@@ -38,13 +39,14 @@ const (
 //     the text. It is applied to each valid span of a text that is not UTF-8.
 //
 // Taken are: model BPE, also with ignore_merges; normalizer none or NFC;
-// pre-tokenizer ByteLevel with add_prefix_space false, alone or after one Split
-// by a regular expression (isolated, not inverted). Everything else is refused
-// with an error that names it: other models, byte_fallback, dropout, prefixes
-// and suffixes of subwords, other normalizers and pre-tokenizers, several
-// Splits, patterns with constructs that mean something else here, a vocabulary
-// without all 256 bytes, duplicates, unknown fields, files over 64 MiB or nested
-// deeper than 32.
+// pre-tokenizer ByteLevel with add_prefix_space false, alone or after Splits by
+// regular expressions (isolated, not inverted; at most 8), each of which splits
+// every piece of the one before as if it were a text of its own. Everything else
+// is refused with an error that names it: other models, byte_fallback, dropout,
+// prefixes and suffixes of subwords, other normalizers and pre-tokenizers,
+// patterns with constructs that mean something else here, a vocabulary without
+// all 256 bytes, duplicates, unknown fields, files over 64 MiB or nested deeper
+// than 32.
 //
 // Its library's Unicode tables may be newer than Go's 15.0: see the package
 // comment.
@@ -251,13 +253,13 @@ func readPreTokenizer(raw json.RawMessage) (patterns []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("pre-tokenizer: %w", err)
 	}
-	const taken = "one Split by a regular expression and ByteLevel are, in this order"
+	const taken = "Splits by regular expressions and ByteLevel are, in this order"
 	for i, p := range parts {
 		kind, err := kindOf(p)
 		switch last := i == len(parts)-1; {
 		case err == nil && kind == "Split" && !last:
-			if i > 0 {
-				return nil, errors.New("the pre-tokenizer has several Splits: " + taken)
+			if i >= maxSplits {
+				return nil, fmt.Errorf("the pre-tokenizer has more than %d Splits", maxSplits)
 			}
 			pattern, err := readSplit(p)
 			if err != nil {

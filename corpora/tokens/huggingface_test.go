@@ -15,7 +15,7 @@ import (
 )
 
 // forms are the files of testdata/json, one for each form of tokenizer.json.
-var forms = []string{"gpt2", "llama3", "qwen", "kimi", "stages"}
+var forms = []string{"gpt2", "llama3", "qwen", "kimi", "stages", "deepseek", "borders"}
 
 func loadForm(t testing.TB, form string) *Encoding {
 	t.Helper()
@@ -35,6 +35,7 @@ type goldenJSON map[string]struct {
 	}
 	Long  map[string]goldenRun
 	Sweep map[string]string
+	Drawn string
 	NFC   string // of drawn texts, see nfc_test.go
 }
 
@@ -108,6 +109,42 @@ func TestTokenizerJSONAgreesWithItsLibrary(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// everyKind is the alphabet of make-json.mjs: characters of every kind that a
+// pattern tells apart.
+var everyKind = []rune("aabeestxyzABEMſ'’!.,-/\\#$^`~_[]{}|<>«»—…  \t\r\n\u000b\u0085\u00a0\u2003\u2028\u3000\u200b\u00ad019٣४①½Ⅷ\u0301\u0323\u20dd\u094d龥一\u9fa6ぁゟ\u3040\u309a゠ヿ・ーㇰ中한ñéßøЖдαאع्कก😀👩\u200d✓€©\ue000\U00020000\U0001d7d8\u0000\u001b")
+
+// TestTokenizerJSONDrawn: the ids of 4,000 drawn texts for each form.
+func TestTokenizerJSONDrawn(t *testing.T) {
+	t.Parallel()
+	state := uint32(12345)
+	draw := func(n int) int {
+		state = state*1664525 + 1013904223
+		return int(state>>16) % n
+	}
+	var texts []string
+	for range 4000 {
+		var b strings.Builder
+		for range 1 + draw(24) {
+			c, times := string(everyKind[draw(len(everyKind))]), 1
+			if draw(4) == 0 {
+				times = 1 + draw(4)
+			}
+			b.WriteString(strings.Repeat(c, times))
+		}
+		texts = append(texts, b.String())
+	}
+	for form, want := range readGoldenJSON(t) {
+		e := loadForm(t, form)
+		var ids []int32
+		for _, text := range texts {
+			ids = append(ids, encodeForm(t, e, text)...)
+		}
+		if got := hashIDs(ids); got != want.Drawn {
+			t.Errorf("%s: ids of the drawn texts have hash %s, want %s", form, got, want.Drawn)
+		}
 	}
 }
 
@@ -358,7 +395,7 @@ func TestTokenizerJSONRefuses(t *testing.T) {
 		{"Metaspace", top("pre_tokenizer", object{"type": "Metaspace"}), "the pre-tokenizer Metaspace is not taken"},
 		{"prefix space", piece(1, "add_prefix_space", true), "add_prefix_space"},
 		{"prefix space by default", func(doc object) { delete(part(doc, 1), "add_prefix_space") }, "add_prefix_space"},
-		{"several Splits", splits(oneSplit, oneSplit, byteLevel), "several Splits"},
+		{"many Splits", splits(append(slices.Repeat([]any{oneSplit}, 9), byteLevel)...), "more than 8 Splits"},
 		{"Split at the end", splits(byteLevel, oneSplit), "the pre-tokenizer ByteLevel is not taken"},
 		{"no ByteLevel", splits(oneSplit), "the pre-tokenizer Split is not taken"},
 		{"Digits", splits(object{"type": "Digits", "individual_digits": true}, byteLevel), "Digits"},

@@ -24,9 +24,12 @@ type receiver interface {
 const (
 	// maxPattern bounds a user's pattern; published ones have at most 400 bytes.
 	maxPattern = 4096
-	// matchTimeout bounds one match of a user's pattern. Ordinary matches take
-	// microseconds; only catastrophic backtracking gets near.
-	matchTimeout = 5 * time.Second
+	// matchTimeout bounds one match of a user's pattern at one position, and with
+	// runeTimeout for each character what a text takes. Ordinary patterns take a
+	// microsecond for a character, and a blank run of a megabyte milliseconds at one
+	// position; only backtracking without end gets near, on however busy a machine.
+	matchTimeout = 30 * time.Second
+	runeTimeout  = 100 * time.Microsecond
 )
 
 func newSplitter(pattern string) (splitter, error) {
@@ -102,7 +105,7 @@ func compile(pattern string) (*regexp2.Regexp, error) {
 	if len(pattern) > maxPattern {
 		return nil, tooLong(pattern)
 	}
-	re, err := regexp2.Compile(pattern, regexp2.None)
+	re, err := regexp2.Compile(`\G(?:`+pattern+`)`, regexp2.None) // \G: where the search begins
 	if err != nil {
 		return nil, fmt.Errorf("the split pattern does not compile: %w", err)
 	}
@@ -134,48 +137,49 @@ type regexpSplitter struct {
 	gaps bool
 }
 
+// It asks at one position after the other instead of letting the matcher look for
+// the next match: what the matcher's timeout bounds is then the backtracking at one
+// position, and not the length of what does not match.
 func (r regexpSplitter) split(text string, to receiver) error {
-	runes, at := 0, 0 // position of the next piece in runes and in bytes
-	match, err := r.re.FindStringMatch(text)
-	for ; match != nil && err == nil; match, err = r.re.FindNextMatch(match) {
-		if match.Length == 0 {
+	runes := []rune(text)
+	deadline := time.Now().Add(r.re.MatchTimeout + time.Duration(len(runes))*runeTimeout)
+	from, at := 0, 0 // bytes: the start of a gap, and the position
+	for i, step := 0, 0; i < len(runes); step++ {
+		if step%64 == 63 && time.Now().After(deadline) {
+			return fmt.Errorf("the split pattern gave up at byte %d: it takes more than %v a character", at, runeTimeout)
+		}
+		match, err := r.re.FindRunesMatchStartingAt(runes, i)
+		switch {
+		case err != nil:
+			return fmt.Errorf("the split pattern gave up at byte %d: it backtracks there for more than %v", at, r.re.MatchTimeout) // err has the whole text
+		case match == nil && !r.gaps:
+			return unmatched(at)
+		case match == nil:
+			at += utf8.RuneLen(runes[i])
+			i++
+			continue
+		case match.Length == 0:
 			return fmt.Errorf("the split pattern matches the empty string at byte %d", at)
 		}
-		if match.Index != runes {
-			if !r.gaps {
-				return unmatched(at)
-			}
-			end := skip(text, at, match.Index-runes)
-			if err := to.piece(text[at:end]); err != nil {
+		if from < at {
+			if err := to.piece(text[from:at]); err != nil {
 				return err
 			}
-			runes, at = match.Index, end
 		}
-		end := skip(text, at, match.Length)
+		end := at
+		for _, c := range runes[i : i+match.Length] {
+			end += utf8.RuneLen(c)
+		}
 		if err := to.piece(text[at:end]); err != nil {
 			return err
 		}
-		runes, at = runes+match.Length, end
+		i += match.Length
+		from, at = end, end
 	}
-	if err != nil {
-		return fmt.Errorf("the split pattern gave up at byte %d: %w", at, err)
+	if from < len(text) {
+		return to.piece(text[from:])
 	}
-	switch {
-	case at == len(text):
-		return nil
-	case r.gaps:
-		return to.piece(text[at:])
-	}
-	return unmatched(at)
-}
-
-// skip returns the position n runes after at.
-func skip(text string, at, n int) int {
-	for range n {
-		_, size := utf8.DecodeRuneInString(text[at:])
-		at += size
-	}
-	return at
+	return nil
 }
 
 func unmatched(at int) error {

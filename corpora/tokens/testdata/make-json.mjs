@@ -27,7 +27,7 @@ function train(o, merges) {
   const empty = hf.Tokenizer.fromString(JSON.stringify(document({ ...o, added: [], post: null, model: { type: "BPE", vocab: { a: 0 }, merges: [] } })));
   const counts = new Map();
   for (const { text } of golden.texts) {
-    const normal = o.normalizer ? text.normalize("NFC") : text;
+    const normal = o.normalizer && o.normalizer.normalizers?.length !== 0 ? text.normalize("NFC") : text;
     for (const [word] of empty.getPreTokenizer().preTokenizeString(normal)) counts.set(word, (counts.get(word) ?? 0) + 1);
   }
   const words = Array.from(counts, ([word, n]) => ({ parts: Array.from(word), n }));
@@ -70,12 +70,21 @@ const kimi = [
   `[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}${notHan}+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}${notHan}*${contraction}`,
   "\\p{N}{1,3}", " ?[^\\s\\p{L}\\p{N}]++[\\r\\n/]*+", "\\s*[\\r\\n]+", "\\s+(?!\\S)", "\\s+",
 ].join("|");
+// The three of DeepSeek V3, R1 and V4; the last has the line ends themselves.
+const deepseek = [
+  "\\p{N}{1,3}", "[一-龥\u3040-ゟ゠-ヿ]+",
+  "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
+];
+// What looks around sees the piece of the stage before, not the text.
+const borders = ["\\d{1,2}(?=\\p{L})|\\s\\s(?!\\n)|(?<=\\p{Lu})\\P{L}", "(?<!\\S)\\p{L}(?=\\p{L})|'\\p{L}+(?!\\p{L})|[.,!](?=\\s)|(?<=e)t", "\\p{L}{1,5}(?!\\p{Ll})|\\s+(?!\\S)"];
 const forms = {
   gpt2: { pre: level(true), merges: 1500, old: true, twice: true },
   llama3: { pre: { type: "Sequence", pretokenizers: [split(cl100k), level(false)] }, merges: 1500, lists: true, ignore_merges: true },
   qwen: { pre: { type: "Sequence", pretokenizers: [split(qwen), level(false)] }, normalizer: { type: "NFC" }, merges: 1500 },
   kimi: { pre: { type: "Sequence", pretokenizers: [split(kimi), level(false)] }, merges: 600, lists: true },
   stages: { pre: { type: "Sequence", pretokenizers: [split("(?i:[ms]s?+|'k)|[\\-x]\\d{1,2}+|[^\\D1-3]|(?<=e)\\P{Ll}(?=.)"), level(true)] }, normalizer: { type: "Sequence", normalizers: [{ type: "NFC" }] }, merges: 300 },
+  deepseek: { pre: { type: "Sequence", pretokenizers: [...deepseek.map(split), level(false)] }, normalizer: { type: "Sequence", normalizers: [] }, merges: 600 },
+  borders: { pre: { type: "Sequence", pretokenizers: [...borders.map(split), level(true)] }, merges: 200, lists: true },
 };
 
 // Texts that a normalizer changes, besides those of golden.json.
@@ -101,6 +110,16 @@ const after15 = `
   323B0-33479`.trim().split(/\s+/).map((r) => r.split("-").map((x) => parseInt(x, 16)));
 const unassigned = (c) => /\p{Cn}/u.test(String.fromCodePoint(c)) || after15.some(([lo, hi = lo]) => c >= lo && c <= hi);
 const sha = (ids) => createHash("sha256").update(Buffer.from(Uint32Array.from(ids).buffer)).digest("hex");
+// Texts drawn from characters of every kind that a pattern tells apart; the
+// alphabet is that of huggingface_test.go.
+const everyKind = Array.from("aabeestxyzABEMſ'’!.,-/\\#$^`~_[]{}|<>«»—…  \t\r\n\u000b\u0085\u00a0\u2003\u2028\u3000\u200b\u00ad019٣४①½Ⅷ\u0301\u0323\u20dd\u094d龥一\u9fa6ぁゟ\u3040\u309a゠ヿ・ーㇰ中한ñéßøЖдαאع्कก😀👩\u200d✓€©\ue000\u{20000}\u{1d7d8}\u0000\u001b");
+const drawn = [];
+for (let i = 0, state = 12345; i < 4000; i++) {
+  const draw = (n) => { state = (Math.imul(state, 1664525) + 1013904223) >>> 0; return (state >>> 16) % n; };
+  let text = "";
+  for (let n = 1 + draw(24); n > 0; n--) { const c = everyKind[draw(everyKind.length)]; text += c.repeat(draw(4) ? 1 : 1 + draw(4)); }
+  drawn.push(text);
+}
 const result = {};
 for (const [name, o] of Object.entries(forms)) {
   const { vocab, list } = train(o, o.merges);
@@ -142,6 +161,9 @@ for (const [name, o] of Object.entries(forms)) {
     for (let c = s.first; c < s.first + 4096; c++) { const x = String.fromCodePoint(c); if (!unassigned(c)) text += `a${x}B${x}${x}c1${x}2 ${x}\n`; }
     r.sweep[s.first] = sha(await ids(text));
   }
+  const all = [];
+  for (const text of drawn) for (const id of await ids(text)) all.push(id);
+  r.drawn = sha(all);
 }
 // Normal forms of drawn texts, by this runtime's own tables; the alphabet is
 // that of nfc_test.go.
