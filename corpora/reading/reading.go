@@ -277,5 +277,5 @@ func inWord(c rune) bool {
 
 // Unbroken reports whether a character is of a script written without blanks.
 func Unbroken(c rune) bool {
-	return unicode.In(c, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai)
+	return c >= 0x0e00 && unicode.In(c, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai)
 }

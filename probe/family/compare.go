@@ -15,6 +15,8 @@ const (
 	// resamples of the bootstrap: an end of a 99 % interval is then the tenth value
 	// from the end.
 	resamples = 1999
+	// permutations resolve a p-value to 1e-4.
+	permutations = 9999
 	// contrastLevel is the confidence of the rival's lead over each control: there are
 	// some twenty of them, so that one of 95 % would miss.
 	contrastLevel = .99
@@ -249,6 +251,7 @@ func (in *Input) compare(sd *sides, g *agreement, s *say) *Output {
 	f.EffectUnit = s.unit + " above the controls' mean"
 	if base > 0 {
 		f.EffectUnit = s.unit + " above that of the previous version, " + c.Previous
+		c.Permutation = in.paired(g, all, base)
 	}
 	for i := range c.Controls {
 		lead := boot.interval(1+i, contrastLevel)

@@ -79,6 +79,8 @@ func Families() []Family {
 		c2Family(),
 		c3Family(),
 		c4Family(),
+		c5Family(),
+		c6Family(),
 		c7Family(),
 	}
 }

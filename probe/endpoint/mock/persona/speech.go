@@ -90,8 +90,12 @@ func (m *Model) reasoning(q question, rng *rand.Rand) string {
 }
 
 func (m *Model) speak(q question, rng *rand.Rand, words int, function []string, kind string) string {
+	strength := .3
+	if kind == "reasoning" {
+		strength = .6
+	}
 	x := m.tastes(kind, len(function), func(i int) float64 {
-		return 1.2*m.world.normal("everybody", kind, function[i]) + .25*m.taste(0, .5, .85, kind, function[i])
+		return 1.2*m.world.normal("everybody", kind, function[i]) + strength*m.taste(0, .5, .85, kind, function[i])
 	})
 	length := 12 + 2*m.taste(0, .5, .85, kind, "length")
 	comma := .15 + .05*m.taste(0, .5, .85, kind, "comma")
