@@ -87,6 +87,7 @@ type fixture struct {
 	signer    *ledger.Signer
 	authority *timestamp.Authority
 	roots     *x509.CertPool
+	start     time.Time // of collection
 }
 
 // design varies a fixture. The zero value is a small case with two keys, a
@@ -102,11 +103,13 @@ type design struct {
 	// noPaperKey leaves the PDF without a signature, which is random.
 	noPaperKey bool
 	mode       string
-	broken     bool // some replies fail
-	latePlan   bool // the plan is stamped after the first request
-	earlyPlan  bool // the plan is stamped before it was made
-	future     bool // commitments stamped after the plan was made
-	noServing  bool // nobody says when serving began
+	broken     bool          // some replies fail
+	latePlan   bool          // the plan is stamped after the first request
+	earlyPlan  bool          // the plan is stamped before it was made
+	future     bool          // commitments stamped after the plan was made
+	noServing  bool          // nobody says when serving began
+	after      *fixture      // the first run that this one repeats
+	apart      time.Duration // after it
 }
 
 func (d design) defaults() design {
@@ -166,7 +169,7 @@ func must[T any](t testing.TB) func(v T, err error) T {
 func build(t testing.TB, d design) *fixture {
 	t.Helper()
 	d = d.defaults()
-	f := &fixture{signer: must[*ledger.Signer](t)(ledger.NewSigner("Example AI, Evidence Desk", stream(9)))}
+	f := &fixture{signer: must[*ledger.Signer](t)(ledger.NewSigner("Example AI, Evidence Desk", stream(9))), start: caseTime.Add(d.apart)}
 	stampTime := caseTime.Add(-48 * time.Hour)
 	if d.late {
 		stampTime = caseTime.Add(-time.Hour)
@@ -184,16 +187,27 @@ func build(t testing.TB, d design) *fixture {
 	envelope := must[[]byte](t)(f.signer.SignDSSE("application/vnd.stillmark.plan+json", planBytes))
 	files = append(files, ledger.File{Name: "plan.dsse.json", Data: envelope})
 	if !d.noStamps {
-		stampTime = caseTime.Add(-time.Minute)
+		stampTime = f.start.Add(-time.Minute)
 		if d.earlyPlan {
-			stampTime = caseTime.Add(-time.Hour)
+			stampTime = f.start.Add(-time.Hour)
 		}
 		if d.latePlan {
-			stampTime = caseTime.Add(time.Minute)
+			stampTime = f.start.Add(time.Minute)
 		}
 		files = append(files, ledger.File{Name: "plan.tsr", Data: must[[]byte](t)(f.authority.Stamp(sha256.Sum256(planBytes)))})
 	}
 	c := must[*ledger.Case](t)(ledger.Create(f.dir, plan, files...))
+	if d.after != nil {
+		f.roots.AppendCertsFromPEM(d.after.authority.CertPEM())
+		inside := filepath.Join(f.dir, filepath.FromSlash(ledger.EarlierPath(plan.After.CaseID)))
+		if err := os.MkdirAll(filepath.Dir(inside), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.CopyFS(inside, os.DirFS(d.after.dir)); err != nil {
+			t.Fatal(err)
+		}
+		c = must[*ledger.Case](t)(ledger.Open(f.dir))
+	}
 	f.collect(t, c, d)
 
 	findings := must[*ledger.Findings](t)(family.Analyze(t.Context(), c, f.keys, family.Options{}))
@@ -201,10 +215,10 @@ func build(t testing.TB, d design) *fixture {
 	f.analysis = must[string](t)(ledger.SaveAnalysis(f.dir, encoded))
 	built := must[*reports.Built](t)(reports.Build(t.Context(), f.dir, reports.BuildOptions{Keys: f.keys, Program: testBuild}))
 	f.report = built.ID
-	stampTime = caseTime.Add(3 * time.Hour)
+	stampTime = f.start.Add(3 * time.Hour)
 	f.zip = f.dir + ".zip"
 	options := reports.SealOptions{
-		Out: f.zip, Clock: still(2 * time.Hour), Disclose: f.keys,
+		Out: f.zip, Clock: still(d.apart + 2*time.Hour), Disclose: f.keys,
 	}
 	if !d.noPaperKey {
 		options.Document = must[*reports.DocumentSigner](t)(reports.NewDocumentSigner("test desk", time.Now(), crand.Reader))
@@ -227,7 +241,7 @@ func (f *fixture) plan(t testing.TB, d design) (*ledger.Plan, []ledger.File) {
 	sum := sha256.Sum256(seed[:])
 	temperature := 1.0
 	p := &ledger.Plan{
-		Format: ledger.PlanFormat, CaseID: "2026-11-20_acme-nova-1_01JD8K7Q", Created: caseTime.Add(-2 * time.Minute),
+		Format: ledger.PlanFormat, CaseID: "2026-11-20_acme-nova-1_01JD8K7Q", Created: f.start.Add(-2 * time.Minute),
 		Authority: "Example AI, legal department", Purpose: "A test of the whole path.",
 		Propositions: []string{
 			"H0: the replies of acme-nova-1 are independent of the secret keys.",
@@ -235,7 +249,7 @@ func (f *fixture) plan(t testing.TB, d design) (*ledger.Plan, []ledger.File) {
 		},
 		Targets: []ledger.Target{
 			{Name: "acme-nova-1", Role: ledger.Rival, BaseURL: "http://127.0.0.1:1/v1", Model: "nova-1", Capabilities: &ledger.Capabilities{
-				TestedAt: caseTime.Add(-3 * time.Minute), Model: "nova-1",
+				TestedAt: f.start.Add(-3 * time.Minute), Model: "nova-1",
 				Support: map[string]ledger.Support{"chat": {State: "yes"}, "seed": {State: "unknown"}, "logprobs": {State: "no"}},
 			}},
 			{Name: "control-reference", Role: ledger.Control, BaseURL: "http://127.0.0.1:1/v1", Model: "reference"},
@@ -284,15 +298,22 @@ func (f *fixture) plan(t testing.TB, d design) (*ledger.Plan, []ledger.File) {
 			})
 		}
 	}
+	if d.after != nil {
+		c := must[*ledger.Case](t)(ledger.Open(d.after.dir))
+		p.CaseID = "2026-11-30_acme-nova-1_01JD8K7R"
+		p.After = &ledger.Cached{
+			CaseID: c.Plan().CaseID, Ledger: must[ledger.Head](t)(c.LedgerHead()), KeyID: f.signer.KeyID(), First: caseTime, Last: caseTime.Add(time.Hour),
+		}
+	}
 	return p, files
 }
 
 // collect writes the ledger as a run would have.
 func (f *fixture) collect(t testing.TB, c *ledger.Case, d design) {
 	t.Helper()
-	w := must[*ledger.Writer](t)(ledger.OpenWriter(f.dir, steady(caseTime)))
+	w := must[*ledger.Writer](t)(ledger.OpenWriter(f.dir, steady(f.start)))
 	mark := must[watermark.Scheme](t)(f.keys[0].Mark())
-	rng := rand.New(rand.NewPCG(1, 2))
+	rng := rand.New(rand.NewPCG(1, 2+uint64(d.apart)))
 	event := func(typ, item string, attempt int, data any) {
 		t.Helper()
 		must[ledger.Event](t)(w.Append(typ, item, attempt, data))

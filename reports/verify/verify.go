@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"strings"
 	"time"
 
@@ -56,6 +57,7 @@ const (
 	CodeSignature  = "signature"
 	CodeSigner     = "signer"
 	CodeControls   = "control_case"
+	CodeEarlier    = "first_run"
 	CodeSealTime   = "seal_time"
 	CodeKeys       = "keys"
 	CodeNumbers    = "numbers"
@@ -139,6 +141,9 @@ func (v *verifier) run(ctx context.Context, p *integrity.Package) (*Result, erro
 	v.signer()
 	v.controls()
 	if err := v.times(); err != nil {
+		return nil, err
+	}
+	if err := v.earlier(); err != nil {
 		return nil, err
 	}
 	if err := v.others(); err != nil {
@@ -259,6 +264,45 @@ func (v *verifier) controls() {
 		v.line(level, CodeControls, "control case", "%s is whole and unaltered: %s, sealed by %q (key %.16s…), %s",
 			c.Predicate.CaseID, plural(int64(c.Ledger.Events), "event"), c.Signer.Name, c.Signer.KeyID, who)
 	}
+}
+
+// earlier checks the order of times in the first run, which lies in this case: its
+// plan and its commitments came first there, too. Its numbers are part of this
+// case's, and computed with them.
+func (v *verifier) earlier() error {
+	first := v.sealed.Earlier
+	if first == nil {
+		return nil
+	}
+	dir := ledger.EarlierPath(first.Predicate.CaseID)
+	fsys, err := fs.Sub(v.pkg.FS, dir)
+	if err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	level, who := LevelWarn, "by another key than this case"
+	if first.Signer.KeyID == v.sealed.Signer.KeyID {
+		level, who = LevelOK, "by the key that sealed this case"
+	}
+	v.line(level, CodeEarlier, "first run", "%s is whole and unaltered: %s, sealed %s", first.Predicate.CaseID, plural(int64(first.Ledger.Events), "event"), who)
+	sub := newVerifier(v.opt)
+	sub.pkg, sub.sealed = &integrity.Package{FS: fsys}, first
+	if err := sub.times(); err != nil {
+		return err
+	}
+	for _, l := range sub.r.Lines {
+		if l.Level == LevelOK || l.Level == LevelNote {
+			continue
+		}
+		l.Check = "first run: " + l.Check
+		if l.File != "" {
+			l.File = path.Join(dir, l.File)
+		}
+		v.r.Lines = append(v.r.Lines, l)
+	}
+	if v.r.Exit == 0 {
+		v.r.Exit = sub.r.Exit
+	}
+	return nil
 }
 
 // others names the report that is checked, and what lies beside it unchecked: it
