@@ -186,8 +186,9 @@ func TestEmbeddedPromptsReadWell(t *testing.T) {
 }
 
 // contractions finds what a slot was put behind without regard to its beginning.
+// ("de le" is no fault in "avant de le donner".)
 var contractions = map[string]*regexp.Regexp{
-	"fr": regexp.MustCompile(`(?i)(?:^|[\s(«])(?:(?:de|que|le|la|ne|se|je|jusque|lorsque|puisque) [aeiouàâéèêëîïôœùû]|(?:de|à) les? |si ils? )`),
+	"fr": regexp.MustCompile(`(?i)(?:^|[\s(«])(?:(?:de|que|le|la|ne|se|je|jusque|lorsque|puisque) [aeiouàâéèêëîïôœùû]|si ils? )`),
 	"es": regexp.MustCompile(`(?i)\b(?:de|a) el\b`),
 }
 
