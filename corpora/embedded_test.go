@@ -25,24 +25,25 @@ var embeddedSuites = map[string]struct {
 	samples           int
 	golden            string // version and hash of all prompts in the order of seed 7
 }{
-	"longform-en":     {"E1", "en", 6, 1000, 1000, 0, "1.0 0d3466a559e720359aa19ac27fc6b0fdc025e0fe72c32fbe7c56ab8bccca4bd3"},
-	"smoke-en":        {"E1", "en", 6, 24, 24, 0, "1.0 b0a610dc718e5f29b031e909ddbcb9d7225c930ccf4ec396e0db4850f79dce61"},
-	"longform-de":     {"E1", "de", 6, 250, 250, 0, "1.0 a3974bdc398af932fc4d6125dec1b1b425ba66427d4455d649401167ab2f09d0"},
-	"longform-es":     {"E1", "es", 6, 250, 250, 0, "1.1 274f9dce34796212900b3699975497bc18f81ab15bb32eb59e23311ae6929ed9"},
-	"longform-fr":     {"E1", "fr", 6, 250, 250, 0, "1.1 815de75ee14b011a165da5c431489f228386eeba01206e561f9be34bc2e617c4"},
-	"longform-ja":     {"E1", "ja", 6, 250, 250, 0, "1.0 63c789f6688710d831fe508ece236e01c7d784f38a7262684cf1eed60b640916"},
-	"longform-zh":     {"E1", "zh", 6, 250, 250, 0, "1.0 e09f91f23df3f128058ed241963bdb4681b0b09aafd3cb6ff6fe674513fe0440"},
-	"free-choice":     {"E3", "en fr", 6, 1200, 1200 * 2, 4, "1.1 4b3cc1a05109b3b257505b77d946a4a86b86cb737685eefc651eeff036a5dd0e"},
-	"canary-en":       {"E4", "en", 5, 1550, 1550, 5, "1.0 e87ee3fe72bcaf5b1d303389b183300e8c9fb28c9ebe4365277ece00c45fc596"},
-	"nonce-en":        {"E5", "en", 4, 64, 64, 0, "1.0 c886f5b3a8433a8ad7b41d1ef7585c21e8c5131375c8d54573c0cf4450be2092"},
-	"rotation-en":     {"E6", "en", 4, 48 * 4, 48 * 4, 0, "1.0 bd618a8944b2e7577d39f861a1eae6bfaa4e3c3f3226032d880f233cfed9f65a"},
-	"tokenizer-units": {"C7", "en", 1, 30, 30 * 4, 0, "1.0 24219ef75ef0f6eaacd837269b1dffc8b5fdd270fa1c3494f6dc31f86a5da374"},
-	"protocol":        {"C8", "en", 5, 25, 25, 8, "1.0 41c1cd3bff296779ac9da94931fbf8e8706cecf1ecb76a7fef824eac1b2279a0"},
-	"trap-choice":     {"C1", "en", 8, 1200, 1200, 1, "1.0 96d4c52ea9293efc8adc05153cea61cf0a6a9ede684ed9a6b4579ef36adbe987"},
-	"identity":        {"C3", "en fr de es it pt nl pl ru zh ja ko", 5, 40, 40 * 12 * 2, 5, "1.0 72b16cb314f2a319bc31a742b1f63bf16279b296148f4a19f89754ae7d6aa88b"},
-	"refusal-ladder":  {"C4", "en fr", 9, 40 * 5, 40 * 5 * 2, 1, "1.0 c092c792860fcb56171603bcf42b0a5bb1d4bcc878b8d2c600f82f385b63d5b5"},
-	"style":           {"C6", "en fr de", 5, 75 * 4, 75 * 4 * 3, 2, "1.0 6579a2ad6ca4a8043d8e7a2a92121c87bebb21bef680cda2b3cf08af50396033"},
-	"random-choice":   {"C2", "en fr", 7, 40, 40 * 2, 40, "1.0 e85dfed9a9a46b72b5dea8775a00b8816ad947bfd09c524fd9b52d2a88b678dd"},
+	"longform-en":      {"E1", "en", 6, 1000, 1000, 0, "1.0 0d3466a559e720359aa19ac27fc6b0fdc025e0fe72c32fbe7c56ab8bccca4bd3"},
+	"smoke-en":         {"E1", "en", 6, 24, 24, 0, "1.0 b0a610dc718e5f29b031e909ddbcb9d7225c930ccf4ec396e0db4850f79dce61"},
+	"longform-de":      {"E1", "de", 6, 250, 250, 0, "1.0 a3974bdc398af932fc4d6125dec1b1b425ba66427d4455d649401167ab2f09d0"},
+	"longform-es":      {"E1", "es", 6, 250, 250, 0, "1.1 274f9dce34796212900b3699975497bc18f81ab15bb32eb59e23311ae6929ed9"},
+	"longform-fr":      {"E1", "fr", 6, 250, 250, 0, "1.1 815de75ee14b011a165da5c431489f228386eeba01206e561f9be34bc2e617c4"},
+	"longform-ja":      {"E1", "ja", 6, 250, 250, 0, "1.0 63c789f6688710d831fe508ece236e01c7d784f38a7262684cf1eed60b640916"},
+	"longform-zh":      {"E1", "zh", 6, 250, 250, 0, "1.0 e09f91f23df3f128058ed241963bdb4681b0b09aafd3cb6ff6fe674513fe0440"},
+	"free-choice":      {"E3", "en fr", 6, 1200, 1200 * 2, 4, "1.1 4b3cc1a05109b3b257505b77d946a4a86b86cb737685eefc651eeff036a5dd0e"},
+	"canary-en":        {"E4", "en", 5, 1550, 1550, 5, "1.0 e87ee3fe72bcaf5b1d303389b183300e8c9fb28c9ebe4365277ece00c45fc596"},
+	"nonce-en":         {"E5", "en", 4, 64, 64, 0, "1.0 c886f5b3a8433a8ad7b41d1ef7585c21e8c5131375c8d54573c0cf4450be2092"},
+	"rotation-en":      {"E6", "en", 4, 48 * 4, 48 * 4, 0, "1.0 bd618a8944b2e7577d39f861a1eae6bfaa4e3c3f3226032d880f233cfed9f65a"},
+	"tokenizer-units":  {"C7", "en", 1, 30, 30 * 4, 0, "1.0 24219ef75ef0f6eaacd837269b1dffc8b5fdd270fa1c3494f6dc31f86a5da374"},
+	"protocol":         {"C8", "en", 5, 25, 25, 8, "1.0 41c1cd3bff296779ac9da94931fbf8e8706cecf1ecb76a7fef824eac1b2279a0"},
+	"trap-choice":      {"C1", "en", 8, 1200, 1200, 1, "1.0 96d4c52ea9293efc8adc05153cea61cf0a6a9ede684ed9a6b4579ef36adbe987"},
+	"identity":         {"C3", "en fr de es it pt nl pl ru zh ja ko", 5, 40, 40 * 12 * 2, 5, "1.0 72b16cb314f2a319bc31a742b1f63bf16279b296148f4a19f89754ae7d6aa88b"},
+	"refusal-ladder":   {"C4", "en fr", 9, 40 * 5, 40 * 5 * 2, 1, "1.0 c092c792860fcb56171603bcf42b0a5bb1d4bcc878b8d2c600f82f385b63d5b5"},
+	"style":            {"C6", "en fr de", 5, 75 * 4, 75 * 4 * 3, 2, "1.0 6579a2ad6ca4a8043d8e7a2a92121c87bebb21bef680cda2b3cf08af50396033"},
+	"reasoning-puzzle": {"C5", "en fr", 5, 50 * 4, 50 * 4 * 2, 1, "1.0 9c8332bcc7ef431ff1a9d89c8b368ae9de8ace85f5795e1ffd6f3b92e6a6d08a"},
+	"random-choice":    {"C2", "en fr", 7, 40, 40 * 2, 40, "1.0 e85dfed9a9a46b72b5dea8775a00b8816ad947bfd09c524fd9b52d2a88b678dd"},
 }
 
 func TestEmbeddedSuites(t *testing.T) {
@@ -134,7 +135,7 @@ func TestLongformIsBalanced(t *testing.T) {
 var articles = regexp.MustCompile(`(?i)\b(a [aeiou]|an [^aeiouh\W]|a an? |an an? |the (the|an?) )`)
 
 // aBeforeVowel lists the right uses of "a" before a vowel letter, and of the letter A.
-var aBeforeVowel = regexp.MustCompile(`(?i)^a (is 1|occur|one-|uni|use[dr]|euro)`)
+var aBeforeVowel = regexp.MustCompile(`(?i)^a (is|and|occur|one-|uni|use[dr]|euro)`)
 
 func TestEmbeddedPromptsReadWell(t *testing.T) {
 	t.Parallel()
@@ -175,8 +176,10 @@ func TestEmbeddedPromptsReadWell(t *testing.T) {
 			if first, _ := utf8.DecodeRuneInString(text); first != unicode.ToUpper(first) {
 				t.Errorf("%s: %q does not begin with a capital", p.ID, text)
 			}
-			if contraction := contractions[p.Lang]; contraction != nil && contraction.MatchString(text) {
-				t.Errorf("%s: %q is not contracted in %q", p.ID, contraction.FindString(text), text)
+			if contraction := contractions[p.Lang]; contraction != nil {
+				if found := contraction.FindString(frenchPronouns.ReplaceAllString(text, "")); found != "" {
+					t.Errorf("%s: %q is not contracted in %q", p.ID, found, text)
+				}
 			}
 			if p.Lang == "fr" && frenchBlanks.MatchString(text) {
 				t.Errorf("%s: a blank is missing before a double mark in %q", p.ID, text)
@@ -191,6 +194,9 @@ var contractions = map[string]*regexp.Regexp{
 	"fr": regexp.MustCompile(`(?i)(?:^|[\s(«])(?:(?:de|que|le|la|ne|se|je|jusque|lorsque|puisque) [aeiouàâéèêëîïôœùû]|si ils? )`),
 	"es": regexp.MustCompile(`(?i)\b(?:de|a) el\b`),
 }
+
+// frenchPronouns stand before an infinitive, where nothing is contracted.
+var frenchPronouns = regexp.MustCompile(`(?:de|à) les? \pL+(?:er|ir|re)\b`)
 
 // frenchBlanks finds a double punctuation mark without the blank that French
 // puts before it (or inside guillemets).
