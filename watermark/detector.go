@@ -173,7 +173,8 @@ type Detector struct {
 	local    tuples  // what the peer's rule has seen of the current item
 	score    float64 // sum over distinct units
 	weighted float64 // sum under the declared weights
-	clusters []evidence.Cluster
+	items    int64
+	clusters evidence.Clusters
 	weight   evidence.Counts
 	multiple []int64 // DedupPeer: scored occurrences per pair
 	dropped  Dropped
@@ -283,7 +284,7 @@ func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
 			strange = max(at-h, 0) + i
 		}
 	}
-	cluster := evidence.Cluster{}
+	n, score := int64(0), 0. // of this item
 	skipped := len(it.Tokens) - (len(history) - at) // a leading BOS
 	for i := range skipped {
 		d.dropped.Short++
@@ -317,8 +318,8 @@ func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
 			f, x = d.count(window, token, weight)
 		}
 		if f == FateScored {
-			cluster.N++
-			cluster.Score += x
+			n++
+			score += x
 		}
 		if visit != nil {
 			if ok && i-strange > h {
@@ -328,7 +329,8 @@ func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
 		}
 	}
 	d.tokens += int64(len(it.Tokens))
-	d.clusters = append(d.clusters, cluster)
+	d.items++
+	d.clusters.Add(n, score)
 }
 
 // fate decides on a window, repetition apart.
@@ -549,7 +551,7 @@ func (d *Detector) Result() Detection {
 		Scheme:  d.scheme.Name(),
 		PRF:     d.scheme.PRF(),
 		Law:     d.scheme.Law(),
-		Items:   int64(len(d.clusters)),
+		Items:   d.items,
 		Tokens:  d.tokens,
 		N:       n,
 		Weights: d.weights,

@@ -2,11 +2,26 @@ package evidence
 
 import "math"
 
-// Cluster is the unweighted score of the N distinct units of one reply. Units of
-// one reply are not independent under the alternative, replies are.
-type Cluster struct {
-	N     int64
-	Score float64
+// Clusters sums up the replies of a run, in constant space: what [Law.Effect] needs
+// of them. Units of one reply are not independent under the alternative, replies
+// are. The zero Clusters is empty.
+type Clusters struct {
+	replies, n, s float64 // with units; their units, their unweighted scores
+	nn, ns, ss    float64 // sums of n², n·s and s² over replies
+}
+
+// Add enters one reply: the number of its distinct units, and their score.
+func (c *Clusters) Add(n int64, score float64) {
+	if n == 0 {
+		return
+	}
+	x := float64(n)
+	c.replies++
+	c.n += x
+	c.s += score
+	c.nn += x * x
+	c.ns += x * score
+	c.ss += score * score
 }
 
 // Interval is a value with its 95 % interval.
@@ -27,24 +42,17 @@ type Interval struct {
 // the observed rate, for independent units, and too short by what their
 // dependence amounts to. Without units it is the zero Interval. The interval
 // describes an effect; the p-value does not rest on it.
-func (l Law) Effect(clusters []Cluster) Interval {
+func (l Law) Effect(c Clusters) Interval {
 	per, null := 1., 1.
 	if l.Kind != KindExponential {
 		bits, p := l.lattice()
 		per, null = float64(bits), p
 	}
-	var n, s, g float64
-	for _, c := range clusters {
-		if c.N > 0 {
-			n += float64(c.N) * per
-			s += c.Score
-			g++
-		}
-	}
+	n, g := c.n*per, c.replies
 	if n == 0 {
 		return Interval{}
 	}
-	r := s / n
+	r := c.s / n
 	var half float64
 	if g == 1 {
 		variance := r * (1 - r)
@@ -53,14 +61,10 @@ func (l Law) Effect(clusters []Cluster) Interval {
 		}
 		half = z975 * math.Sqrt(max(variance, 0)/n)
 	} else {
-		ss := 0.
-		for _, c := range clusters {
-			if c.N > 0 {
-				e := c.Score - r*float64(c.N)*per
-				ss += e * e
-			}
-		}
-		half = studentQuantile(g-1) * math.Sqrt(g/(g-1)*ss) / n
+		// Σ(s - r·n)², expanded: what cancels is the square of the mean score of a
+		// reply, some hundred times its variance.
+		ss := c.ss - 2*r*per*c.ns + r*r*per*per*c.nn
+		half = studentQuantile(g-1) * math.Sqrt(g/(g-1)*max(ss, 0)) / n
 	}
 	return Interval{Value: r - null, Lo: r - null - half, Hi: r - null + half}
 }

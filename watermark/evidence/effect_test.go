@@ -18,23 +18,31 @@ func TestStudentQuantile(t *testing.T) {
 	}
 }
 
+// clustersOf takes units and score of each reply.
+func clustersOf(replies ...[2]float64) (c Clusters) {
+	for _, r := range replies {
+		c.Add(int64(r[0]), r[1])
+	}
+	return c
+}
+
 func TestEffectByHand(t *testing.T) {
 	t.Parallel()
 	// Three replies with 10, 20, 10 units and 4, 6, 2 hits: r = .3, residuals 1, 0, -1,
 	// standard error √(3/2·2)/40, t(2) = 4.3027.
-	got := Bernoulli(0.25).Effect([]Cluster{{10, 4}, {20, 6}, {0, 0}, {10, 2}})
+	got := Bernoulli(0.25).Effect(clustersOf([2]float64{10, 4}, [2]float64{20, 6}, [2]float64{0, 0}, [2]float64{10, 2}))
 	half := 4.302652729749464 * math.Sqrt(3) / 40
 	if math.Abs(got.Value-0.05) > 1e-15 || math.Abs(got.Lo-0.05+half) > 1e-12 || math.Abs(got.Hi-0.05-half) > 1e-12 {
 		t.Errorf("%+v, half width %v", got, half)
 	}
-	if got := Bernoulli(0.25).Effect(nil); got != (Interval{}) {
+	if got := Bernoulli(0.25).Effect(Clusters{}); got != (Interval{}) {
 		t.Errorf("nothing: %+v", got)
 	}
-	one := FairBits(30).Effect([]Cluster{{10, 180}}) // .6 per bit
+	one := FairBits(30).Effect(clustersOf([2]float64{10, 180})) // .6 per bit
 	if math.Abs(one.Value-0.1) > 1e-15 || math.Abs(one.Hi-0.1-z975*math.Sqrt(0.24/300)) > 1e-12 {
 		t.Errorf("one reply: %+v", one)
 	}
-	if got := Exponential().Effect([]Cluster{{100, 150}}); math.Abs(got.Value-0.5) > 1e-15 || got.Lo > 0.5-0.29 {
+	if got := Exponential().Effect(clustersOf([2]float64{100, 150})); math.Abs(got.Value-0.5) > 1e-15 || got.Lo > 0.5-0.29 {
 		t.Errorf("one gumbel reply: %+v", got)
 	}
 }
@@ -47,7 +55,7 @@ func TestEffectCoverage(t *testing.T) {
 	const trials, replies = 2000, 60
 	covered, naive := int64(0), 0
 	for range trials {
-		var c []Cluster
+		var c Clusters
 		var n, s float64
 		for range replies {
 			size := 20 + random.IntN(120)
@@ -58,7 +66,7 @@ func TestEffectCoverage(t *testing.T) {
 					hits++
 				}
 			}
-			c = append(c, Cluster{int64(size), hits})
+			c.Add(int64(size), hits)
 			n += float64(size)
 			s += hits
 		}
