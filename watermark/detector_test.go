@@ -395,6 +395,26 @@ func TestTuples(t *testing.T) {
 }
 
 // TestUnitMemory holds the doc comment's figure: at most 27 bytes a unit.
+// TestStreamMemory: a text without new units adds nothing, however many come.
+func TestStreamMemory(t *testing.T) {
+	s, err := DecoyKey([32]byte{1}, 0, Spec{Scheme: KGW, Tokenizer: "t", Vocab: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := NewDetector(s, Options{Weights: WeightsMin8})
+	it := Item{Tokens: make([]int32, 500), Prompt: []int32{1, 2, 3}}
+	for i := range it.Tokens {
+		it.Tokens[i] = int32(i * i % 997)
+	}
+	d.Add(it)
+	if n := testing.AllocsPerRun(100, func() { d.Add(it) }); n != 0 {
+		t.Errorf("%v allocations for a text that was seen before", n)
+	}
+	if r := d.Result(); r.Items != 102 || r.Effect.Lo >= r.Effect.Hi {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestUnitMemory(t *testing.T) {
 	const n = 300_000
 	s := decoy(t, benchSpec(KGW, AESCTR), 1)

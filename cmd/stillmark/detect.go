@@ -275,7 +275,7 @@ func (a *app) detect(ctx context.Context, o detectOptions, inputs []string) erro
 			return err
 		}
 	}
-	s := &scorer{app: a, key: k, mark: mark, o: o, meter: a.newMeter()}
+	s := &scorer{app: a, key: k, mark: mark, o: o, meter: a.newMeter(), reading: a.newMeter()}
 	if o.entropies != "" {
 		if s.entropies, err = openEntropies(o.entropies, k.Spec); err != nil {
 			return err
@@ -294,7 +294,7 @@ func (a *app) detect(ctx context.Context, o detectOptions, inputs []string) erro
 	}
 	pooled := s.newRun()
 	for _, name := range inputs {
-		err := a.readInput(name, opt, func(it watermark.Item) error {
+		err := a.readInput(name, opt, s.reading, func(it watermark.Item) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -317,7 +317,6 @@ func (a *app) detect(ctx context.Context, o detectOptions, inputs []string) erro
 	if o.pool {
 		return s.print(ctx, "pool", pooled)
 	}
-	s.meter.clear()
 	return nil
 }
 
@@ -336,20 +335,49 @@ func (i *inputForm) options(ids bool) replies.Options {
 	return replies.Options{IDs: ids, Format: i.format, Field: i.field, PromptField: i.promptField}
 }
 
-// readInput opens a file or standard input.
-func (a *app) readInput(name string, opt replies.Options, yield func(watermark.Item) error) error {
+// readInput reads a file or standard input, and shows how far it is on a meter,
+// which yield hides before it prints.
+func (a *app) readInput(name string, opt replies.Options, m *meter, yield func(watermark.Item) error) error {
+	defer m.clear()
+	in := &counted{Reader: a.in}
+	texts := 0
+	shown := func(it watermark.Item) error {
+		err := yield(it)
+		if texts++; in.size > 0 {
+			m.share(float64(in.read)/float64(in.size), fmt.Sprintf("%s, %d texts", name, texts))
+		} else {
+			m.set(fmt.Sprintf("%d texts, %d MB read", texts, in.read/1e6))
+		}
+		return err
+	}
 	if name == "-" {
-		return replies.Read(a.in, "standard input", opt, yield)
+		return replies.Read(in, "standard input", opt, shown)
 	}
 	f, err := os.Open(name)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return usageError(fmt.Errorf("%s is a folder; name the files in it", name))
+	if info, err := f.Stat(); err == nil {
+		if info.IsDir() {
+			return usageError(fmt.Errorf("%s is a folder; name the files in it", name))
+		}
+		in.size = info.Size()
 	}
-	return replies.Read(f, name, opt, yield)
+	in.Reader = f
+	return replies.Read(in, name, opt, shown)
+}
+
+// counted counts what is read of it; size is 0 where it is not known.
+type counted struct {
+	io.Reader
+	read, size int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.read += int64(n)
+	return n, err
 }
 
 type scorer struct {
@@ -358,8 +386,8 @@ type scorer struct {
 	mark    watermark.Scheme
 	windows served.Windows // nil: no secondary result
 	o       detectOptions
-	meter   *meter
-	texts   int
+	// meter shows decoys, reading the input.
+	meter, reading *meter
 
 	entropies *entropySource // nil: none
 }
@@ -437,13 +465,11 @@ func (s *scorer) print(ctx context.Context, id string, run textRun) error {
 			return err
 		}
 		judged, _, err := d.Decoys(ctx, decoySeed, n, func(done int) {
-			if s.o.pool {
+			if s.o.pool { // one text's take no time
 				s.meter.count("decoys", done, n)
-			} else {
-				s.meter.set(fmt.Sprintf("%d texts scored", s.texts))
 			}
 		})
-		if s.texts++; s.o.pool {
+		if s.o.pool {
 			s.meter.clear()
 		}
 		if err != nil {
@@ -484,6 +510,7 @@ func (s *scorer) print(ctx context.Context, id string, run textRun) error {
 			return err
 		}
 	}
+	s.reading.hide()
 	if s.asJSON {
 		return s.printJSON(out)
 	}

@@ -86,14 +86,21 @@ func (m *meter) share(share float64, at string) {
 	m.set(fmt.Sprintf("%.0f%% | ETA %s | %s", 100*share, left.Round(time.Second), at))
 }
 
-// clear removes the line, so that results stand alone.
-func (m *meter) clear() {
+// hide takes the line away for a moment, in which something else is printed.
+func (m *meter) hide() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.drawn {
 		fmt.Fprint(m.w, "\r\x1b[K")
 		m.drawn = false
 	}
+}
+
+// clear removes the line, so that results stand alone.
+func (m *meter) clear() {
+	m.hide()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.last = time.Time{}
 	m.begun = time.Now()
 }

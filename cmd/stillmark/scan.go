@@ -120,12 +120,12 @@ func (a *app) scan(ctx context.Context, o scanOptions, inputs []string) error {
 		}
 	}
 	s := &scanner{
-		scorer: &scorer{app: a, key: k, mark: mark, o: detectOptions{decoys: decoys, pool: true, ids: o.ids}, meter: a.newMeter()},
+		scorer: &scorer{app: a, key: k, mark: mark, o: detectOptions{decoys: decoys, pool: true, ids: o.ids}, meter: a.newMeter(), reading: a.newMeter()},
 		opt:    watermark.ScanOptions{Shortest: o.shortest, Log10Alpha: o.level}, spell: spell,
 	}
 	read := func() error {
 		for _, name := range inputs {
-			if err := a.readInput(name, opt, func(it watermark.Item) error { return s.scan(ctx, it) }); err != nil {
+			if err := a.readInput(name, opt, s.reading, func(it watermark.Item) error { return s.scan(ctx, it) }); err != nil {
 				return err
 			}
 		}
@@ -216,6 +216,7 @@ func (s *scanner) scan(ctx context.Context, it watermark.Item) error {
 			return err
 		}
 	}
+	s.reading.hide()
 	if s.asJSON {
 		return s.printJSON(out)
 	}

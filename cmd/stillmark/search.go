@@ -83,7 +83,7 @@ func (a *app) search(ctx context.Context, o detectOptions, inputs []string) erro
 	}
 	m := a.newMeter()
 	for _, name := range inputs {
-		err := a.readInput(name, opt, func(it watermark.Item) error {
+		err := a.readInput(name, opt, m, func(it watermark.Item) error {
 			for _, d := range detectors {
 				if err := ctx.Err(); err != nil {
 					return err
@@ -91,7 +91,6 @@ func (a *app) search(ctx context.Context, o detectOptions, inputs []string) erro
 				d.Add(it)
 			}
 			result.Texts++
-			m.set(fmt.Sprintf("%d texts read", result.Texts))
 			return nil
 		})
 		if err != nil {

@@ -83,7 +83,7 @@ func (a *app) readGiven(ctx context.Context, o *givenOptions, c *strength.Config
 	opt.Tokenizer = c.Tokenizer
 	read := func(files []string) (items []watermark.Item, err error) {
 		for _, name := range files {
-			err := a.readInput(name, opt, func(it watermark.Item) error {
+			err := a.readInput(name, opt, a.newMeter(), func(it watermark.Item) error {
 				if len(it.Tokens) > 0 {
 					items = append(items, it)
 				}

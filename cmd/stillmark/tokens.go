@@ -56,6 +56,7 @@ func (s *scorer) add(run textRun, it watermark.Item) error {
 		return nil
 	}
 	spell := spellerOf(s.key.Spec, &s.o.tokenizers)
+	s.reading.hide()
 	for _, t := range run.all.AddScored(it) {
 		line := tokenLine{ID: it.ID, Position: t.Index, Token: t.Token, Fate: t.Fate, Score: t.Score}
 		if b := spell.bytes(t.Token); utf8.Valid(b) {
