@@ -179,6 +179,8 @@ type Detector struct {
 	multiple []int64 // DedupPeer: scored occurrences per pair
 	dropped  Dropped
 	tokens   int64
+	foreign  int64   // tokens of items whose id is outside the vocabulary
+	strange  []int32 // the first of these ids
 }
 
 // seeded is a scheme whose generator sees of a window (and, with self-salt, of
@@ -296,6 +298,7 @@ func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
 		token := history[i]
 		if token < 0 || token >= d.vocab {
 			strange = i
+			d.name(token)
 		}
 		window, ok := d.cut.windowOf(history[:i])
 		if ok && d.keyless != nil && d.peer == "" && i-strange > h {
@@ -332,6 +335,22 @@ func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
 	d.items++
 	d.clusters.Add(n, score)
 }
+
+// namedIDs is how many ids outside the vocabulary are remembered: enough to see
+// whose they are.
+const namedIDs = 8
+
+func (d *Detector) name(id int32) {
+	d.foreign++
+	if len(d.strange) < namedIDs && !slices.Contains(d.strange, id) {
+		d.strange = append(d.strange, id)
+	}
+}
+
+// OutOfVocab tells of ids outside the vocabulary: how many tokens of the run have
+// one, and the first ones. Dropped.OutOfVocab counts the positions that this
+// costs, those behind such a token among them.
+func (d *Detector) OutOfVocab() (tokens int64, ids []int32) { return d.foreign, slices.Clone(d.strange) }
 
 // fate decides on a window, repetition apart.
 func (d *Detector) fate(window []int32, ok, strange bool) Fate {

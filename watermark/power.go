@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"sort"
+	"strconv"
+
+	"github.com/stillmark/stillmark/watermark/evidence"
 )
 
 // Lift is what a scheme adds to the mean score of a token, in the units of the
@@ -36,8 +40,13 @@ const (
 //     being the harmonic number: the lift is Σ p·(H(1/p) - 1). Exact.
 //   - kgw: with G the green mass, E[e^δ·G/(1+(e^δ-1)·G)] - γ, from
 //     E[1/(1+cG)] = ∫ e^-s ∏(1-γ+γ·e^(-scp)) ds. Exact.
+//   - gumbel-dual: the token is chosen under one key, with probability alpha the
+//     second, and scores under both: gumbel's lift times (1-alpha)²+alpha². Exact.
 //   - tournament: the layers' expectations do not close, so words are drawn: given
 //     them the distribution after all layers and its mean score are exact.
+//
+// Presets are the green lists and Gumbel draws that they implement, at their own
+// rates; one that tests only the highest logits lifts a little less.
 func ExpectedLift(spec Spec, steps [][]float64) (Lift, error) {
 	spec = spec.withDefaults()
 	spec.Vocab = max(spec.Vocab, 2)
@@ -62,22 +71,46 @@ func ExpectedLift(spec Spec, steps [][]float64) (Lift, error) {
 		}
 		size += len(step)
 	}
-	var mean float64
-	switch spec.Scheme {
-	case Gumbel:
-		for _, step := range steps {
-			mean += gumbelLift(step) / float64(len(steps))
-		}
-		return Lift{Value: mean}, nil
-	case KGW:
-		for _, step := range steps {
-			mean += kgwLift(step, spec.Params.Gamma, spec.Params.Delta) / float64(len(steps))
-		}
-		return Lift{Value: mean}, nil
-	case Tournament:
+	if spec.Scheme == Tournament {
 		return drawnLift(spec, steps, size)
 	}
-	return Lift{}, fmt.Errorf("the lift of %s is not known; %s, %s and %s are", spec.Scheme, Gumbel, KGW, Tournament)
+	lift, err := stepLift(spec)
+	if err != nil {
+		return Lift{}, err
+	}
+	var mean float64
+	for _, step := range steps {
+		mean += lift(step) / float64(len(steps))
+	}
+	return Lift{Value: mean}, nil
+}
+
+// stepLift is the exact lift of a step under a spec.
+func stepLift(spec Spec) (func(step []float64) float64, error) {
+	s, err := DecoyKey([32]byte{}, 0, spec)
+	if err != nil {
+		return nil, err
+	}
+	switch law := nullOf(s).(type) {
+	case dualNull:
+		a := law.alpha
+		return func(step []float64) float64 { return ((1-a)*(1-a) + a*a) * gumbelLift(step) }, nil
+	case unitNull:
+		if law.law.Kind == evidence.KindExponential {
+			return gumbelLift, nil
+		}
+		delta := spec.Params.Delta
+		if p, ok := PresetByName(spec.Scheme); ok {
+			a := p.args(spec, Values{})
+			if delta, err = strconv.ParseFloat(a.text("delta")+a.text("bias"), 64); err != nil { // one of them
+				return nil, fmt.Errorf("the bias of %s is not known", spec.Scheme)
+			}
+		}
+		return func(step []float64) float64 { return kgwLift(step, law.law.P, delta) }, nil
+	case fixedNull:
+		return nil, fmt.Errorf("%s has one list, of which a text uses up the tokens: no number of tokens finds it for sure", spec.Scheme)
+	}
+	return nil, fmt.Errorf("%s has no null law, only a rank among decoys: no number of tokens reaches a level", spec.Scheme)
 }
 
 func gumbelLift(step []float64) (lift float64) {
@@ -217,6 +250,53 @@ type Demand struct {
 	Tokens int64 `json:"tokens"`
 }
 
+// unitsNeeded is [evidence.Law.UnitsNeeded] for a sum under two keys, whose units
+// all have mean 1+effect: exact up to dualSearchUpTo units, beyond them the normal
+// approximation, which there is right to a per cent.
+func (d dualNull) unitsNeeded(effect, log10Alpha, power float64) int64 {
+	if !(effect > 0) {
+		return math.MaxInt64
+	}
+	_, sd := d.moments(evidence.Plain(1))
+	z := normalQuantile(log10Alpha) - normalQuantile(math.Log10(power))*(1+effect)
+	guess := z * z * sd * sd / (effect * effect)
+	switch {
+	case guess > maxDemand:
+		return math.MaxInt64
+	case guess > dualSearchUpTo:
+		return int64(guess)
+	}
+	found := func(n int) bool {
+		critical := bisect(float64(n), 40*float64(n)+1000, func(x float64) bool {
+			return evidence.Log10DualGammaSF(int64(n), d.alpha, x) <= log10Alpha
+		})
+		return evidence.Log10DualGammaSF(int64(n), d.alpha, critical/(1+effect)) >= math.Log10(power)
+	}
+	return int64(sort.Search(int(2*guess)+20, func(i int) bool { return found(i + 1) })) + 1
+}
+
+const (
+	dualSearchUpTo = 500 // some 1 ms a tail there, and 400 of them
+	maxDemand      = 1e10  // units
+)
+
+// normalQuantile is the z with log10 P(Z >= z) = log10P.
+func normalQuantile(log10P float64) float64 {
+	return bisect(-40, 400, func(z float64) bool { return evidence.Log10NormalSF(z) <= log10P })
+}
+
+// bisect is where a condition that holds from some point on begins to hold.
+func bisect(lo, hi float64, holds func(x float64) bool) float64 {
+	for range 36 { // to 1e-6 of a critical score of 1,000 units
+		if mid := (lo + hi) / 2; holds(mid) {
+			hi = mid
+		} else {
+			lo = mid
+		}
+	}
+	return hi
+}
+
 // TokensNeeded is the text that finds the mark at level 10^log10Alpha, corrected
 // for the number of keys (Bonferroni), with the given power, when each token is
 // replaced, deleted or preceded by an insertion with probability editRate,
@@ -240,7 +320,13 @@ func TokensNeeded(spec Spec, lift Lift, editRate, log10Alpha, power float64, key
 		return Demand{}, errors.New("at least one key is needed")
 	}
 	d := Demand{Log10Alpha: log10Alpha, Effect: lift.Value * math.Pow(1-editRate, float64(s.Window()+1))}
-	n := s.Law().UnitsNeeded(d.Effect, log10Alpha-math.Log10(float64(keys)), power)
+	level := log10Alpha - math.Log10(float64(keys))
+	var n int64
+	if dual, ok := nullOf(s).(dualNull); ok {
+		n = dual.unitsNeeded(d.Effect, level, power)
+	} else {
+		n = s.Law().UnitsNeeded(d.Effect, level, power)
+	}
 	if n == math.MaxInt64 {
 		return d, nil
 	}

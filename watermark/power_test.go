@@ -69,7 +69,7 @@ func TestExpectedLift(t *testing.T) {
 	steps := map[string][]float64{"two": {.7, .3}, "many": {.3, .2, .1, .1, .1, .05, .05, .05, .05}}
 	for _, bits := range []float64{.5, 3} {
 		steps["geometric"], _ = GeometricStep(bits)
-		for _, scheme := range Schemes() {
+		for _, scheme := range NativeSchemes() {
 			for label, step := range steps {
 				spec := scanSpec(scheme)
 				lift, err := ExpectedLift(spec, [][]float64{step})
@@ -113,11 +113,54 @@ func TestExpectedLift(t *testing.T) {
 		{scanSpec(Gumbel), nil, "no steps"},
 		{scanSpec(Gumbel), [][]float64{{1}, {.5, .4}}, "step 2: the probabilities add up to 0.9"},
 		{scanSpec(Gumbel), [][]float64{{1.5, -.5}}, "no probability"},
-		{scanSpec(GumbelDual), [][]float64{{1}}, "is not known"},
 		{Spec{Scheme: "gumble", Tokenizer: "toy"}, [][]float64{{1}}, "not known"},
 	} {
 		if _, err := ExpectedLift(test.spec, test.steps); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%v: error %v, want %q", test.steps, err, test.want)
+		}
+	}
+}
+
+// TestPresetLift compares the lift with presets at work, and what it cannot say.
+func TestPresetLift(t *testing.T) {
+	t.Parallel()
+	step, _ := GeometricStep(2)
+	for _, scheme := range []string{"tgi", "hf-kgw-lefthash", "vllm-gumbel", VLLMGumbelDual} {
+		p, _ := PresetByName(scheme)
+		key, err := Import(Spec{Scheme: scheme, Vocab: len(step)}, private(p, 1), new(counting))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lift, err := ExpectedLift(key.Spec, [][]float64{step})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n, mean, squares float64
+		law := decoy(t, key.Spec, 0).Law()
+		for k := range 20 { // lists repeat within a key, so many keys
+			simulate(t, key.Spec, step, 300, uint64(k), func(x float64) {
+				x -= law.Mean()
+				n++
+				d := x - mean
+				mean += d / n
+				squares += d * (x - mean)
+			})
+		}
+		if se := math.Sqrt(squares / n / n); math.Abs(mean-lift.Value) > 5*se {
+			t.Errorf("%s: lift %v, simulated %v with standard error %v", scheme, lift.Value, mean, se)
+		}
+		if d, err := TokensNeeded(key.Spec, lift, 0, -6, .9, 1); err != nil || d.Units < 10 {
+			t.Errorf("%s: %+v, %v", scheme, d, err)
+		}
+	}
+	for scheme, want := range map[string]string{"hf-synthid": "no null law", MarkLLMUnigram: "one list"} {
+		p, _ := PresetByName(scheme)
+		key, err := Import(Spec{Scheme: scheme, Vocab: 1000}, private(p, 1), new(counting))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ExpectedLift(key.Spec, [][]float64{step}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", scheme, err)
 		}
 	}
 }
@@ -127,7 +170,7 @@ func TestExpectedLift(t *testing.T) {
 func TestTokensNeeded(t *testing.T) {
 	t.Parallel()
 	const texts = 200
-	for _, scheme := range Schemes() {
+	for _, scheme := range NativeSchemes() {
 		for _, bits := range []float64{1, 3} {
 			spec := scanSpec(scheme)
 			step, _ := GeometricStep(bits)

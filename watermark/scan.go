@@ -109,6 +109,9 @@ type Scan struct {
 	opt    ScanOptions
 	tokens []TokenScore
 
+	foreign int64   // tokens whose id is outside the vocabulary
+	strange []int32 // the first of these ids
+
 	pairs   tuples // distinct units: window, then token
 	order   []int32
 	at      []int32 // token index per position
@@ -155,6 +158,7 @@ func NewScan(s Scheme, it Item, opt ScanOptions) *Scan {
 	}
 	d := NewDetector(s, Options{Weights: WeightsNone})
 	c := &Scan{scheme: s.Clone(), null: nullOf(s), opt: opt, tokens: d.AddScored(it), weight: d.weight}
+	c.foreign, c.strange = d.OutOfVocab()
 	history, at := d.cut.text(it)
 	skipped := len(it.Tokens) - (len(history) - at)
 	for _, t := range c.tokens {
@@ -178,6 +182,9 @@ func NewScan(s Scheme, it Item, opt ScanOptions) *Scan {
 	c.score(c.scheme, &c.own)
 	return c
 }
+
+// OutOfVocab is [Detector.OutOfVocab] of the document.
+func (c *Scan) OutOfVocab() (tokens int64, ids []int32) { return c.foreign, c.strange }
 
 // AddScored is [Detector.Add] that tells of every position what became of it.
 func (d *Detector) AddScored(it Item) []TokenScore {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -500,6 +501,9 @@ func (s *scorer) print(ctx context.Context, id string, run textRun) error {
 		}
 		out.Payload = &read
 	}
+	if w := outOfVocab(d, s.key.Vocab); w != "" {
+		out.Warnings = append(out.Warnings, w)
+	}
 	if s.key.Published() {
 		out.Public = true
 		out.Warnings = append(out.Warnings, watermark.PublicKeyWarning)
@@ -515,6 +519,23 @@ func (s *scorer) print(ctx context.Context, id string, run textRun) error {
 		return s.printJSON(out)
 	}
 	return writeDetection(s.out, &out)
+}
+
+// outOfVocab names ids that the marked model does not have; empty if there are none.
+func outOfVocab(read interface{ OutOfVocab() (int64, []int32) }, vocab int) string {
+	n, ids := read.OutOfVocab()
+	if n == 0 {
+		return ""
+	}
+	var list []string
+	for _, id := range ids {
+		list = append(list, strconv.Itoa(int(id)))
+	}
+	more := ""
+	if n > int64(len(ids)) {
+		more = ", …"
+	}
+	return fmt.Sprintf("tokens outside the vocabulary of %[2]d, which do not count: %[1]d (ids %[3]s%[4]s); are they of another tokenizer?", n, vocab, strings.Join(list, ", "), more)
 }
 
 // decoys is how many decoys are scored, and says so before they are where that
@@ -546,7 +567,7 @@ func writeDetection(w io.Writer, d *detection) error {
 	}
 	_, err := fmt.Fprintf(w, "%s: %s under key %s (%s)\n  n %d%s\n", printable(d.ID), d.Verdict, d.Key, d.Scheme, d.N, dropped)
 	if err != nil || d.N == 0 {
-		return err
+		return errors.Join(err, writeWarnings(w, d.Warnings))
 	}
 	fmt.Fprintf(w, "  score %.4g, expected %.4g if independent of the key; effect %+.4f [%+.4f, %+.4f] %s\n",
 		d.Score, d.Mean, d.Effect.Value, d.Effect.Lo, d.Effect.Hi, d.Effect.Unit)
@@ -572,9 +593,7 @@ func writeDetection(w io.Writer, d *detection) error {
 	if d.Payload != nil {
 		fmt.Fprintf(w, "  payload %d of %d, log10 p %.2f after correction for all of them\n", d.Payload.Payload, len(d.Payload.Each), d.Payload.Log10P)
 	}
-	for _, warning := range d.Warnings {
-		fmt.Fprintf(w, "  warning: %s\n", warning)
-	}
+	writeWarnings(w, d.Warnings)
 	if x := d.Served; x != nil {
 		fmt.Fprintf(w, "  secondary, served windows only: n %d (%d positions with windows that were not served)", x.N, x.Filtered)
 		if x.N > 0 {
@@ -602,4 +621,13 @@ func writeDetection(w io.Writer, d *detection) error {
 		_, err = fmt.Fprintf(w, "  decoys: %d, rank p %.4g, sd ratio %.3f: they contradict the null law, so p and e are withheld and only the rank stands\n", d.Decoys.N, d.Decoys.RankP, d.Decoys.SDRatio)
 	}
 	return err
+}
+
+func writeWarnings(w io.Writer, warnings []string) error {
+	for _, warning := range warnings {
+		if _, err := fmt.Fprintf(w, "  warning: %s\n", warning); err != nil {
+			return err
+		}
+	}
+	return nil
 }

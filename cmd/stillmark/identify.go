@@ -30,6 +30,8 @@ type identified struct {
 	watermark.Identification
 	Dropped watermark.Dropped `json:"dropped"`
 	Decoys  *decoys           `json:"decoys"` // null: validity not checked
+	// Warnings say what limits the result.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // The verdicts of identify, besides verdictNothing and verdictWithheld.
@@ -220,6 +222,9 @@ func (a *app) ask(ctx context.Context, k *watermark.Key, o *identifyOptions, d *
 		return nil, usageError(err)
 	}
 	out := &identified{Key: k.ID, Scheme: k.Scheme, Epoch: o.epoch, Level: o.level, Identification: id, Dropped: d.Result().Dropped}
+	if w := outOfVocab(d, k.Vocab); w != "" {
+		out.Warnings = append(out.Warnings, w)
+	}
 	switch {
 	case id.N == 0:
 		out.Verdict = verdictNothing
@@ -258,7 +263,7 @@ func writeIdentified(w io.Writer, r *identified) error {
 	if len(r.Suspects) > 1 {
 		fmt.Fprintf(w, "  the second is %.2f decades behind the first\n", r.Gap)
 	}
-	var err error
+	err := writeWarnings(w, r.Warnings)
 	switch {
 	case r.Verdict == verdictNothing:
 	case r.Decoys == nil:

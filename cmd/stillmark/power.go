@@ -35,6 +35,7 @@ type powerPlan struct {
 
 type powerOptions struct {
 	spec     watermark.Spec
+	keyPath  string
 	entropy  float64
 	logprobs string
 	edits    float64
@@ -50,7 +51,7 @@ var powerLevels = []float64{1e-2, 1e-3, 1e-6, 1e-9}
 func (a *app) powerCommand() *cobra.Command {
 	var o powerOptions
 	c := &cobra.Command{
-		Use:   "power --scheme NAME --entropy BITS|--logprobs FILE",
+		Use:   "power --scheme NAME|--key FILE --entropy BITS|--logprobs FILE",
 		Short: "how many tokens it takes to find the mark",
 		Long: `Computes how far the scheme lifts a token's mean score, and from that how many
 distinct scored tokens of the marked model's own text find the mark at --alpha with
@@ -65,11 +66,13 @@ leaves to 1 counts as one more candidate, which understates the lift.
 
 An edit rate of R means that each token is edited with probability R, independently: a
 (window, token) pair of h+1 tokens survives with (1-R)^(h+1). --keys corrects for the
-number of keys that are tried (Bonferroni).
+number of keys that are tried (Bonferroni). --key takes scheme and settings of a key
+file, those of other stacks' keys too.
 
 With --tracing-share S text is marked over two channels: an account's tracing key, one
 of --keys, has the windows of that share, and the provenance key has the rest.`,
 		Example: `  stillmark watermark power --scheme gumbel --entropy 3
+  stillmark watermark power --key key.json --logprobs replies.jsonl
   stillmark watermark power --scheme kgw --delta 1 --entropy 3 --edit-rate 0.2 --alpha 1e-6 --keys 24000`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -78,11 +81,24 @@ of --keys, has the windows of that share, and the provenance key has the rest.`,
 					return usageError(fmt.Errorf("--%s %v is not above 0", name, x))
 				}
 			}
+			if o.keyPath != "" {
+				for _, name := range []string{"scheme", "window", "gamma", "delta", "leaves"} {
+					if c.Flags().Changed(name) {
+						return usageError(fmt.Errorf("--%s and --key exclude each other: the key says it", name))
+					}
+				}
+				k, err := loadKey(o.keyPath)
+				if err != nil {
+					return err
+				}
+				o.spec = k.Spec
+			}
 			return a.power(o)
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.spec.Scheme, "scheme", "", "gumbel, kgw or tournament (required)")
+	f.StringVar(&o.spec.Scheme, "scheme", "", "gumbel, gumbel-dual, kgw or tournament")
+	f.StringVar(&o.keyPath, "key", "", "key file that says scheme and settings")
 	f.IntVar(&o.spec.Params.Window, "window", 0, "tokens that seed a token's word (default 2)")
 	f.Float64Var(&o.spec.Params.Gamma, "gamma", 0, "kgw: share of green words (default 0.25)")
 	f.Float64Var(&o.spec.Params.Delta, "delta", 0, "kgw: what green logits gain (default 2)")
@@ -94,17 +110,22 @@ of --keys, has the windows of that share, and the provenance key has the rest.`,
 	f.Float64Var(&o.alpha, "alpha", 0, "level of the test (default: a table of levels)")
 	f.Float64Var(&o.power, "power", .9, "probability of finding the mark")
 	f.IntVar(&o.keys, "keys", 1, "keys that are tried")
-	c.MarkFlagRequired("scheme")
+	c.MarkFlagsOneRequired("scheme", "key")
 	c.MarkFlagsOneRequired("entropy", "logprobs")
 	c.MarkFlagsMutuallyExclusive("entropy", "logprobs")
 	return c
 }
 
 func (a *app) power(o powerOptions) error {
-	if !slices.Contains(watermark.Schemes(), o.spec.Scheme) {
-		return usageError(fmt.Errorf("the lift of --scheme %q is not known%s", o.spec.Scheme, didYouMean(o.spec.Scheme, watermark.Schemes())))
+	if o.keyPath == "" {
+		if _, preset := watermark.PresetByName(o.spec.Scheme); preset {
+			return usageError(fmt.Errorf("the settings of %s are those of a key: import one, and give --key", o.spec.Scheme))
+		}
+		if !slices.Contains(watermark.NativeSchemes(), o.spec.Scheme) {
+			return usageError(fmt.Errorf("--scheme %q is not known%s", o.spec.Scheme, didYouMean(o.spec.Scheme, watermark.SchemeNames())))
+		}
+		o.spec.Tokenizer = "any" // the number of tokens does not depend on it
 	}
-	o.spec.Tokenizer = "any" // the number of tokens does not depend on it
 	levels := powerLevels
 	if o.alpha > 0 {
 		levels = []float64{o.alpha}

@@ -206,6 +206,9 @@ func (s *scanner) scan(ctx context.Context, it watermark.Item) error {
 	default:
 		out.Verdict = verdictNoPassages
 	}
+	if w := outOfVocab(c, s.key.Vocab); w != "" {
+		out.Warnings = append(out.Warnings, w)
+	}
 	if s.key.Published() {
 		out.Public = true
 		out.Warnings = append(out.Warnings, watermark.PublicKeyWarning)
@@ -386,9 +389,7 @@ func (s *scanner) write(r *scanned, pieces []piece) error {
 		}
 		b.WriteString("\n")
 	}
-	for _, w := range r.Warnings {
-		fmt.Fprintf(&b, "  warning: %s\n", w)
-	}
+	writeWarnings(&b, r.Warnings)
 	_, err := io.WriteString(s.out, b.String())
 	return err
 }

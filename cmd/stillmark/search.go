@@ -33,6 +33,8 @@ type searchResult struct {
 	Texts   int     `json:"texts"`
 	Verdict string  `json:"verdict"`
 	Tried   []tried `json:"tried"` // smallest p first
+	// Warnings say what limits the result.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // rankDecoys is how many decoys rank a score that has no law in a search.
@@ -144,6 +146,9 @@ func (a *app) search(ctx context.Context, o detectOptions, inputs []string) erro
 		}
 		return 0
 	})
+	if w := outOfVocab(detectors[0], o.vocab); w != "" {
+		result.Warnings = append(result.Warnings, w)
+	}
 	if a.asJSON {
 		return a.printJSON(result)
 	}
@@ -214,7 +219,7 @@ func (r *searchResult) write(w io.Writer) error {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%.2f\t%.2f\t%s\n", x.Scheme, settings(x.Params), x.Key, x.N, x.Log10P, x.Holm, note)
 	}
-	return t.Flush()
+	return errors.Join(t.Flush(), writeWarnings(w, r.Warnings))
 }
 
 func settings(params map[string]string) string {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -107,6 +108,9 @@ func tokenizerOf(spec watermark.Spec, files *tokenizerFiles) (*tokens.Encoding, 
 	enc, err := choose(spec.Tokenizer, spec.TokenizerSHA256, given)
 	if err != nil {
 		return nil, usageError(err)
+	}
+	if len(given) > 0 && !slices.ContainsFunc(given, func(g *tokens.Encoding) bool { return g.SHA256() == enc.SHA256() }) {
+		return nil, usageError(fmt.Errorf("--tokenizer %s is not the key's, which was made for %s: text tokenised otherwise shows nothing of its mark", strings.Join(files.names, ", "), enc.Name()))
 	}
 	return enc, nil
 }
