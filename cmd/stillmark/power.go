@@ -82,7 +82,7 @@ of --keys, has the windows of that share, and the provenance key has the rest.`,
 				}
 			}
 			if o.keyPath != "" {
-				for _, name := range []string{"scheme", "window", "gamma", "delta", "leaves"} {
+				for _, name := range []string{"scheme", "window", "gamma", "delta", "leaves", "tracing-share"} {
 					if c.Flags().Changed(name) {
 						return usageError(fmt.Errorf("--%s and --key exclude each other: the key says it", name))
 					}
