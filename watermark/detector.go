@@ -286,7 +286,7 @@ func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
 			strange = max(at-h, 0) + i
 		}
 	}
-	n, score := int64(0), 0. // of this item
+	n, score := int64(0), 0.                        // of this item
 	skipped := len(it.Tokens) - (len(history) - at) // a leading BOS
 	for i := range skipped {
 		d.dropped.Short++
@@ -350,7 +350,9 @@ func (d *Detector) name(id int32) {
 // OutOfVocab tells of ids outside the vocabulary: how many tokens of the run have
 // one, and the first ones. Dropped.OutOfVocab counts the positions that this
 // costs, those behind such a token among them.
-func (d *Detector) OutOfVocab() (tokens int64, ids []int32) { return d.foreign, slices.Clone(d.strange) }
+func (d *Detector) OutOfVocab() (tokens int64, ids []int32) {
+	return d.foreign, slices.Clone(d.strange)
+}
 
 // fate decides on a window, repetition apart.
 func (d *Detector) fate(window []int32, ok, strange bool) Fate {

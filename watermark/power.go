@@ -276,8 +276,8 @@ func (d dualNull) unitsNeeded(effect, log10Alpha, power float64) int64 {
 }
 
 const (
-	dualSearchUpTo = 500 // some 1 ms a tail there, and 400 of them
-	maxDemand      = 1e10  // units
+	dualSearchUpTo = 500  // some 1 ms a tail there, and 400 of them
+	maxDemand      = 1e10 // units
 )
 
 // normalQuantile is the z with log10 P(Z >= z) = log10P.

@@ -504,6 +504,9 @@ func (s *scorer) print(ctx context.Context, id string, run textRun) error {
 	if w := outOfVocab(d, s.key.Vocab); w != "" {
 		out.Warnings = append(out.Warnings, w)
 	}
+	if p, ok := watermark.PresetByName(s.key.Scheme); ok && p.Approximate != "" && out.Log10P != nil {
+		out.Warnings = append(out.Warnings, "p is approximate: "+p.Approximate)
+	}
 	if s.key.Published() {
 		out.Public = true
 		out.Warnings = append(out.Warnings, watermark.PublicKeyWarning)

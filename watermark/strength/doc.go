@@ -5,7 +5,8 @@
 //
 // [Measure] generates one text for each prompt and setting at the longest length,
 // through a [Generator] that the caller gives, and takes every figure from these
-// texts. A text is the unit of sampling: it has its own prompt, its own seed and
+// texts; or it takes texts that somebody else wrote and marked under a given key,
+// from a file or a server, and leaves out what only their model could tell. A text is the unit of sampling: it has its own prompt, its own seed and
 // (unless a key is given) its own key, so texts are independent and intervals
 // over them are clustered by construction. Rates have exact intervals (Clopper
 // and Pearson), quantiles order-statistic ones, means Student's.
@@ -16,6 +17,9 @@
 //
 // The figures belong to the generator. An n-gram model has other entropy than a
 // large model has: its figures serve regression tests, not forecasts.
+//
+// [Calibrate] puts random keys by the million to texts that know nothing of them,
+// for every scheme, and keeps what it drew, so that an interruption costs nothing.
 //
 // Everything is a function of the [Config]: equal configurations give equal
 // bytes, whatever the parallelism.
