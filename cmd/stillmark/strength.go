@@ -97,7 +97,7 @@ func (o *strengthOptions) config() (strength.Config, error) {
 	if o.nullKeys >= 0 {
 		c.NullKeys = o.nullKeys
 	}
-	c.Foreign = o.given.any()
+	c.Foreign, c.Scored = o.given.any(), o.given.scorer != ""
 	c.Seed, c.Weakening, c.Model, c.Tokenizer = o.seed, o.weakening, strengthModel, enc
 	return c, o.addThrough(&c, enc)
 }
@@ -214,8 +214,9 @@ The embedded model is an n-gram with little entropy: its figures compare setting
 versions, and say nothing about how many tokens a large model needs. For that, measure
 texts of the model itself, marked under --key: those of a file (--texts), or those that
 a server writes which marks what it serves (--target, or --base-url and --model). A
-text counts at the lengths that it has; KL divergence and perplexity, which only the
-model could tell, are left out. --unmarked names texts of the same model without the
+text counts at the lengths that it has; KL divergence, which only the model could tell,
+is left out, and so is perplexity unless --scorer names a server of the same model
+without the mark that scores texts. --unmarked names texts of the same model without the
 mark; they show what repetition the mark costs, and random keys are put to them.
 
 With --target the prompts of longform-en are sent, each once; what comes back is kept

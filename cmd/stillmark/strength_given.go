@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stillmark/stillmark/cmd/stillmark/internal/collect"
+	"github.com/stillmark/stillmark/cmd/stillmark/internal/config"
 	"github.com/stillmark/stillmark/corpora"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark"
@@ -21,6 +22,7 @@ type givenOptions struct {
 	ids             bool
 	inputForm
 
+	scorer      string
 	target      string
 	adHoc       adHoc
 	save        string
@@ -37,6 +39,7 @@ func (o *givenOptions) bind(c *cobra.Command) {
 	f.StringArrayVar(&o.unmarked, "unmarked", nil, "file of unmarked texts of the same model (repeatable)")
 	f.BoolVar(&o.ids, "ids", false, "with --texts: JSON lines of token ids")
 	o.inputForm.bind(f)
+	f.StringVar(&o.scorer, "scorer", "", "configured target that is the same model without the mark and echoes log-probabilities: gives the texts' perplexity, with --unmarked")
 	f.StringVar(&o.target, "target", "", "configured target that marks what it serves under --key")
 	o.adHoc.flags(c)
 	f.StringVar(&o.save, "save", "", "with a target: JSON lines that keep its replies")
@@ -67,6 +70,8 @@ func (o *givenOptions) check(haveKey bool) error {
 		return errors.New("name a configured --target, or give --base-url and --model, not both")
 	case !o.any() && (len(o.unmarked) > 0 || o.ids || o.inputForm != inputForm{} || len(o.tokenizers.names) > 0):
 		return errors.New("--unmarked, --ids, --format, --field and --tokenizer belong to --texts or a target")
+	case o.scorer != "" && (!o.any() || len(o.unmarked) == 0):
+		return errors.New("--scorer compares marked texts with those of --unmarked")
 	case !o.asked() && (o.save != "" || o.maxTokens != 0 || o.temperature != notSent):
 		return errors.New("--save, --max-tokens and --temperature belong to a target")
 	case o.temperature != notSent && !(o.temperature >= 0):
@@ -114,7 +119,37 @@ func (a *app) readGiven(ctx context.Context, o *givenOptions, c *strength.Config
 	if len(c.Given) < 2 {
 		return usageError(fmt.Errorf("%d texts with something in them: at least 2 are needed", len(c.Given)))
 	}
+	if o.scorer != "" {
+		if err := a.askScorer(ctx, o, c); err != nil {
+			return err
+		}
+	}
 	return fitLengths(c)
+}
+
+// askScorer has the model without the mark score all texts.
+func (a *app) askScorer(ctx context.Context, o *givenOptions, c *strength.Config) error {
+	file, err := config.Load(a.config)
+	if err != nil {
+		return err
+	}
+	target, err := resolve(file, o.scorer)
+	if err != nil {
+		return err
+	}
+	opt := collect.Scoring{Target: target, Concurrency: o.concurrency}
+	for _, it := range slices.Concat(c.Given, c.Plain) {
+		opt.Texts = append(opt.Texts, string(c.Tokenizer.Decode(it.Tokens)))
+	}
+	m := a.newMeter()
+	defer m.clear()
+	opt.Progress = func(done, total int) { m.count("texts scored", done, total) }
+	surprise, err := collect.Surprise(ctx, opt)
+	if err != nil {
+		return err
+	}
+	c.Surprise, c.PlainSurprise = surprise[:len(c.Given)], surprise[len(c.Given):]
+	return nil
 }
 
 // fitLengths leaves out lengths that fewer than two texts have, and has attacks work

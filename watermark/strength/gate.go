@@ -227,7 +227,9 @@ func (c *Config) planned() []Measurement {
 	var out []Measurement
 	blank := outcome{log10P: make([]float64, len(c.Lengths)), z: make([]float64, len(c.Lengths)), first: make([]float64, len(levels)), attacked: make([]float64, len(c.Attacks))}
 	if c.Foreign {
-		blank.kl, blank.surprise = missing, missing
+		if blank.kl = missing; !c.Scored {
+			blank.surprise = missing
+		}
 	}
 	out = append(out, wording(unmarked, []outcome{blank})...)
 	for _, s := range c.Settings {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -101,6 +102,27 @@ func TestGivenAlone(t *testing.T) {
 	var usage *UsageError
 	if _, err := Measure(t.Context(), c); !errors.As(err, &usage) {
 		t.Errorf("half the bias of texts that are there: %v", err)
+	}
+}
+
+// TestGivenSurprise: the perplexity of texts whose log-probabilities are known.
+func TestGivenSurprise(t *testing.T) {
+	t.Parallel()
+	c := foreign(t, watermark.KGW, 24)
+	c.Scored = true
+	for i := range c.Given {
+		c.Surprise = append(c.Surprise, 3+float64(i%4)/10)
+		c.PlainSurprise = append(c.PlainSurprise, 2.8+float64(i%3)/10)
+	}
+	c.Surprise[5] = missing
+	m, ok := measured(t, c).find("perplexity-ratio", "scheme=kgw")
+	if !ok || m.N != 23 || math.Abs(math.Log(float64(m.Value))-.25) > .01 || m.Lo >= m.Value || m.Hi <= m.Value {
+		t.Errorf("%+v", m)
+	}
+	c.PlainSurprise = c.PlainSurprise[1:]
+	var usage *UsageError
+	if _, err := Measure(t.Context(), c); !errors.As(err, &usage) {
+		t.Errorf("a text without its surprise: %v", err)
 	}
 }
 

@@ -79,21 +79,44 @@ func quantile(values []float64, q float64) (value, lo, hi float64) {
 	return value, lo, hi
 }
 
+// difference is the mean of a less that of b with Welch's interval (B. Welch,
+// Biometrika 34, 1947), infinite where a sample has fewer than two values.
+func difference(a, b []float64) (d, lo, hi float64) {
+	ma, va := moments(a)
+	mb, vb := moments(b)
+	d = ma - mb
+	if len(a) < 2 || len(b) < 2 {
+		return d, math.Inf(-1), math.Inf(1)
+	}
+	sa, sb := va/float64(len(a)), vb/float64(len(b))
+	if sa+sb == 0 {
+		return d, d, d
+	}
+	nu := (sa + sb) * (sa + sb) / (sa*sa/float64(len(a)-1) + sb*sb/float64(len(b)-1))
+	half := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: nu}.Quantile(1-(1-level)/2) * math.Sqrt(sa+sb)
+	return d, d - half, d + half
+}
+
+// moments are the mean and the variance of a sample.
+func moments(values []float64) (mean, variance float64) {
+	n := float64(len(values))
+	for _, x := range values {
+		mean += x / n
+	}
+	for _, x := range values {
+		variance += (x - mean) * (x - mean) / (n - 1)
+	}
+	return mean, variance
+}
+
 // mean is the mean of one value per text with Student's interval, infinite for
 // fewer than two texts.
 func mean(values []float64) (m, lo, hi float64) {
+	m, variance := moments(values)
 	n := float64(len(values))
-	for _, x := range values {
-		m += x / n
-	}
 	if n < 2 {
 		return m, math.Inf(-1), math.Inf(1)
 	}
-	var ss float64
-	for _, x := range values {
-		ss += (x - m) * (x - m)
-	}
-	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: n - 1}.Quantile(1 - (1-level)/2)
-	half := t * math.Sqrt(ss/(n-1)/n)
+	half := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: n - 1}.Quantile(1-(1-level)/2) * math.Sqrt(variance/n)
 	return m, m - half, m + half
 }

@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // Exact 95 % limits from R 4.3, binom.test(k, n)$conf.int.
@@ -23,6 +25,22 @@ func TestClopperPearson(t *testing.T) {
 		if math.Abs(lo-test.lo) > 1e-6 || math.Abs(hi-test.hi) > 1e-6 {
 			t.Errorf("%d of %d: [%.7f, %.7f], want [%.7f, %.7f]", test.k, test.n, lo, hi, test.lo, test.hi)
 		}
+	}
+}
+
+// Welch's interval of (1, 2, 4, 7) less (2, 3, 3) by hand: means 3.5
+// and 8/3, variances 7 and 1/3, standard error √(7/4 + 1/9), ν = 3.372.
+func TestDifference(t *testing.T) {
+	t.Parallel()
+	d, lo, hi := difference([]float64{1, 2, 4, 7}, []float64{2, 3, 3})
+	se := math.Sqrt(7./4 + 1./9)
+	nu := se * se * se * se / ((7./4)*(7./4)/3 + (1./9)*(1./9)/2)
+	half := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: nu}.Quantile(.975) * se
+	if math.Abs(d-(3.5-8./3)) > 1e-12 || math.Abs(lo-(d-half)) > 1e-12 || math.Abs(hi-(d+half)) > 1e-12 || math.Abs(nu-3.373) > .01 {
+		t.Errorf("%v [%v, %v], half %v, nu %v", d, lo, hi, half, nu)
+	}
+	if _, lo, _ := difference([]float64{1}, []float64{2, 3}); !math.IsInf(lo, -1) {
+		t.Errorf("one value bounds a difference: %v", lo)
 	}
 }
 

@@ -42,8 +42,14 @@ type Config struct {
 	// wrote and marked under Key. A text counts at the lengths that it has. What
 	// only the model could tell, KL divergence and perplexity, is not measured.
 	Given []watermark.Item
+	// Scored says that Surprise is given, or will be before anything is measured.
+	Scored bool
 	// Foreign says that texts are given, or will be before anything is measured.
 	Foreign bool
+	// Surprise, if not nil, are the mean negative log-probabilities of the given
+	// texts, in nats per token, under the model without the mark, and PlainSurprise
+	// those of the unmarked ones; NaN where unknown.
+	Surprise, PlainSurprise []float64
 	// Plain are unmarked texts of the same model, where Given is set: attacks insert
 	// their tokens, and random keys are put to them. Without any, Given stands in.
 	Plain []watermark.Item
@@ -87,6 +93,8 @@ func (c *Config) check() error {
 		return &UsageError{"one key has one setting"}
 	case c.Foreign != (len(c.Given) > 0):
 		return &UsageError{"texts that are given are Foreign, and no others"}
+	case c.Surprise != nil && (len(c.Surprise) != len(c.Given) || len(c.PlainSurprise) != len(c.Plain)):
+		return &UsageError{"every text, marked or not, has its surprise or none has"}
 	case c.Foreign && c.Key == nil:
 		return &UsageError{"texts that are given need the key that they were marked under"}
 	case len(c.Given) == 1:
@@ -329,6 +337,9 @@ func (w *work) text(ctx context.Context, s Setting, i int) (outcome, error) {
 	var prompt, tokens []int32
 	if w.Foreign {
 		prompt, tokens = w.Given[i].Prompt, w.Given[i].Tokens
+		if w.Surprise != nil {
+			o.surprise = w.Surprise[i]
+		}
 	} else {
 		moved := &divergence{mark: embed}
 		marked, err := w.generate(ctx, i, moved)
@@ -395,6 +406,14 @@ func column(outcomes []outcome, get func(o outcome) float64) []float64 {
 	return values
 }
 
+func plainSurprise(c *Config) []outcome {
+	out := make([]outcome, len(c.PlainSurprise))
+	for i, x := range c.PlainSurprise {
+		out[i].surprise = x
+	}
+	return out
+}
+
 // wording are the figures on repetition.
 func wording(labels string, outcomes []outcome) []Measurement {
 	var out []Measurement
@@ -447,7 +466,12 @@ func (c *Config) summary(setting string, outcomes []outcome) []Measurement {
 		out = append(out, ofMean("kl", setting, kl))
 	}
 	if surprise := column(outcomes, func(o outcome) float64 { return o.surprise }); len(surprise) > 0 {
+		// Texts of the benchmark are pairs with and without the mark; given ones are two
+		// samples.
 		ratio := ofMean("perplexity-ratio", setting, surprise)
+		if c.Foreign {
+			ratio = ofDifference("perplexity-ratio", setting, surprise, column(plainSurprise(c), func(o outcome) float64 { return o.surprise }))
+		}
 		for _, x := range []*Number{&ratio.Value, &ratio.Lo, &ratio.Hi} {
 			*x = Number(math.Exp(float64(*x)))
 		}

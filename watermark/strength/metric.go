@@ -76,6 +76,11 @@ func ofMean(metric, labels string, values []float64) Measurement {
 	return Measurement{Metric: metric, Labels: labels, Value: Number(m), Lo: Number(lo), Hi: Number(hi), N: int64(len(values))}
 }
 
+func ofDifference(metric, labels string, a, b []float64) Measurement {
+	d, lo, hi := difference(a, b)
+	return Measurement{Metric: metric, Labels: labels, Value: Number(d), Lo: Number(lo), Hi: Number(hi), N: int64(len(a))}
+}
+
 func ofQuantile(metric, labels string, values []float64, q float64) Measurement {
 	m, lo, hi := quantile(values, q)
 	return Measurement{Metric: metric, Labels: labels, Value: Number(m), Lo: Number(lo), Hi: Number(hi), N: int64(len(values))}

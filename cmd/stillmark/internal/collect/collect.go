@@ -2,7 +2,7 @@
 // interruption loses none: the sampling of the strength benchmark, where the probe
 // runner, with its plan and its evidence, would be too much.
 //
-// It may import probe/endpoint, probe/ledger and the standard library.
+// It may import probe/endpoint, probe/ledger, probe/wire and the standard library.
 package collect
 
 import (
@@ -83,52 +83,29 @@ func Collect(ctx context.Context, opt Options) ([]Reply, error) {
 			todo = append(todo, i)
 		}
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var (
-		mu      sync.Mutex
-		done    = len(replies) - len(todo)
-		next    int
-		workers sync.WaitGroup
-		reached atomic.Bool
-	)
-	for range min(max(opt.Concurrency, 1), len(todo)) {
-		workers.Go(func() {
-			for {
-				mu.Lock()
-				if next == len(todo) || ctx.Err() != nil {
-					mu.Unlock()
-					return
-				}
-				i := todo[next]
-				next++
-				mu.Unlock()
-				a, err := ask(ctx, c, opt, opt.Prompts[i], &reached)
-				if err != nil {
-					cancel(err)
-					return
-				}
-				r := Reply{opt.Prompts[i].ID, opt.Prompts[i].Text, a.Reply.Text, a.Meta.Outcome, opt.Target.Model, opt.Params}
-				if r.Outcome != ledger.OK {
-					r.Text = ""
-				}
-				mu.Lock()
-				replies[i] = r
-				err = store.add(r)
-				done++
-				if opt.Progress != nil {
-					opt.Progress(done, len(replies))
-				}
-				mu.Unlock()
-				if err != nil {
-					cancel(err)
-					return
-				}
-			}
-		})
-	}
-	workers.Wait()
-	if err := context.Cause(ctx); err != nil {
+	q := &asker{client: c, target: opt.Target, backoff: opt.backoff}
+	var mu sync.Mutex
+	done := len(replies) - len(todo)
+	err = each(ctx, len(todo), opt.Concurrency, func(ctx context.Context, k int) error {
+		p := opt.Prompts[todo[k]]
+		a, err := q.ask(ctx, endpoint.Request{Item: p.ID, Prompt: p.Text, Params: opt.Params})
+		if err != nil {
+			return err
+		}
+		r := Reply{p.ID, p.Text, a.Reply.Text, a.Meta.Outcome, opt.Target.Model, opt.Params}
+		if r.Outcome != ledger.OK {
+			r.Text = ""
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		replies[todo[k]] = r
+		done++
+		if opt.Progress != nil {
+			opt.Progress(done, len(replies))
+		}
+		return store.add(r)
+	})
+	if err != nil {
 		kept := "nothing was kept, since no file was named"
 		if opt.Path != "" {
 			kept = fmt.Sprintf("%d of %d replies are in %s, the same command goes on", done, len(replies), opt.Path)
@@ -138,41 +115,74 @@ func Collect(ctx context.Context, opt Options) ([]Reply, error) {
 	return replies, nil
 }
 
-// ask sends a prompt until there is a reply. Faults of the way are tried again,
+// each does n jobs, so many at a time, and ends with the first error.
+func each(ctx context.Context, n, concurrency int, do func(ctx context.Context, i int) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var (
+		next    atomic.Int64
+		workers sync.WaitGroup
+	)
+	for range min(max(concurrency, 1), n) {
+		workers.Go(func() {
+			for ctx.Err() == nil {
+				i := int(next.Add(1) - 1)
+				if i >= n {
+					return
+				}
+				if err := do(ctx, i); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return context.Cause(ctx)
+}
+
+// asker puts requests to a target.
+type asker struct {
+	client  *endpoint.Client
+	target  ledger.Target
+	backoff endpoint.Backoff
+	reached atomic.Bool
+}
+
+// ask sends a request until there is a reply. Faults of the way are tried again,
 // content is not. A target that nothing ever reached is given up after two tries.
-func ask(ctx context.Context, c *endpoint.Client, opt Options, p Prompt, reached *atomic.Bool) (endpoint.Attempt, error) {
+func (q *asker) ask(ctx context.Context, r endpoint.Request) (endpoint.Attempt, error) {
 	begun := time.Now()
 	for try := 1; ; try++ {
-		a := c.Send(ctx, endpoint.Request{Item: p.ID, Prompt: p.Text, Params: opt.Params})
+		a := q.client.Send(ctx, r)
 		outcome := a.Meta.Outcome
 		if a.Meta.Status != 0 {
-			reached.Store(true)
+			q.reached.Store(true)
 		}
 		stop := func(hint string) error {
-			return &endpoint.TargetError{Target: opt.Target.Name, Outcome: outcome, Detail: a.Meta.Detail, Hint: hint}
+			return &endpoint.TargetError{Target: q.target.Name, Outcome: outcome, Detail: a.Meta.Detail, Hint: hint}
 		}
 		switch {
 		case outcome == ledger.Auth:
 			hint := "check the API key"
-			if opt.Target.APIKeyEnv != "" {
-				hint = "set " + opt.Target.APIKeyEnv + " to a valid API key"
+			if q.target.APIKeyEnv != "" {
+				hint = "set " + q.target.APIKeyEnv + " to a valid API key"
 			}
 			return a, stop(hint)
 		case outcome == ledger.Quota:
 			return a, stop("top up the account")
 		case outcome == ledger.Rejected:
-			return a, stop("it does not take the request as sent: try other --max-tokens or leave --temperature out")
+			return a, stop("it does not take the request as sent")
 		case outcome == ledger.Cancelled:
 			return a, context.Cause(ctx)
 		case !outcome.Retryable():
 			return a, nil
-		case try == 2 && !reached.Load():
+		case try == 2 && !q.reached.Load():
 			return a, stop("check the base URL and that the server is running")
 		case try == endpoint.MaxTries || time.Since(begun) > endpoint.MaxElapsed || a.RetryAfter > endpoint.MaxRetryAfter:
 			return a, stop("try again later")
 		}
 		select {
-		case <-time.After(max(a.RetryAfter, opt.backoff.Delay(p.ID, try))):
+		case <-time.After(max(a.RetryAfter, q.backoff.Delay(r.Item, try))):
 		case <-ctx.Done():
 			return a, context.Cause(ctx)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -125,5 +126,47 @@ func TestCollectStops(t *testing.T) {
 		if !errors.As(err, &stopped) || stopped.ExitCode() != code {
 			t.Errorf("status %d: %v", status, err)
 		}
+	}
+}
+
+// TestSurprise scores with a server that gives every token of the prompt but the
+// first a probability of one in four, and the generated one another.
+func TestSurprise(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var asked struct {
+			Prompt string
+			Echo   bool
+		}
+		json.NewDecoder(r.Body).Decode(&asked)
+		words := strings.Fields(asked.Prompt)
+		tokens, logprobs := []string{}, []string{}
+		for i, word := range words {
+			tokens = append(tokens, fmt.Sprintf("%q", word))
+			logprobs = append(logprobs, "-1.3862943611198906")
+			if i == 0 {
+				logprobs[0] = "null"
+			}
+		}
+		if !asked.Echo {
+			t.Error("the prompt is not to come back")
+		}
+		fmt.Fprintf(w, `{"id":"x","object":"text_completion","model":"nova","choices":[{"index":0,"finish_reason":"length","text":%q,"logprobs":{"tokens":[%s,"!"],"token_logprobs":[%s,-9]}}]}`,
+			asked.Prompt+"!", strings.Join(tokens, ","), strings.Join(logprobs, ","))
+	}))
+	defer s.Close()
+	target := ledger.Target{Name: "nova", Model: "nova", BaseURL: s.URL + "/v1"}
+	got, err := Surprise(t.Context(), Scoring{Target: target, Texts: []string{"one two three", "one"}, Concurrency: 2})
+	if err != nil || math.Abs(got[0]-math.Log(4)) > 1e-12 || !math.IsNaN(got[1]) {
+		t.Errorf("%v, %v", got, err)
+	}
+	mute := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"id":"x","object":"text_completion","model":"nova","choices":[{"index":0,"finish_reason":"length","text":"one two!"}]}`)
+	}))
+	defer mute.Close()
+	target.BaseURL = mute.URL + "/v1"
+	var usage *Error
+	if _, err := Surprise(t.Context(), Scoring{Target: target, Texts: []string{"one two"}}); !errors.As(err, &usage) {
+		t.Errorf("a server without log-probabilities: %v", err)
 	}
 }

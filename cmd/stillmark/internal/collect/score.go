@@ -1,0 +1,81 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+
+	"github.com/stillmark/stillmark/probe/endpoint"
+	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/probe/wire"
+)
+
+// Scoring says which texts a target scores.
+type Scoring struct {
+	Target      ledger.Target
+	Texts       []string
+	Concurrency int
+	Progress    func(done, total int)
+
+	client  endpoint.Options // for tests
+	backoff endpoint.Backoff
+}
+
+// Surprise is the mean negative log-probability of each text under a target, in
+// nats per token of the target's own: completions that echo their prompt. The first
+// token has no probability and does not count; a text of fewer than two tokens is
+// NaN. A target that gives no log-probabilities of a prompt is an [*Error].
+func Surprise(ctx context.Context, opt Scoring) ([]float64, error) {
+	c, err := endpoint.New(opt.Target, opt.client)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	q := &asker{client: c, target: opt.Target, backoff: opt.backoff}
+	out := make([]float64, len(opt.Texts))
+	var mu sync.Mutex
+	done := 0
+	err = each(ctx, len(out), opt.Concurrency, func(ctx context.Context, i int) (err error) {
+		if out[i], err = q.surprise(ctx, fmt.Sprintf("text %d", i+1), opt.Texts[i]); err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if done++; opt.Progress != nil {
+			opt.Progress(done, len(out))
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (q *asker) surprise(ctx context.Context, item, text string) (float64, error) {
+	var zero float64
+	one := 1 // some servers give no log-probabilities at 0
+	a, err := q.ask(ctx, endpoint.Request{
+		Item: item, Kind: wire.Completion, Prompt: text,
+		Params: ledger.Params{MaxTokens: 1, Temperature: &zero, Echo: true, Logprobs: &one},
+	})
+	if err != nil {
+		return 0, err
+	}
+	tokens, err := wire.DecodeLogprobs(wire.Exchange{Status: a.Meta.Status, Kind: a.Meta.Kind, Body: a.Response, Complete: a.Meta.Complete})
+	if err != nil {
+		return 0, fmt.Errorf("target %s, %s: %w", q.target.Name, item, err)
+	}
+	if len(tokens) < 2 {
+		return 0, &Error{fmt.Sprintf("target %s gives no log-probabilities of a prompt (completions with echo): it cannot score texts", q.target.Name)}
+	}
+	var sum, n float64
+	for _, t := range tokens[:len(tokens)-1] { // the last is the one that was generated
+		if t.Known {
+			sum -= t.Logprob
+			n++
+		}
+	}
+	if n == 0 {
+		return math.NaN(), nil
+	}
+	return sum / n, nil
+}
