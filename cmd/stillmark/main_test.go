@@ -107,7 +107,16 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", Cmds: scriptCommands, RequireExplicitExec: true, Setup: func(env *testscript.Env) error {
 		env.Setenv("TOKENS", tokenizers)
 		env.Setenv("NEURAL", neural)
-		return nil
+		// A port that nothing listens on, for a script's server: several checkouts may
+		// be tested on one machine.
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		_, port, err := net.SplitHostPort(l.Addr().String())
+		env.Setenv("PORT", port)
+		return err
 	}})
 }
 
