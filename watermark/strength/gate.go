@@ -3,6 +3,7 @@ package strength
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -164,7 +165,33 @@ func (t Threshold) unmet(measured []Measurement) error {
 		}
 	}
 	asked := strings.Join(t.Labels, "/")
+	if problem := t.unknownLabel(names); problem != "" {
+		return &UsageError{fmt.Sprintf("threshold %q: %s was not measured at %q: %s", t.text, t.Metric, asked, problem)}
+	}
 	return &UsageError{fmt.Sprintf("threshold %q: %s was not measured at %q%s", t.text, t.Metric, asked, nearest(asked, names))}
+}
+
+// unknownLabel says which label no figure of the metric has; empty if each is there,
+// on one figure or another.
+func (t Threshold) unknownLabel(figures []string) string {
+	values := map[string][]string{}
+	for _, labels := range figures {
+		for l := range strings.SplitSeq(labels, "/") {
+			if name, value, _ := strings.Cut(l, "="); !slices.Contains(values[name], value) {
+				values[name] = append(values[name], value)
+			}
+		}
+	}
+	for _, l := range t.Labels {
+		name, value, _ := strings.Cut(l, "=")
+		switch known := values[name]; {
+		case len(figures) > 0 && known == nil:
+			return fmt.Sprintf("its figures have no label %s%s", name, nearest(name, slices.Sorted(maps.Keys(values))))
+		case len(known) > 0 && value != "*" && !slices.Contains(known, value):
+			return fmt.Sprintf("no %s is %q%s", name, value, nearest(value, known))
+		}
+	}
+	return ""
 }
 
 // Narrow leaves out of the configuration what no threshold asks for, and tells

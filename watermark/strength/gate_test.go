@@ -56,6 +56,21 @@ func TestThresholdErrors(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
+	for text, want := range map[string]string{
+		"z/tokens=40/scheme=kwg>=1":   `no scheme is "kwg"; did you mean "kgw"?`,
+		"z/tokens=41/scheme=kgw>=1":   `no tokens is "41"; known are 10, 40, 160`,
+		"z/token=40/scheme=kgw>=1":    `no label token; did you mean "tokens"?`,
+		"z/tokens=40/scheme=gumbl>=1": `no scheme is "gumbl"; did you mean "gumbel"?`,
+	} {
+		th, err := ParseThreshold(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := small()
+		if err := c.Narrow([]Threshold{th}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 	th, err := ParseThreshold("z/tokens=40/scheme=kwg>=1")
 	if err != nil {
 		t.Fatal(err)

@@ -91,11 +91,15 @@ func (e *UsageError) Error() string { return e.Problem }
 func (e *UsageError) ExitCode() int { return 2 }
 
 // nearest is a hint at the known name that shares the longest beginning with a
-// wrong one, followed by all of them when none is close.
+// wrong one, or has its letters in another order, or else all of them.
 func nearest(name string, known []string) string {
+	letters := func(s string) string { return string(slices.Sorted(slices.Values([]byte(s)))) }
 	best, shared := "", 2 // fewer common letters are chance
 	for _, k := range known {
 		n := 0
+		if name != "" && letters(k) == letters(name) && k[0] == name[0] {
+			n = len(k)
+		}
 		for n < min(len(k), len(name)) && k[n] == name[n] {
 			n++
 		}
