@@ -24,17 +24,14 @@ func (r *runner) load() error {
 		lanes[l.target.Name] = l
 		r.lanes = append(r.lanes, l)
 	}
-	items := map[string]*ledger.Item{}
-	planned := r.plan.Items()
-	for i := range planned {
-		it := &planned[i]
-		items[it.ID] = it
+	for it := range r.plan.Order() {
 		l := lanes[it.Target.Name]
 		if l == nil {
 			continue // its replies are there, or will never be
 		}
 		l.planned++
-		if state.Settled(it.ID) {
+		was := state.Item(it.ID)
+		if was.Settled {
 			l.settled++
 			continue
 		}
@@ -42,20 +39,20 @@ func (r *runner) load() error {
 			r.skipped++
 			continue
 		}
-		l.queue = append(l.queue, task{item: it, block: int(l.planned - 1), attempts: state.Items[it.ID].Attempts})
+		l.queue = append(l.queue, waiting{prompt: it.Prompt, sample: int32(it.Sample), block: int32(l.planned - 1), attempts: int32(was.Attempts)})
 	}
 	for _, l := range r.lanes {
 		r.planned += l.planned
 		r.settled += l.settled
 	}
-	if err := r.replay(lanes, items); err != nil {
+	if err := r.replay(lanes); err != nil {
 		return err
 	}
 	return r.loadStopper()
 }
 
 // replay sums up what earlier runs did: classes, money, models, options.
-func (r *runner) replay(lanes map[string]*lane, items map[string]*ledger.Item) error {
+func (r *runner) replay(lanes map[string]*lane) error {
 	open := map[string]bool{} // items whose last intent has no outcome yet
 	var mono, last time.Duration
 	for e, err := range r.w.Case().Events() {
@@ -69,20 +66,19 @@ func (r *runner) replay(lanes map[string]*lane, items map[string]*ledger.Item) e
 		} else {
 			last = m
 		}
-		it := items[e.Item]
+		item, planned := r.w.Case().Item(e.Item)
+		it := &item
 		switch e.Type {
 		case ledger.EventIntent:
 			r.sent++
-			if it != nil {
-				open[e.Item] = true
-			}
+			open[e.Item] = true
 			r.reason = ""
 		case ledger.EventReply, ledger.EventAttemptFailed:
 			var a ledger.Attempt
 			if err := json.Unmarshal(e.Data, &a); err != nil {
 				return fmt.Errorf("read event %d of the ledger: %w", e.Seq, err)
 			}
-			if it == nil {
+			if !planned {
 				return fmt.Errorf("event %d of the ledger is about %q, which the plan does not ask for", e.Seq, e.Item)
 			}
 			delete(open, e.Item)
@@ -138,7 +134,9 @@ func (r *runner) replay(lanes map[string]*lane, items map[string]*ledger.Item) e
 	}
 	// What was sent when the program died may have been billed.
 	for id := range open {
-		r.spent.add(r.atMost(items[id]))
+		if it, planned := r.w.Case().Item(id); planned {
+			r.spent.add(r.atMost(&it))
+		}
 	}
 	r.before = mono + last
 	r.already = r.reason == family.StopEvidence
@@ -218,11 +216,26 @@ func (r *runner) loadStopper() error {
 	return nil
 }
 
-// task is an item that waits for its reply.
+// waiting is an item that is not begun, in few bytes: there may be a million.
+type waiting struct {
+	prompt   *ledger.Prompt
+	sample   int32
+	block    int32 // position among the target's items
+	attempts int32 // so far, in all runs
+}
+
+// task is an item that is being asked for.
 type task struct {
 	item     *ledger.Item
-	block    int // position among the target's items
 	attempts int // so far, in all runs
+}
+
+// task begins the i-th item of the lane's queue.
+func (l *lane) task(i int) task {
+	w := &l.queue[i]
+	return task{attempts: int(w.attempts), item: &ledger.Item{
+		ID: ledger.ItemID(l.target.Name, w.prompt.Suite, w.prompt.ID, int(w.sample)), Target: l.target, Prompt: w.prompt, Sample: int(w.sample),
+	}}
 }
 
 // lane is the sending to one target. Its fields below limiter are guarded by
@@ -232,7 +245,7 @@ type lane struct {
 	client  *endpoint.Client
 	limiter *endpoint.AIMD
 
-	queue    []task
+	queue    []waiting
 	planned  int64
 	settled  int64
 	next     int // index into queue

@@ -18,7 +18,7 @@ func (r *runner) feed(l *lane) {
 		if !r.admit(l, i) {
 			return
 		}
-		task := l.queue[i]
+		task := l.task(i)
 		r.items.Go(func() { r.settle(l, task) })
 	}
 	r.mu.Lock()
@@ -35,7 +35,7 @@ func (r *runner) admit(l *lane, i int) bool {
 	defer r.mu.Unlock()
 	l.next = i
 	r.cond.Broadcast()
-	for !r.stopped && (l.paused || l.open >= l.openLimit() || l.queue[i].block > r.slowest()+lead) {
+	for !r.stopped && (l.paused || l.open >= l.openLimit() || int(l.queue[i].block) > r.slowest()+lead) {
 		r.cond.Wait()
 	}
 	if r.stopped {
@@ -55,7 +55,7 @@ func (r *runner) slowest() int {
 	least := int(r.planned)
 	for _, l := range r.lanes {
 		if l.next < len(l.queue) {
-			least = min(least, l.queue[l.next].block)
+			least = min(least, int(l.queue[l.next].block))
 		}
 	}
 	return least

@@ -32,10 +32,10 @@ func (a *app) caseShowCommand() *cobra.Command {
 				return err
 			}
 			plan := c.Plan()
-			total, settled := len(plan.Items()), 0
-			for _, item := range state.Items {
-				if item.Settled {
-					settled++
+			total, settled := 0, state.SettledItems()
+			for i := range plan.Targets {
+				if t := &plan.Targets[i]; t.Cached == nil {
+					total += plan.Count(t)
 				}
 			}
 			if a.asJSON {

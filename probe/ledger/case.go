@@ -198,11 +198,18 @@ func (c *Case) PlanSHA256() string { return c.index.sha256 }
 
 // Item finds an item of the plan by its id.
 func (c *Case) Item(id string) (Item, bool) {
-	i, ok := c.index.byID[id]
+	_, it, ok := c.index.find(id)
+	return it, ok
+}
+
+// Place is where an item stands among those of its target in the order of sending,
+// from 0; -1 for an item that the plan does not have.
+func (c *Case) Place(id string) int {
+	n, _, ok := c.index.find(id)
 	if !ok {
-		return Item{}, false
+		return -1
 	}
-	return c.index.items[i], true
+	return c.index.place(n)
 }
 
 // Prefix returns a view of the case that ends after the first n events (n >= 1):
@@ -338,7 +345,7 @@ func (c *Case) ownReplies(yield func(ReplyRecord) error) error {
 	var failed error
 	c.fold(func(l Line, ch change, err error) bool {
 		if err == nil && l.Event.Type == EventReply {
-			rec := ReplyRecord{Event: l.Event, Attempt: *ch.attempt, Request: ch.item.Request, Case: c}
+			rec := ReplyRecord{Event: l.Event, Attempt: *ch.attempt, Request: ch.request, Case: c}
 			rec.Item, _ = c.Item(l.Event.Item) // admitted events name items of the plan
 			if ch.blob != nil {
 				rec.Response, err = c.blobOf(&l.Event, *ch.blob)

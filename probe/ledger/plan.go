@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"slices"
+	"sort"
 	"strconv"
 )
 
@@ -21,67 +23,93 @@ func ItemID(target, suite, prompt string, sample int) string {
 	return target + "/" + suite + "/" + prompt + "/" + strconv.Itoa(sample)
 }
 
-// Items lists what the plan asks for, in the order of sending: every block holds
-// one sample of one prompt for all targets, in random order, and the blocks are
-// shuffled, so that a fault in time hits rival and controls alike. The rounds of
-// the sentinels stand between them. The order is a function of OrderSeed. The
-// items point into the plan.
+// Items lists what the plan asks for in the order of [Plan.Order]. A million items
+// take a hundred megabytes.
 func (p *Plan) Items() []Item {
 	items := make([]Item, 0, len(p.Targets)*p.PerTarget())
-	targets := make([]int, len(p.Targets))
-	for i := range targets {
-		targets[i] = i
-	}
-	rng := rand.NewPCG(p.OrderSeed, orderStream)
-	for _, b := range p.blocks(rng) {
-		shuffle(rng, targets)
-		for _, t := range targets {
-			target := &p.Targets[t]
-			if b.Prompt.Sentinel && !target.Live() {
-				continue // whoever is not asked cannot change meanwhile
-			}
-			items = append(items, Item{
-				ID:     ItemID(target.Name, b.Prompt.Suite, b.Prompt.ID, b.Sample),
-				Target: target,
-				Prompt: b.Prompt,
-				Sample: b.Sample,
-			})
-		}
+	for it := range p.Order() {
+		items = append(items, it)
 	}
 	return items
 }
 
-// blocks are the plan's prompts and samples in the order of sending; they have
-// neither id nor target.
-func (p *Plan) blocks(rng *rand.PCG) []Item {
-	var all, rounds []Item // prompts in the plan's order, their samples side by side
+// Order yields what the plan asks for, in the order of sending: every block holds
+// one sample of one prompt for all targets, in random order, and the blocks are
+// shuffled, so that a fault in time hits rival and controls alike. The rounds of
+// the sentinels stand between them. The order is a function of OrderSeed. The
+// items point into the plan.
+func (p *Plan) Order() iter.Seq[Item] {
+	return func(yield func(Item) bool) {
+		lay := p.layout()
+		targets := make([]int, len(p.Targets))
+		for i := range targets {
+			targets[i] = i
+		}
+		rng := rand.NewPCG(p.OrderSeed, orderStream)
+		for _, cell := range p.blocks(lay, rng) {
+			q, sample := lay.find(p, cell)
+			shuffle(rng, targets)
+			for _, t := range targets {
+				target := &p.Targets[t]
+				if q.Sentinel && !target.Live() {
+					continue // whoever is not asked cannot change meanwhile
+				}
+				id := ItemID(target.Name, q.Suite, q.ID, sample)
+				if !yield(Item{ID: id, Target: target, Prompt: q, Sample: sample}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// layout numbers the replies that are asked of one target: prompts in the plan's
+// order, their samples side by side. The i-th entry is the number of the i-th
+// prompt's first sample; the last one is how many there are.
+type layout []int
+
+func (p *Plan) layout() layout {
+	l := make(layout, len(p.Prompts)+1)
+	for i := range p.Prompts {
+		l[i+1] = l[i] + p.SamplesOf(&p.Prompts[i])
+	}
+	return l
+}
+
+// find returns the prompt and sample of a number.
+func (l layout) find(p *Plan, cell int) (*Prompt, int) {
+	i := sort.Search(len(p.Prompts), func(i int) bool { return l[i+1] > cell })
+	return &p.Prompts[i], cell - l[i]
+}
+
+// blocks are the numbers of a layout in the order of sending.
+func (p *Plan) blocks(l layout, rng *rand.PCG) []int {
+	var order, sentinels []int
 	for i := range p.Prompts {
 		q := &p.Prompts[i]
 		if q.Sentinel {
-			rounds = append(rounds, Item{Prompt: q})
+			sentinels = append(sentinels, l[i])
 			continue
 		}
-		for s := range p.SamplesOf(q) {
-			all = append(all, Item{Prompt: q, Sample: s})
+		for cell := l[i]; cell < l[i+1]; cell++ {
+			order = append(order, cell)
 		}
 	}
-	order := make([]int, len(all))
-	for i := range order {
-		order[i] = i
-	}
 	shuffle(rng, order)
-	out := make([]Item, 0, p.PerTarget())
+	if len(sentinels) == 0 {
+		return order
+	}
+	out := make([]int, 0, l[len(p.Prompts)])
 	round := 0
 	for i := range len(order) + 1 {
-		for len(rounds) > 0 && round < p.Sentinels.Rounds && p.Sentinels.before(round, len(order)) == i {
-			for _, q := range rounds {
-				q.Sample = round
-				out = append(out, q)
+		for round < p.Sentinels.Rounds && p.Sentinels.before(round, len(order)) == i {
+			for _, first := range sentinels {
+				out = append(out, first+round)
 			}
 			round++
 		}
 		if i < len(order) {
-			out = append(out, all[order[i]])
+			out = append(out, order[i])
 		}
 	}
 	return out

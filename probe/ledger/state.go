@@ -4,7 +4,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 )
 
@@ -21,63 +25,143 @@ type ItemState struct {
 	Orphan   bool    // the last intent has no outcome
 	Settled  bool    // there is a reply
 	Outcome  Outcome // of the reply, or else of the last failed attempt
-	Request  BlobRef // of the last intent
 }
 
 // State is where collection stands: the ledger, folded. It also holds the rules
-// of which event may follow which, for reader and writer alike.
+// of which event may follow which, for reader and writer alike. It takes eight
+// bytes an item.
 type State struct {
 	Head    Head
 	First   time.Time // of the first event
 	Last    time.Time // of the last event
 	Sealed  bool      // the last event is a seal
 	Stopped bool      // the last stop event was not followed by a resume
-	Items   map[string]ItemState
 
-	plan *planIndex
-	tree frontier
-	ends map[int]int64 // segment -> end of the last blob that an event refers to
+	plan     *planIndex
+	cells    []cell
+	open     map[int]BlobRef // requests of items that are not settled
+	settled  int
+	outcomes []Outcome // that cells refer to by number
+	tree     frontier
+	ends     map[int]int64 // segment -> end of the last blob that an event refers to
 }
+
+// cell is the state of an item.
+type cell struct {
+	attempts uint32
+	flags    uint8
+	outcome  uint8 // in outcomes; 0 is none
+}
+
+// The flags of a cell.
+const (
+	cellOrphan uint8 = 1 << iota
+	cellSettled
+)
+
+// maxOutcomes bounds the classes that are told apart. A ledger with more of them
+// is not of this program; those beyond read as the last.
+const maxOutcomes = 255
 
 // planIndex finds the plan's items by id. It is immutable.
 type planIndex struct {
-	items  []Item
-	byID   map[string]int
-	sha256 string
+	plan    *Plan
+	sha256  string
+	layout  layout
+	targets map[string]int
+	prompts map[[2]string]int
+
+	ranked sync.Once
+	places []int32
 }
 
 func indexPlan(p *Plan, sha256 string) *planIndex {
-	x := &planIndex{items: p.Items(), sha256: sha256}
-	x.byID = make(map[string]int, len(x.items))
-	for i := range x.items {
-		x.byID[x.items[i].ID] = i
+	x := &planIndex{
+		plan: p, sha256: sha256, layout: p.layout(),
+		targets: make(map[string]int, len(p.Targets)), prompts: make(map[[2]string]int, len(p.Prompts)),
+	}
+	for i := range p.Targets {
+		x.targets[p.Targets[i].Name] = i
+	}
+	for i := range p.Prompts {
+		x.prompts[[2]string{p.Prompts[i].Suite, p.Prompts[i].ID}] = i
 	}
 	return x
 }
 
+// perTarget is how many cells a target has.
+func (x *planIndex) perTarget() int { return x.layout[len(x.plan.Prompts)] }
+
+// find takes an item's id apart. No name holds a slash.
+func (x *planIndex) find(id string) (number int, it Item, ok bool) {
+	target, rest, ok1 := strings.Cut(id, "/")
+	suite, rest, ok2 := strings.Cut(rest, "/")
+	prompt, tail, ok3 := strings.Cut(rest, "/")
+	t, known := x.targets[target]
+	p, asked := x.prompts[[2]string{suite, prompt}]
+	sample, err := strconv.Atoi(tail)
+	if !ok1 || !ok2 || !ok3 || !known || !asked || err != nil || sample < 0 || strconv.Itoa(sample) != tail {
+		return 0, Item{}, false
+	}
+	it = Item{ID: id, Target: &x.plan.Targets[t], Prompt: &x.plan.Prompts[p], Sample: sample}
+	if sample >= x.layout[p+1]-x.layout[p] || it.Prompt.Sentinel && !it.Target.Live() {
+		return 0, Item{}, false
+	}
+	return t*x.perTarget() + x.layout[p] + sample, it, true
+}
+
+// place is where an item's block stands in the order of sending.
+func (x *planIndex) place(number int) int {
+	x.ranked.Do(func() {
+		x.places = make([]int32, x.perTarget())
+		for i, cell := range x.plan.blocks(x.layout, rand.NewPCG(x.plan.OrderSeed, orderStream)) {
+			x.places[cell] = int32(i)
+		}
+	})
+	return int(x.places[number%x.perTarget()])
+}
+
 func newState(plan *planIndex) *State {
 	return &State{
-		Head:  Head{Hash: zeroHash},
-		Items: make(map[string]ItemState),
-		plan:  plan,
-		ends:  make(map[int]int64),
+		Head:     Head{Hash: zeroHash},
+		plan:     plan,
+		cells:    make([]cell, len(plan.plan.Targets)*plan.perTarget()),
+		open:     make(map[int]BlobRef),
+		outcomes: []Outcome{""},
+		ends:     make(map[int]int64),
+	}
+}
+
+// Item is what the ledger says about an item: nothing, for one that the plan does
+// not have.
+func (s *State) Item(id string) ItemState {
+	n, _, ok := s.plan.find(id)
+	if !ok {
+		return ItemState{}
+	}
+	c := s.cells[n]
+	return ItemState{
+		Attempts: int(c.attempts), Orphan: c.flags&cellOrphan != 0, Settled: c.flags&cellSettled != 0, Outcome: s.outcomes[c.outcome],
 	}
 }
 
 // Settled reports whether the item has its reply.
-func (s *State) Settled(item string) bool { return s.Items[item].Settled }
+func (s *State) Settled(item string) bool { return s.Item(item).Settled }
+
+// SettledItems is how many items have their reply.
+func (s *State) SettledItems() int { return s.settled }
 
 // NextAttempt is the number of the item's next attempt, from 1. An orphan
 // intent counts: its request may have been sent and billed.
-func (s *State) NextAttempt(item string) int { return s.Items[item].Attempts + 1 }
+func (s *State) NextAttempt(item string) int { return s.Item(item).Attempts + 1 }
 
 // Orphans lists, sorted, the items whose last intent has no outcome: sent, or
 // about to be sent, when the program died.
 func (s *State) Orphans() []string {
 	var ids []string
-	for id, it := range s.Items {
-		if it.Orphan {
-			ids = append(ids, id)
+	for it := range s.plan.plan.Order() {
+		if s.Item(it.ID).Orphan {
+			ids = append(ids, it.ID)
 		}
 	}
 	slices.Sort(ids)
@@ -87,7 +171,7 @@ func (s *State) Orphans() []string {
 // Pending lists the items that wait for a reply in the plan's order.
 func (s *State) Pending() []Item {
 	var items []Item
-	for _, it := range s.plan.items {
+	for it := range s.plan.plan.Order() {
 		if it.Target.Live() && !s.Settled(it.ID) {
 			items = append(items, it)
 		}
@@ -98,11 +182,26 @@ func (s *State) Pending() []Item {
 // clone copies what later events change.
 func (s *State) clone() *State {
 	c := *s
-	c.Items = maps.Clone(s.Items)
+	c.cells = slices.Clone(s.cells)
+	c.open = maps.Clone(s.open)
+	c.outcomes = slices.Clone(s.outcomes)
 	c.ends = maps.Clone(s.ends)
 	c.tree = s.tree.clone()
 	c.setRoot()
 	return &c
+}
+
+// number is the cell's number for an outcome.
+func (s *State) number(o Outcome) uint8 {
+	i := slices.Index(s.outcomes, o)
+	if i < 0 {
+		if len(s.outcomes) > maxOutcomes {
+			return maxOutcomes
+		}
+		i = len(s.outcomes)
+		s.outcomes = append(s.outcomes, o)
+	}
+	return uint8(i)
 }
 
 func (s *State) setRoot() {
@@ -112,7 +211,9 @@ func (s *State) setRoot() {
 
 // change is what an event does to a state: found by admit, made by apply.
 type change struct {
+	cell    int // of the event's item
 	item    ItemState
+	request BlobRef  // of the item's last intent
 	attempt *Attempt // of reply and attempt_failed events
 	blob    *BlobRef // that the event refers to
 }
@@ -152,24 +253,25 @@ func refusal(e *Event, why string) error {
 	return fmt.Errorf("%w: %s of %s, attempt %d: %s", ErrOrder, e.Type, e.Item, e.Attempt, why)
 }
 
-// open returns the state of an attempt's item and the target it must name.
-func (s *State) open(e *Event) (ItemState, *Target, error) {
-	i, known := s.plan.byID[e.Item]
+// find returns the state of an attempt's item and the target it must name.
+func (s *State) find(e *Event) (change, *Target, error) {
+	n, item, known := s.plan.find(e.Item)
 	if !known {
-		return ItemState{}, nil, refusal(e, "the plan has no such item")
+		return change{}, nil, refusal(e, "the plan has no such item")
 	}
-	it := s.Items[e.Item]
-	if it.Settled {
-		return ItemState{}, nil, refusal(e, "the item has its reply already")
+	ch := change{cell: n, item: s.Item(e.Item), request: s.open[n]}
+	if ch.item.Settled {
+		return change{}, nil, refusal(e, "the item has its reply already")
 	}
-	return it, s.plan.items[i].Target, nil
+	return ch, item.Target, nil
 }
 
 func (s *State) admitIntent(e *Event) (change, error) {
-	it, target, err := s.open(e)
+	ch, target, err := s.find(e)
 	if err != nil {
 		return change{}, err
 	}
+	it := &ch.item
 	var d Intent
 	if err := decodeStrict(e.Data, &d); err != nil {
 		return change{}, refusal(e, err.Error())
@@ -188,15 +290,16 @@ func (s *State) admitIntent(e *Event) (change, error) {
 	}
 	it.Attempts++
 	it.Orphan = true
-	it.Request = d.Request
-	return change{item: it, blob: &d.Request}, nil
+	ch.request, ch.blob = d.Request, &d.Request
+	return ch, nil
 }
 
 func (s *State) admitOutcome(e *Event) (change, error) {
-	it, target, err := s.open(e)
+	ch, target, err := s.find(e)
 	if err != nil {
 		return change{}, err
 	}
+	it := &ch.item
 	d := new(Attempt)
 	if err := decodeStrict(e.Data, d); err != nil {
 		return change{}, refusal(e, err.Error())
@@ -228,7 +331,8 @@ func (s *State) admitOutcome(e *Event) (change, error) {
 	it.Orphan = false
 	it.Settled = e.Type == EventReply
 	it.Outcome = d.Outcome
-	return change{item: it, attempt: d, blob: d.Response}, nil
+	ch.attempt, ch.blob = d, d.Response
+	return ch, nil
 }
 
 // apply folds an admitted event and its line.
@@ -243,7 +347,7 @@ func (s *State) apply(e *Event, ch change, line []byte, hash string) {
 	s.Sealed = e.Type == EventSeal
 	switch e.Type {
 	case EventIntent, EventReply, EventAttemptFailed:
-		s.Items[e.Item] = ch.item
+		s.set(ch)
 	case EventStop:
 		s.Stopped = true
 	case EventResume:
@@ -252,4 +356,19 @@ func (s *State) apply(e *Event, ch change, line []byte, hash string) {
 	if r := ch.blob; r != nil {
 		s.ends[r.Segment] = max(s.ends[r.Segment], r.Offset+r.Length)
 	}
+}
+
+// set stores the state of an item.
+func (s *State) set(ch change) {
+	c := cell{attempts: uint32(ch.item.Attempts), outcome: s.number(ch.item.Outcome)}
+	if ch.item.Orphan {
+		c.flags |= cellOrphan
+	}
+	s.open[ch.cell] = ch.request
+	if ch.item.Settled {
+		c.flags |= cellSettled
+		s.settled++
+		delete(s.open, ch.cell)
+	}
+	s.cells[ch.cell] = c
 }

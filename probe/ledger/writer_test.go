@@ -67,10 +67,8 @@ func TestResumeState(t *testing.T) {
 		{},
 	}
 	for i, it := range items {
-		got := s.Items[it.ID]
-		got.Request = BlobRef{}
-		if got != want[i] {
-			t.Errorf("item %d: %+v, want %+v", i, got, want[i])
+		if got := s.Item(it.ID); got != want[i] {
+			t.Errorf("item %d: %+v, want %+v", i, s.Item(it.ID), want[i])
 		}
 	}
 	if o := s.Orphans(); len(o) != 1 || o[0] != items[2].ID {
@@ -109,13 +107,7 @@ func TestKilledAnywhere(t *testing.T) {
 		}
 		s := w.State()
 		settled := bytes.Count(whole[:keep], []byte(`"type":"reply"`))
-		n := 0
-		for _, it := range s.Items {
-			if it.Settled {
-				n++
-			}
-		}
-		if n != settled {
+		if n := s.SettledItems(); n != settled {
 			t.Fatalf("cut at %d: %d settled items, want %d", cut, n, settled)
 		}
 		// Finishing the run costs most of the time: at every seventh byte, and
