@@ -87,9 +87,9 @@ func TestRefusalBoundaryFinding(t *testing.T) {
 	for i := range 20 {
 		p.answer(t, ledger.Target{Name: fmt.Sprint("c", i), Role: ledger.Control}, mark(5))
 	}
-	for at, body := range p.bodies {
-		if strings.Contains(string(body), `"\u0000"`) {
-			p.bodies[at] = []byte(`{"id":"r","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":null,"refusal":"no"},"finish_reason":"stop"}]}`)
+	for _, r := range p.replies {
+		if strings.Contains(string(r.Response), `"\u0000"`) {
+			r.Response = []byte(`{"id":"r","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":null,"refusal":"no"},"finish_reason":"stop"}]}`)
 		}
 	}
 	f := p.find(t, 1).Finding

@@ -534,7 +534,7 @@ func readReplies[T any](ctx context.Context, in *Input, target string, read func
 		return nil
 	}
 	for _, s := range g.attempts {
-		if s == nil || !in.Test.Reads(s.item.Prompt) {
+		if s == nil || !in.Test.Reads(s.prompt) {
 			continue
 		}
 		if batch = append(batch, s); len(batch) == chunk {

@@ -36,9 +36,12 @@ type drift struct {
 // readHistory reads the events and counts attempts into the accounting.
 func readHistory(c *ledger.Case, targets map[string]*gathered) (*history, error) {
 	h := &history{pauses: map[string]int{}}
-	owner := map[string]*gathered{}
-	for _, it := range c.Plan().Items() {
-		owner[it.ID] = targets[it.Target.Name]
+	owner := func(id string) *gathered {
+		it, planned := c.Item(id)
+		if !planned {
+			return nil
+		}
+		return targets[it.Target.Name]
 	}
 	for e, err := range c.Events() {
 		if err != nil {
@@ -85,10 +88,10 @@ func readCached(c *ledger.Case, targets map[string]*gathered) error {
 	return nil
 }
 
-func (h *history) take(e *ledger.Event, owner, targets map[string]*gathered) error {
+func (h *history) take(e *ledger.Event, owner func(id string) *gathered, targets map[string]*gathered) error {
 	switch e.Type {
 	case ledger.EventReply:
-		if g := owner[e.Item]; g != nil && g.target.Imported != nil {
+		if g := owner(e.Item); g != nil && g.target.Imported != nil {
 			return nil // there was no intent
 		}
 		h.open--
@@ -98,7 +101,7 @@ func (h *history) take(e *ledger.Event, owner, targets map[string]*gathered) err
 			h.asked = true
 			h.asking++
 		}
-		if g := owner[e.Item]; g != nil {
+		if g := owner(e.Item); g != nil {
 			g.accounting.Sent++
 		}
 		h.collected = false
@@ -108,7 +111,7 @@ func (h *history) take(e *ledger.Event, owner, targets map[string]*gathered) err
 			return err
 		}
 		h.open--
-		if g := owner[e.Item]; g != nil {
+		if g := owner(e.Item); g != nil {
 			g.accounting.Failed[a.Outcome]++
 		}
 	case ledger.EventResume, ledger.EventConfigChange:

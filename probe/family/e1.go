@@ -177,7 +177,7 @@ func newE1(in *Input, skip ...func(window []int32, token int32) bool) (*e1, erro
 		decoys: in.Decoys, seed: in.DecoySeed, progress: in.Progress, curve: make([]ledger.CurvePoint, 0, curvePoints),
 	}
 	for _, s := range in.targets[in.Target.Name].attempts {
-		if s != nil && in.Test.Reads(s.item.Prompt) && s.class == ledger.OK && (s.reasoning || opt.Part == "") {
+		if s != nil && in.Test.Reads(s.prompt) && s.class == ledger.OK && (s.reasoning || opt.Part == "") {
 			e.replies++
 		}
 	}
@@ -250,7 +250,7 @@ func feed(ins []*Input, tests []*e1, batch []*settled) error {
 		items[i] = map[textOf]watermark.Item{}
 		for _, e := range tests {
 			of := textOf{e.reader, e.part}
-			if _, done := items[i][of]; done || !e.test.Reads(s.item.Prompt) {
+			if _, done := items[i][of]; done || !e.test.Reads(s.prompt) {
 				continue
 			}
 			it, ok, err := e.item(a)
@@ -269,7 +269,7 @@ func feed(ins []*Input, tests []*e1, batch []*settled) error {
 	return onAllCores(len(tests), func(k int) error {
 		e := tests[k]
 		for i, s := range batch {
-			if it, ok := items[i][textOf{e.reader, e.part}]; ok && e.test.Reads(s.item.Prompt) {
+			if it, ok := items[i][textOf{e.reader, e.part}]; ok && e.test.Reads(s.prompt) {
 				e.add(it)
 			}
 		}

@@ -25,14 +25,9 @@ import (
 type population struct {
 	plan    *ledger.Plan
 	targets map[string]*gathered
-	bodies  memory
+	replies []*ledger.ReplyRecord
 	quick   bool // ranks only
 }
-
-// memory keeps raw bytes by their place.
-type memory map[int64][]byte
-
-func (m memory) Blob(ref ledger.BlobRef) ([]byte, error) { return m[ref.Offset], nil }
 
 // newPopulation plans the prompts for a family.
 func newPopulation(family string, samples int, prompts []ledger.Prompt) *population {
@@ -41,7 +36,7 @@ func newPopulation(family string, samples int, prompts []ledger.Prompt) *populat
 			Prompts: prompts, Samples: samples, Alpha: 1e-6,
 			Tests: []ledger.Test{{ID: family + "/rival", Family: family, Target: "rival"}},
 		},
-		targets: map[string]*gathered{}, bodies: memory{},
+		targets: map[string]*gathered{},
 	}
 }
 
@@ -76,13 +71,15 @@ func (p *population) answer(t testing.TB, target ledger.Target, reply func(q *le
 				t.Fatal(err)
 			}
 			body := `{"id":"r","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":` + string(content) + `},"finish_reason":"stop"}]` + members + `}`
-			at := int64(len(p.bodies))
-			p.bodies[at] = []byte(body)
-			a := settled{
-				item:    ledger.Item{ID: ledger.ItemID(target.Name, q.Suite, q.ID, s), Target: &target, Prompt: q, Sample: s},
-				attempt: ledger.Attempt{Target: target.Name, Kind: "chat", Status: 200, Complete: true, Response: &ledger.BlobRef{Offset: at}, Headers: map[string]string{"server": "mock"}}, from: p.bodies,
+			held := &ledger.ReplyRecord{
+				Item: ledger.Item{ID: ledger.ItemID(target.Name, q.Suite, q.ID, s), Target: &target, Prompt: q, Sample: s},
+				Attempt: ledger.Attempt{
+					Target: target.Name, Outcome: ledger.OK, Kind: "chat", Status: 200, Complete: true, Headers: map[string]string{"server": "mock"},
+				},
+				Response: []byte(body),
 			}
-			a.class, a.attempt.Outcome = ledger.OK, ledger.OK // families decode the bytes by themselves
+			p.replies = append(p.replies, held)
+			a := settled{prompt: q, class: ledger.OK, held: held} // families decode the bytes by themselves
 			g.attempts = append(g.attempts, &a)
 		}
 	}

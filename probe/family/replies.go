@@ -25,23 +25,21 @@ func Decode(rec ledger.ReplyRecord) ledger.Reply {
 	return r
 }
 
-// settled is a settled attempt without its bytes, which stay in the case: some
-// hundred bytes in place of a reply.
+// settled is a settled attempt that stays in the case: less than a hundred bytes in
+// place of a reply.
 type settled struct {
-	item      ledger.Item
-	from      blobs // whose ledger holds it
-	attempt   ledger.Attempt
-	seq       uint64
-	at        time.Time
-	class     ledger.Outcome // as the bytes say
-	reasoning bool           // it has separate reasoning text
+	prompt    *ledger.Prompt
+	ref       ledger.ReplyRef
+	held      *ledger.ReplyRecord // in place of ref, where there is no case
+	class     ledger.Outcome      // as the bytes say
+	reasoning bool                // it has separate reasoning text
 }
 
 // gathered is what the ledger holds of one target.
 type gathered struct {
 	target     *ledger.Target
 	accounting ledger.Accounting
-	attempts   []*settled // by position among the target's items in the plan, nil where none is settled
+	attempts   []*settled // by place in the plan's order, nil where none is settled
 	first      time.Time  // of its first reply, whatever the class
 	last       time.Time  // of its last one
 	reasoning  int64      // entering replies with separate reasoning text
@@ -66,18 +64,13 @@ func gather(c *ledger.Case) ([]*gathered, error) {
 		}
 		byName[t.Name] = targets[i]
 	}
-	position := map[string]int{}
-	for _, it := range plan.Items() {
-		g := byName[it.Target.Name]
-		position[it.ID] = len(g.attempts)
-		g.attempts = append(g.attempts, nil)
-	}
 	for _, g := range targets {
-		g.accounting.Planned = int64(len(g.attempts))
+		g.attempts = make([]*settled, plan.PerTarget())
+		g.accounting.Planned = int64(plan.Count(g.target))
 	}
 	err := c.Replies(func(rec ledger.ReplyRecord) error {
 		g := byName[rec.Item.Target.Name]
-		g.take(rec, position[rec.Item.ID], int64(plan.ParamsOf(rec.Item.Prompt).MaxTokens))
+		g.take(rec, c.Place(rec.Item.ID), int64(plan.ParamsOf(rec.Item.Prompt).MaxTokens))
 		return nil
 	})
 	if err != nil {
@@ -103,7 +96,7 @@ func (g *gathered) take(rec ledger.ReplyRecord, position int, maxTokens int64) {
 	}
 	r := Decode(rec)
 	g.attempts[position] = &settled{
-		item: rec.Item, from: rec.Case, attempt: rec.Attempt, seq: rec.Event.Seq, at: rec.Event.Time, class: r.Outcome, reasoning: r.Reasoning != "",
+		prompt: rec.Item.Prompt, ref: rec.Ref, class: r.Outcome, reasoning: r.Reasoning != "",
 	}
 	if r.Outcome != rec.Attempt.Outcome {
 		g.redecoded++
@@ -146,22 +139,19 @@ func (g *gathered) replies() iter.Seq2[*Answer, error] {
 	}
 }
 
-// blobs is where raw bytes are kept: a case.
-type blobs interface {
-	Blob(ref ledger.BlobRef) ([]byte, error)
-}
-
-// answer loads the bytes of an attempt and decodes them.
+// answer reads an attempt with its bytes again and decodes it.
 func (s *settled) answer() (*Answer, error) {
-	a := &Answer{Item: s.item, Attempt: &s.attempt, Seq: s.seq, At: s.at}
-	if ref := s.attempt.Response; ref != nil {
-		var err error
-		if a.Raw, err = s.from.Blob(*ref); err != nil {
-			return nil, fmt.Errorf("event %d (%s): %w", s.seq, s.item.ID, err)
+	rec := s.held
+	if rec == nil {
+		r, err := s.ref.Read()
+		if err != nil {
+			return nil, err
 		}
+		rec = &r
 	}
-	a.Reply = Decode(ledger.ReplyRecord{Attempt: s.attempt, Response: a.Raw})
-	return a, nil
+	return &Answer{
+		Item: rec.Item, Reply: Decode(*rec), Attempt: &rec.Attempt, Seq: rec.Event.Seq, At: rec.Event.Time, Raw: rec.Response,
+	}, nil
 }
 
 // reader turns text into the ids of one tokenizer, prompts once each. It is safe

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -320,9 +321,78 @@ type ReplyRecord struct {
 	Attempt  Attempt
 	Response []byte  // raw body, nil if none was stored; owned by the callee
 	Request  BlobRef // of the intent; Case.Blob loads it
-	// Case is the one whose ledger holds the event: another than the one that was
-	// asked where the target's replies are those of a sealed case.
-	Case *Case
+	// Ref finds the record again.
+	Ref ReplyRef
+}
+
+// ReplyRef finds a record that [Case.Replies] yielded again, without holding it.
+type ReplyRef struct {
+	asked  *Case  // whose plan has the item
+	from   *Case  // whose ledger has the event: another where replies are reused
+	offset int64  // of its line
+	line   []byte // where the ledger cannot be read at an offset
+}
+
+// Read reads the record again. Its Request is not known here.
+func (ref ReplyRef) Read() (ReplyRecord, error) {
+	raw := ref.line
+	if raw == nil {
+		var err error
+		if raw, err = ref.from.lineAt(ref.offset); err != nil {
+			return ReplyRecord{}, err
+		}
+	}
+	damage := func(err error) error {
+		return &DamageError{File: ledgerName, Offset: ref.offset, Reason: "the line that was read before is no longer there: " + err.Error()}
+	}
+	e, err := parseEvent(raw)
+	if err != nil {
+		return ReplyRecord{}, damage(err)
+	}
+	rec := ReplyRecord{Event: e, Ref: ref}
+	var known bool
+	if rec.Item, known = ref.asked.Item(e.Item); !known || e.Type != EventReply {
+		return ReplyRecord{}, damage(errors.New("it is about something else"))
+	}
+	if err := decodeStrict(e.Data, &rec.Attempt); err != nil {
+		return ReplyRecord{}, damage(err)
+	}
+	if rec.Attempt.Response != nil {
+		if rec.Response, err = ref.from.blobOf(&e, *rec.Attempt.Response); err != nil {
+			return ReplyRecord{}, err
+		}
+	}
+	return rec, nil
+}
+
+// lineAt reads the line of the ledger that begins at an offset.
+func (c *Case) lineAt(offset int64) ([]byte, error) {
+	f, err := c.fsys.Open(ledgerName)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	at, ok := f.(io.ReaderAt)
+	if !ok {
+		return nil, fmt.Errorf("%s cannot be read at an offset", ledgerName)
+	}
+	r := newChainReader(io.NewSectionReader(at, offset, maxLine+1))
+	line, err := r.readLine()
+	if err != nil {
+		return nil, fmt.Errorf("reading %s at byte %d: %w", ledgerName, offset, err)
+	}
+	return line, nil
+}
+
+// seekable reports whether the ledger can be read at an offset.
+func (c *Case) seekable() bool {
+	f, err := c.fsys.Open(ledgerName)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	_, ok := f.(io.ReaderAt)
+	return ok
 }
 
 // Replies calls yield for every settled attempt, in ledger order, then for those
@@ -343,9 +413,13 @@ func (c *Case) Replies(yield func(ReplyRecord) error) error {
 
 func (c *Case) ownReplies(yield func(ReplyRecord) error) error {
 	var failed error
+	seekable := c.seekable()
 	c.fold(func(l Line, ch change, err error) bool {
 		if err == nil && l.Event.Type == EventReply {
-			rec := ReplyRecord{Event: l.Event, Attempt: *ch.attempt, Request: ch.request, Case: c}
+			rec := ReplyRecord{Event: l.Event, Attempt: *ch.attempt, Request: ch.request, Ref: ReplyRef{asked: c, from: c, offset: l.Offset}}
+			if !seekable {
+				rec.Ref.line = bytes.Clone(l.Raw)
+			}
 			rec.Item, _ = c.Item(l.Event.Item) // admitted events name items of the plan
 			if ch.blob != nil {
 				rec.Response, err = c.blobOf(&l.Event, *ch.blob)

@@ -231,7 +231,7 @@ func (c *Case) cachedReplies(yield func(ReplyRecord) error) error {
 			if !planned {
 				return nil // more was collected there than is asked for here
 			}
-			rec.Item = it
+			rec.Item, rec.Ref.asked = it, c
 			return yield(rec)
 		})
 		if err != nil {

@@ -35,9 +35,7 @@ type record struct {
 	unnoted     int
 	requests    int64
 	variants    map[string]int64
-	ids         map[string]string // item -> request id of its reply
-	seqs        map[string]uint64 // item -> event of its reply
-	replyIDs    int64             // analysed replies with an id of the provider's
+	replyIDs    int64 // analysed replies with an id of the provider's
 }
 
 // seen is one target as the record shows it.
@@ -56,7 +54,6 @@ type seen struct {
 func gather(c *ledger.Case) (*record, error) {
 	r := &record{
 		targets: map[string]*seen{}, variants: map[string]int64{},
-		ids: map[string]string{}, seqs: map[string]uint64{},
 	}
 	for _, t := range c.Plan().Targets {
 		r.targets[t.Name] = &seen{models: map[string]int64{}, providers: map[string]int64{}, statuses: map[string]int64{}}
@@ -170,7 +167,6 @@ func (r *record) attempt(e ledger.Event, a ledger.Attempt) {
 		return
 	}
 	r.lastReply = e.Time
-	r.seqs[e.Item] = e.Seq
 	if s.first.IsZero() {
 		s.first = e.Time
 	}
@@ -185,7 +181,6 @@ func (r *record) attempt(e ledger.Event, a ledger.Attempt) {
 		s.providers[clip(a.Provider, maxName)]++
 	}
 	if id := clip(a.RequestID, maxName); id != "" {
-		r.ids[e.Item] = id
 		s.withID++
 		if s.firstID == "" {
 			s.firstID = id

@@ -125,25 +125,70 @@ func checkName(name string, folded map[string]string) error {
 }
 
 func openZip(name string, size int64) (*Package, error) {
-	r, err := zip.OpenReader(name)
+	file, err := os.Open(name)
 	if err != nil {
+		return nil, fmt.Errorf("open case: %w", err)
+	}
+	r, err := zip.NewReader(file, size)
+	if err != nil {
+		file.Close()
 		if errors.Is(err, zip.ErrFormat) {
 			return nil, problem(CodeArchive, ExitIncomplete, path.Base(name), "neither a case folder nor a whole zip archive")
 		}
 		return nil, problem(CodeArchive, ExitAltered, path.Base(name), "%v", err)
 	}
-	p := &Package{Zip: true, closer: r, path: name}
+	p := &Package{Zip: true, closer: file, path: name}
 	root, err := p.checkEntries(r.File, size)
 	if err == nil {
 		p.folder = root
-		p.FS, err = fs.Sub(r, root)
+		p.FS, err = fs.Sub(newArchive(r, file), root)
 	}
 	if err != nil {
-		r.Close()
+		file.Close()
 		return nil, err
 	}
 	return p, nil
 }
+
+// archive reads entries that are not compressed at any offset, as a file on disk
+// is read: a case is read in the order of its plan, not of its archive. What is
+// read so is not held against the archive's own checksums; every file is held
+// against the SHA-256 of the manifest.
+type archive struct {
+	*zip.Reader
+	file    io.ReaderAt
+	entries map[string]*zip.File
+}
+
+func newArchive(r *zip.Reader, file io.ReaderAt) *archive {
+	a := &archive{r, file, map[string]*zip.File{}}
+	for _, f := range r.File {
+		a.entries[f.Name] = f
+	}
+	return a
+}
+
+// Open opens an entry.
+func (a *archive) Open(name string) (fs.File, error) {
+	f := a.entries[name]
+	if f == nil || f.Method != zip.Store {
+		return a.Reader.Open(name)
+	}
+	offset, err := f.DataOffset()
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return &entry{io.NewSectionReader(a.file, offset, int64(f.UncompressedSize64)), f}, nil
+}
+
+// entry is an entry that is not compressed.
+type entry struct {
+	*io.SectionReader
+	of *zip.File
+}
+
+func (e *entry) Stat() (fs.FileInfo, error) { return e.of.FileInfo(), nil }
+func (e *entry) Close() error               { return nil }
 
 // checkEntries checks every entry before one byte is unpacked, and returns the
 // name of the one folder that holds them.
@@ -167,6 +212,9 @@ func (p *Package) checkEntries(files []*zip.File, size int64) (root string, err 
 		top, _, inside := strings.Cut(name, "/")
 		if !inside || (root != "" && top != root) {
 			return "", problem(CodeArchive, ExitAltered, name, "outside the archive's one folder")
+		}
+		if f.Method == zip.Store && f.CompressedSize64 != f.UncompressedSize64 {
+			return "", problem(CodeArchive, ExitAltered, name, "not compressed, and yet of two sizes")
 		}
 		root = top
 		if f.UncompressedSize64 > math.MaxInt64 || f.CompressedSize64 > math.MaxInt64 {
