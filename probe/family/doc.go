@@ -7,6 +7,12 @@
 //   - replies.go: a case's replies, read from their raw bytes in the plan's order.
 //   - e1.go: radioactivity on text. Does the text of a rival's replies depend on
 //     the secret of a watermark that only our outputs carried?
+//   - c1.go to c8.go: comparisons with other models, which know no secret: shared rare
+//     errors, random choice, identity, refusals, reasoning, style, tokenizer, wrapper.
+//     Each reads replies by an extractor of its own and says how much every source
+//     agrees with every teacher.
+//   - sides.go, compare.go: who is compared with whom and who is no control; residual
+//     agreement, rank, effect by the bootstrap over items. style.go: Delta.
 //   - comparison.go: what a rank among control models may be worth.
 //   - stopping.go: the same evidence, gathered reply by reply while a run goes on.
 //   - commitment.go: was the key committed before it was served and before the

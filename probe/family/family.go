@@ -82,6 +82,7 @@ func Families() []Family {
 		c5Family(),
 		c6Family(),
 		c7Family(),
+		c8Family(),
 	}
 }
 

@@ -36,6 +36,8 @@ func (m *Model) Answer(p *ledger.Prompt, sample int) (string, error) {
 		return "<think>" + a.reasoning(q, rng) + "</think>" + "42", nil
 	case reading.KindUnits:
 		return "ok", nil
+	case reading.KindProtocol:
+		return a.habit(q, rng), nil
 	}
 	return a.prose(q, rng, 60), nil
 }
@@ -134,6 +136,15 @@ func (m *Model) pick(q question, rng *rand.Rand) string {
 	}
 	return q.Options[i][0] + "."
 }
+
+// habit is one of a few ways to put a fully determined answer.
+func (m *Model) habit(q question, rng *rand.Rand) string {
+	about := "habit " + q.suite + "/" + q.Item
+	form := habits[choose(rng, m.tastes(about, len(habits), func(i int) float64 { return 1.5 * m.taste(.8, .3, .5, about, strconv.Itoa(i)) }))]
+	return strings.ReplaceAll(form, "{}", contentWords[m.world.hash(about)%uint64(len(contentWords))])
+}
+
+var habits = []string{"{}", "{}.", "**{}**", "Sure! {}", "The answer is: {}", "\"{}\"", "```\n{}\n```", "Here you go:\n\n{}", "{}!", "Answer: {}."}
 
 var names = strings.Fields("Amber Bela Cleo Dario Elin Falk Greta Hugo Ines Jon Kaja Leo Mira Nils Olga Pia Quint Rosa Sami Tove")
 

@@ -1,0 +1,115 @@
+package family
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stillmark/stillmark/corpora/reading"
+	"github.com/stillmark/stillmark/probe/endpoint/mock/persona"
+	"github.com/stillmark/stillmark/probe/ledger"
+)
+
+// A case on disk with comparative tests, through the whole analysis: tier, verdict,
+// correction among the comparative tests only, words, and the same bytes again.
+func TestComparativeCase(t *testing.T) {
+	t.Parallel()
+	const controls = 19
+	names := []string{"rival", "us", "other"}
+	for i := range controls {
+		names = append(names, fmt.Sprintf("control%02d", i))
+	}
+	s := newScenario(t, names, nil)
+	q := prompts(t, 12, []string{"en"}, func(i int) (string, reading.Reading) {
+		return fmt.Sprintf("Colour %d?", i), reading.Reading{Kind: reading.KindPick, Options: [][]string{{"red"}, {"blue"}, {"green"}, {"black"}, {"white"}}}
+	})
+	s.plan.Prompts, s.plan.Samples = q, 6
+	w := persona.NewWorld(12)
+	models := map[string]*persona.Model{}
+	for i := range s.plan.Targets {
+		target := &s.plan.Targets[i]
+		traits := persona.Traits{Name: target.Name, School: fmt.Sprint(i % 4), Vendor: vendorsOf[i%len(vendorsOf)]}
+		switch target.Name {
+		case "us":
+			target.Role, traits.Vendor = ledger.Ours, "Stillwater"
+		case "other":
+			target.Role, traits.Vendor = ledger.Teacher, "Teacher"
+		}
+		target.Vendor, target.BaseURL = traits.Vendor, "http://"+target.Name+"/v1"
+		models[target.Name] = w.Model(traits)
+	}
+	models["rival"].Transfer, models["rival"].Teacher = .9, models["us"]
+	for name, m := range models {
+		for i := range s.plan.Prompts {
+			for k := range 6 {
+				text, err := m.Answer(&s.plan.Prompts[i], k)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.body[ledger.ItemID(name, "s", s.plan.Prompts[i].ID, k)] = chatBody(text, "")
+			}
+		}
+	}
+	for _, fam := range []string{RandomChoice, TokenizerSlope} {
+		s.plan.Tests = append(s.plan.Tests, ledger.Test{ID: fam + "/rival", Family: fam, Target: "rival", Mode: ledger.ModeFixedN, Primary: true, Null: "No closer."})
+	}
+	c := s.build()
+	f := analyze(t, c)
+	first, second := f.Findings[0], f.Findings[1]
+	if first.Tier != ledger.Comparative || first.Verdict != ledger.VerdictLead || first.M != 2 || first.Hypothesis == "" {
+		t.Errorf("tier %s, verdict %s, m = %d", first.Tier, first.Verdict, first.M)
+	}
+	if want := math.Log10(2. / 20); math.Abs(*first.HolmLog10P-want) > 1e-12 {
+		t.Errorf("log10 p after correction %v, want %v", *first.HolmLog10P, want)
+	}
+	// Prompts of another kind than the family reads are no data.
+	if second.Verdict != ledger.VerdictInsufficient || second.Comparison != nil || second.HolmLog10P != nil {
+		t.Errorf("a tokenizer test without units: %s", second.Verdict)
+	}
+	st := Say(&first, -6)
+	if !strings.Contains(st.Headline, "in C2 (random choice), rival agrees with our model more than any of 19 controls (rank 1 of 20, log10 p of the rank = -1.30, -1.00 after correction for 2 comparative tests)") {
+		t.Error(st.Headline)
+	}
+	if len(st.NotShown) == 0 || !slices.ContainsFunc(st.NotShown, func(s string) bool { return strings.Contains(s, "no error rate") }) {
+		t.Errorf("not shown: %q", st.NotShown)
+	}
+	a, err := Encode(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Encode(analyze(t, c))
+	if err != nil || string(a) != string(b) {
+		t.Error("the same case gives other bytes")
+	}
+	var back ledger.Findings
+	if err := json.Unmarshal(a, &back); err != nil || back.Findings[0].Comparison.Rank != 1 {
+		t.Errorf("findings cannot be read back: %v", err)
+	}
+}
+
+// The planner promises what the floor allows: with few controls nothing, and the floor
+// beside every promise.
+func TestPlannedRank(t *testing.T) {
+	t.Parallel()
+	q := randomPrompts(t, 40)
+	few, many := newPopulation(RandomChoice, 1, q), newPopulation(RandomChoice, 1, q)
+	scripted(t, few, 1, scenery{controls: 3})
+	scripted(t, many, 1, scenery{controls: 30})
+	a, err := PlannedPower(few.plan, &few.plan.Tests[0], -6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := PlannedPower(many.plan, &many.plan.Tests[0], -6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Units != 40 || math.Abs(a.Log10Floor+math.Log10(4)) > 1e-12 || math.Abs(b.Log10Floor+math.Log10(31)) > 1e-12 || b.Log10Alpha != b.Log10Floor {
+		t.Errorf("few %+v, many %+v", a, b)
+	}
+	if a.Test != "C2/rival" || !(a.Effect > 0) || !(b.Effect > a.Effect) {
+		t.Errorf("to come first among more takes a larger lead: %+v, %+v", a, b)
+	}
+}
