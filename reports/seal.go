@@ -33,6 +33,8 @@ const (
 	envelopeName  = "report.dsse.json"
 	tokenName     = "report.dsse.tsr"
 	statementName = "statement.intoto.json"
+	sshName       = integrity.SSHName
+	allowedName   = integrity.AllowedName
 	verifyName    = "VERIFY.md"
 	disclosedDir  = "disclosed"
 	planEnvelope  = "plan.dsse.json"
@@ -371,6 +373,9 @@ func (s *sealing) describe(stamped bool) error {
 	if err := ledger.WriteFile(s.at(signerName), s.public.PEM(), 0o600); err != nil {
 		return fmt.Errorf("write the public key: %w", err)
 	}
+	if err := ledger.WriteFile(s.at(allowedName), s.public.AllowedSigner(integrity.SSHPrincipal), 0o600); err != nil {
+		return fmt.Errorf("write the allowed signer: %w", err)
+	}
 	text, err := Instructions(os.DirFS(s.dir), s.report, s.public, stamped)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", verifyName, err)
@@ -401,7 +406,8 @@ func Instructions(fsys fs.FS, r *model.Report, signer ledger.PublicKey, stamped 
 		"PaperSigned": paperErr == nil && bytes.Contains(paper, []byte(subFilter)),
 		"CaseID":      r.Seal.CaseID, "Command": command, "Folder": folder,
 		"KeyID": signer.KeyID, "Signer": model.Inert(signer.Name),
-		"Signature":     indent(model.SignatureCommands(inFolder(envelopeName), inFolder(statementName), inFolder(signerName), ledger.PayloadInToto)),
+		"Signature": indent(model.SignatureCommands(inFolder(envelopeName), inFolder(statementName), inFolder(signerName), ledger.PayloadInToto)),
+		"SSH":       sshName, "Allowed": allowedName, "Principal": integrity.SSHPrincipal, "Namespace": ledger.SSHNamespace, "Statement": statementName,
 		"PlanSignature": indent(model.SignatureCommands(planEnvelope, "plan.json", inFolder(signerName), planPayload)),
 		"PlanStamp":     err == nil, "Stamp": stamped, "FirstIntent": first,
 	})
@@ -444,7 +450,7 @@ func (s *sealing) closeLedger(clock ledger.WriterOptions) error {
 // exempt are the files that the manifest cannot list.
 func (s *sealing) exempt(name string) bool {
 	dir, base := path.Split(name)
-	return name == manifestName || dir == s.folder+"/" && (base == envelopeName || base == tokenName || base == statementName)
+	return name == manifestName || dir == s.folder+"/" && (base == envelopeName || base == tokenName || base == statementName || base == sshName)
 }
 
 // files is the hash of the manifest without the ledger's line: what the seal
@@ -469,7 +475,7 @@ func (s *sealing) lastEvent() (ledger.Event, error) {
 
 // sign writes manifest, statement, envelope and token, in this order.
 func (s *sealing) sign(ctx context.Context, signer Signer, stamp func(context.Context, [32]byte) ([]byte, error)) (*SealResult, error) {
-	for _, name := range []string{envelopeName, tokenName, statementName} {
+	for _, name := range []string{envelopeName, tokenName, statementName, sshName} {
 		if err := os.Remove(s.at(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -486,6 +492,10 @@ func (s *sealing) sign(ctx context.Context, signer Signer, stamp func(context.Co
 	if err != nil {
 		return nil, err
 	}
+	ssh, err := ledger.SignSSH(statement, signer)
+	if err != nil {
+		return nil, err
+	}
 	var token []byte
 	if stamp != nil {
 		if token, err = stamp(ctx, sha256.Sum256(envelope)); err != nil {
@@ -498,6 +508,7 @@ func (s *sealing) sign(ctx context.Context, signer Signer, stamp func(context.Co
 	}{
 		{filepath.Join(s.dir, manifestName), manifest},
 		{s.at(statementName), statement},
+		{s.at(sshName), ssh},
 		{s.at(tokenName), token},
 		{s.at(envelopeName), envelope},
 	} {

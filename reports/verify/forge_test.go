@@ -39,7 +39,7 @@ func reseal(t testing.TB, f *fixture, dir string, signer *ledger.Signer) {
 	if err := json.Unmarshal(old.Predicate, &p); err != nil {
 		t.Fatal(err)
 	}
-	envelopes := []string{folder + "report.dsse.json", folder + "report.dsse.tsr", folder + "statement.intoto.json", "manifest-sha256.txt"}
+	envelopes := []string{folder + "report.dsse.json", folder + "report.dsse.tsr", folder + "statement.intoto.json", folder + integrity.SSHName, "manifest-sha256.txt"}
 	for _, name := range envelopes {
 		if err := os.Remove(filepath.Join(dir, filepath.FromSlash(name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
@@ -47,6 +47,7 @@ func reseal(t testing.TB, f *fixture, dir string, signer *ledger.Signer) {
 	}
 	write(t, dir, "plan.dsse.json", must[[]byte](t)(signer.SignDSSE("application/vnd.stillmark.plan+json", read("plan.json"))))
 	write(t, dir, folder+"signer.pem", signer.PublicKey().PEM())
+	write(t, dir, folder+integrity.AllowedName, signer.PublicKey().AllowedSigner(integrity.SSHPrincipal))
 	report := must[*model.Report](t)(model.Decode(read(folder + "report.json")))
 	guide := bytes.Contains(read("VERIFY.md"), []byte("How to check"))
 	if guide {
@@ -78,6 +79,7 @@ func reseal(t testing.TB, f *fixture, dir string, signer *ledger.Signer) {
 	payload := must[[]byte](t)(ledger.EncodeStatement(st))
 	write(t, dir, "manifest-sha256.txt", listed)
 	write(t, dir, folder+"statement.intoto.json", payload)
+	write(t, dir, folder+integrity.SSHName, must[[]byte](t)(ledger.SignSSH(payload, signer)))
 	write(t, dir, folder+"report.dsse.json", must[[]byte](t)(signer.SignDSSE(ledger.PayloadInToto, payload)))
 }
 

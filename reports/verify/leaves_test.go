@@ -226,6 +226,7 @@ func TestNewerFormat(t *testing.T) {
 	payload := must[[]byte](t)(ledger.EncodeStatement(st))
 	envelope := must[[]byte](t)(f.signer.SignDSSE(ledger.PayloadInToto, payload))
 	m = with(with(m, name, payload), "reports/"+f.report+"/report.dsse.json", envelope)
+	m = with(m, "reports/"+f.report+"/"+integrity.SSHName, must[[]byte](t)(ledger.SignSSH(payload, f.signer)))
 	r := check(t, m, f.trust())
 	if r.Exit != integrity.ExitIncomplete || !strings.Contains(r.Verdict, "format 2") {
 		t.Errorf("exit %d: %s", r.Exit, r.Verdict)

@@ -165,7 +165,7 @@ func (s *Sealed) exempt(file string) bool {
 		return true
 	}
 	dir, name := path.Split(file)
-	return dir == s.Folder+"/" && (name == envelopeName || name == tokenName || name == statementName)
+	return dir == s.Folder+"/" && (name == envelopeName || name == tokenName || name == statementName || name == SSHName)
 }
 
 func (s *Sealed) checkFiles(fsys fs.FS, manifest []byte) error {
@@ -249,8 +249,36 @@ func (s *Sealed) checkEnvelope(fsys fs.FS, manifest []byte) error {
 		p.Offset = at
 		return p
 	}
+	if err := s.checkSSH(fsys, manifest); err != nil {
+		return err
+	}
 	if s.Token, err = ReadFile(fsys, file(tokenName)); err != nil {
 		s.Token = nil // a timestamp of the seal is optional
+	}
+	return nil
+}
+
+// checkSSH checks the second form of the signature, for ssh-keygen, and the key
+// beside it. Cases of earlier versions have neither.
+func (s *Sealed) checkSSH(fsys fs.FS, manifest []byte) error {
+	signature, allowed := path.Join(s.Folder, SSHName), path.Join(s.Folder, AllowedName)
+	_, err := fs.Stat(fsys, signature)
+	if !bytes.Contains(manifest, []byte("  "+allowed+"\n")) && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	data, err := ReadFile(fsys, signature)
+	if err != nil {
+		return err
+	}
+	if err := ledger.VerifySSH(data, s.Statement, s.Signer.Key); err != nil {
+		return problem(CodeSignature, ExitBadSignature, signature, "%v", err)
+	}
+	key, err := ReadFile(fsys, allowed)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(key, s.Signer.AllowedSigner(SSHPrincipal)) {
+		return problem(CodeSignature, ExitBadSignature, allowed, "not the key that signed the statement")
 	}
 	return nil
 }

@@ -53,8 +53,15 @@ type SealEvent struct {
 const (
 	ManifestName = "manifest-sha256.txt"
 
-	envelopeName  = "report.dsse.json"
-	tokenName     = "report.dsse.tsr"
+	envelopeName = "report.dsse.json"
+	tokenName    = "report.dsse.tsr"
+	// SSHName is the statement's signature in the form of ssh-keygen. Cases of
+	// earlier versions have none.
+	SSHName = "statement.intoto.json.sshsig"
+	// AllowedName is the signer's key as ssh-keygen wants it, under the name
+	// SSHPrincipal: a word, since a holder's name may have blanks.
+	AllowedName   = "allowed_signers"
+	SSHPrincipal  = "signer"
 	statementName = "statement.intoto.json"
 	signerName    = "signer.pem"
 )
