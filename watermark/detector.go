@@ -139,8 +139,8 @@ type Dropped struct {
 // position is dropped first for a window that occurs in its item's prompt; only
 // scored ones count as seen.
 //
-// A Detector keeps every distinct unit: with windows of 2 tokens about 20 to 27
-// bytes each (12 for the ids, 1 for the count, 5 to 11 of hash table, and up to
+// A Detector keeps every distinct unit: with windows of 2 tokens about 20 to 30
+// bytes each (12 for the ids, 1 for the count, 7 to 14 of hash table, and up to
 // a quarter of slack in the first two); schemes with seeds keep the distinct
 // windows with their tokens besides. It allocates only to grow, and is not safe
 // for concurrent use.

@@ -11,9 +11,11 @@ import (
 // the first size of randperm(vocab) under the seed, on a CPU (perm) or a GPU (cuda).
 //
 // One walk of at most size draws answers for any number of tokens of a seed; a
-// whole list costs about three walks. The third question about a seed therefore
-// makes its list and keeps it as a bitmap, as long as there is room; text that
-// uses a seed once or twice, as wide windows do, never pays for a list.
+// whole list costs about five walks. The fifth question about a seed therefore
+// makes its list and keeps it as a bitmap, as long as there is room: whatever comes,
+// that costs at most twice what the better of the two would have (and on text-like
+// ids 1.12 times). Text that uses a seed a few times, as wide windows do, never
+// pays for a list.
 type permuted struct {
 	perm  *prf.Randperm
 	cuda  *prf.CUDARandperm
@@ -35,7 +37,7 @@ type permuted struct {
 const (
 	bitmapBytes  = 64 << 20 // 2,600 lists of 200,000 ids, or 200,000 of 2,048
 	askedSeeds   = 1 << 18  // at some 10 bytes
-	walksToLists = 2        // walks of a seed before its list is made
+	walksToLists = 4        // walks of a seed before its list is made
 )
 
 // newPermuted takes the number of green tokens as peers do: int(gamma·vocab).

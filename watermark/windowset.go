@@ -20,7 +20,7 @@ import (
 // still depends on the key through other units. A filtered result is therefore
 // a secondary one, beside the unfiltered test on which a claim rests.
 //
-// A window of h tokens costs 4h to 5h bytes and 5.3 to 10.7 bytes of table.
+// A window of h tokens costs 4h to 5h bytes and 6.7 to 13.3 bytes of table.
 type WindowSet struct{ windows tuples }
 
 // NewWindowSet makes an empty set of windows of h tokens, h >= 1.
