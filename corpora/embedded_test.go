@@ -43,6 +43,7 @@ var embeddedSuites = map[string]struct {
 	"refusal-ladder":   {"C4", "en fr", 9, 40 * 5, 40 * 5 * 2, 1, "1.0 c092c792860fcb56171603bcf42b0a5bb1d4bcc878b8d2c600f82f385b63d5b5"},
 	"style":            {"C6", "en fr de", 5, 75 * 4, 75 * 4 * 3, 2, "1.0 6579a2ad6ca4a8043d8e7a2a92121c87bebb21bef680cda2b3cf08af50396033"},
 	"reasoning-puzzle": {"C5", "en fr", 5, 50 * 4, 50 * 4 * 2, 1, "1.0 9c8332bcc7ef431ff1a9d89c8b368ae9de8ace85f5795e1ffd6f3b92e6a6d08a"},
+	"trap-open":        {"C1", "en", 6, 300, 300, 1, "1.0 9bac485e8dee38705b1c0e315de03a151381e8782ccecedec7c5923c9cb6b9df"},
 	"random-choice":    {"C2", "en fr", 7, 40, 40 * 2, 40, "1.0 e85dfed9a9a46b72b5dea8775a00b8816ad947bfd09c524fd9b52d2a88b678dd"},
 }
 

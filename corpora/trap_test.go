@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stillmark/stillmark/corpora/reading"
 )
 
 // row is one row of a template, in English.
@@ -914,6 +916,67 @@ func TestTrapOptions(t *testing.T) {
 		if places[place] < 200 {
 			t.Errorf("right options stand at places %v", places)
 		}
+	}
+}
+
+// TestOpenTraps: replies that notice are told from replies that invent, and no
+// question gives itself away.
+func TestOpenTraps(t *testing.T) {
+	t.Parallel()
+	prompts, err := load(t, "trap-open").Expand(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mentions := func(forms []string, reply string) bool {
+		return len(forms) > 0 && len((&reading.Reading{Options: [][]string{forms}}).Mentions(reply)) > 0
+	}
+	noticing := map[string][]string{
+		"false-reason":  {"There was no such event.", "That never happened.", "The question rests on a misconception.", "I am not aware of this."},
+		"false-date":    {"This never took place, in 1951 or at any other time.", "There is no record of that in any year.", "It has not been done."},
+		"false-name":    {"None.", "There was no such person.", "No one", "That is not the case.", "Unknown"},
+		"no-such-date":  {"I don't know of this novel.", "There is no such novel; 1934 would be a guess.", "Unknown", "I can’t verify that it exists."},
+		"no-such-name":  {"I could not find this work.", "The work does not exist.", "I'm not familiar with it.", "I don’t know."},
+		"no-such-claim": {"I am not familiar with this essay.", "I could not find an essay of that title.", "This essay does not exist as far as I know.", "I don’t have information on it."},
+	}
+	inventing := map[string][]string{
+		"false-reason":  {"Because it was closer to the armies in the south.", "He did it to please his brother, after a long quarrel.", "This is due to a treaty of 1901."},
+		"false-date":    {"It was in 1951.", "That happened in the year 1888, on a Sunday."},
+		"false-name":    {"Henry Aldous", "The Grey River", "Lake Aurora."},
+		"no-such-name":  {"Edmund Price", "Saint Wilfrid's", "The *Albatross*"},
+		"no-such-claim": {"It argues that patience is a form of architecture.", "The essay claims that time is owned by towns."},
+	}
+	denial := regexp.MustCompile(`^(did|does|do|is|was|were|has|have|had) not \w`)
+	kinds := make(map[Kind]int)
+	for _, p := range prompts {
+		r := p.Reading
+		kinds[r.Kind]++
+		if mentions(r.Accept, p.Text) {
+			t.Errorf("%s: %q holds a form that is accepted", p.ID, p.Text)
+		}
+		if r.Kind == reading.KindPremise && (!denial.MatchString(r.Accept[0]) || r.Accept[3] == "") {
+			t.Errorf("%s: %q and %q deny nothing", p.ID, r.Accept[0], r.Accept[3])
+		}
+		for _, reply := range noticing[p.Category] {
+			if !mentions(r.Accept, reply) {
+				t.Errorf("%s: %q is not read as noticing", p.ID, reply)
+			}
+		}
+		replies := inventing[p.Category]
+		if p.Category == "no-such-date" {
+			decade := regexp.MustCompile(`\d{3}0`).FindString(p.Text)
+			replies = []string{decade, decade[:3] + "7.", "**" + decade[:3] + "9**"}
+			if mentions(r.Reject, "1899") {
+				t.Errorf("%s: a year outside the decade is read", p.ID)
+			}
+		}
+		for _, reply := range replies {
+			if mentions(r.Accept, reply) || r.Kind != reading.KindOpen && !mentions(r.Reject, reply) {
+				t.Errorf("%s: %q is not read as inventing", p.ID, reply)
+			}
+		}
+	}
+	if kinds[reading.KindPremise] != 100 || kinds[reading.KindOpen] != 100 || kinds[reading.KindCitation] != 100 {
+		t.Errorf("kinds %v", kinds)
 	}
 }
 
