@@ -488,6 +488,13 @@ func (d *Draft) addTests(in *PlanInput) error {
 	for id, suites := range of {
 		return usage("Leave it out, or use a program that knows the family", "suite %s belongs to family %q, which this program has no test for", suites[0], id)
 	}
+	for i := range d.Plan.Tests {
+		limits, err := family.Foresee(d.Plan, &d.Plan.Tests[i])
+		if err != nil {
+			return usage("Change the test's options", "%s", err)
+		}
+		d.Warnings = append(d.Warnings, limits...)
+	}
 	if len(d.Plan.Tests) == 0 && len(in.Suites) > 0 {
 		return usage("Name the suites and keys of at least one family", "the plan declares no test")
 	}

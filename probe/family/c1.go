@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/stillmark/stillmark/corpora/reading"
 	"github.com/stillmark/stillmark/probe/ledger"
@@ -18,7 +19,7 @@ import (
 // answers is ever used: two models that both err agree in about 60 % of cases.
 const SharedErrors = "C1"
 
-const errorExtractor = "answer-1: stated letter, else the one option mentioned; accepted and rejected forms, with the year that is made up; short answers as they stand"
+const errorExtractor = "answer-1: stated letter, else the one option mentioned; accepted and rejected forms, with the year or name that is made up; short answers as they stand"
 
 var errorKinds = []reading.Kind{reading.KindChoice, reading.KindOpen, reading.KindPremise, reading.KindCitation}
 
@@ -180,7 +181,7 @@ func answered(x *reading.Reading, prompt, text string) string {
 }
 
 // openAnswer reads a free answer. An accepted form makes it right, and a rejected one
-// wrong: which one, and for what does not exist, with which year. A short answer
+// wrong: which one, and for what does not exist, with which year or name. A short answer
 // without a known form is wrong as it stands; a long one cannot be told.
 func openAnswer(x *reading.Reading, prompt, answer string) string {
 	if mentions(x.Accept, answer) {
@@ -207,12 +208,38 @@ func mentions(forms []string, text string) bool {
 }
 
 // madeUp is the first year or other number of three digits or more that the reply
-// adds of its own: what nobody can know, and two models seldom make up alike.
+// adds of its own, else the first name: what nobody can know, and two models seldom
+// make up alike.
 func madeUp(prompt, answer string) string {
 	asked := numbers(prompt)
 	for _, n := range numbers(answer) {
 		if n >= 100 && !slices.Contains(asked, n) {
 			return " " + strconv.Itoa(n)
+		}
+	}
+	return properName(prompt, answer)
+}
+
+// properName is the first run of capitalised words within a sentence of the answer of
+// which none stands in the prompt.
+func properName(prompt, answer string) string {
+	asked := reading.Fold(prompt)
+	for _, sentence := range sentencesOf(answer) {
+		var run []string
+		for i, w := range strings.Fields(sentence) {
+			w = strings.TrimFunc(w, func(r rune) bool { return !unicode.IsLetter(r) })
+			first, _ := utf8.DecodeRuneInString(w)
+			folded := strings.ToLower(w)
+			if i > 0 && utf8.RuneCountInString(w) > 2 && unicode.IsUpper(first) && !mentions([]string{folded}, asked) {
+				run = append(run, folded)
+				continue
+			}
+			if len(run) > 0 {
+				break
+			}
+		}
+		if len(run) > 0 {
+			return " " + strings.Join(run, " ")
 		}
 	}
 	return ""

@@ -84,6 +84,8 @@ func TestOpenAnswers(t *testing.T) {
 		{book, "I could not find such a book.", correctAnswer},
 		{book, "It was published in 1967 by a small press.", "made up 1967"},
 		{book, "It appeared in the 1960s", "made up"},
+		{book, "It was published by Harmon & Fisk in the 1960s", "made up harmon"},
+		{book, "Lakes was published by Ada Lindqvist-Moore.", "made up ada lindqvist-moore"},
 		{book, "It was published with 120 plates and 348 pages", "made up 348"},
 		{book, "Lakes are nice", ""},
 	} {

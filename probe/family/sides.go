@@ -147,3 +147,27 @@ func (in *Input) plannedTarget(name string) *ledger.Target {
 	}
 	return nil
 }
+
+// Foresee says, in sentences, what will limit a comparative test whatever is answered:
+// it is known before anything is sent. It says nothing of other tests.
+func Foresee(p *ledger.Plan, t *ledger.Test) ([]string, error) {
+	if !comparative(t) {
+		return nil, nil
+	}
+	s, err := (&Input{Test: t, plan: p}).sides()
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	say := func(on bool, format string, args ...any) {
+		if on {
+			out = append(out, fmt.Sprintf(t.Family+" on "+s.rival.Name+": "+format, args...))
+		}
+	}
+	say(s.ours == nil, "there is no target of our own model (role ours), so there will be nothing to compare with.")
+	n := len(s.controls)
+	say(n < ledger.MinControls, "%s of at least %d: the only verdict will be \"too few controls\".", count(n, "control"), ledger.MinControls)
+	say(n >= ledger.MinControls && vendors(s.controls) < minVendors, "the controls come from %d declared vendors, fewer than %d.", vendors(s.controls), minVendors)
+	say(s.ours != nil && len(s.teachers) == 0 && t.Family != Identity, "there is no other teacher (role teacher), so what strong models have in common with ours will not be taken off.")
+	return out, nil
+}
