@@ -351,7 +351,7 @@ func (e *e1) finish(ctx context.Context) (*Output, error) {
 	f := ledger.Finding{
 		Scheme: d.Scheme, PRF: d.PRF, Replies: d.Items, Tokens: d.Tokens, N: d.N, Dropped: ledger.Dropped{
 			Prompt: d.Dropped.Prompt, Repeat: d.Dropped.Repeat, Short: d.Dropped.Short,
-			Filtered: d.Dropped.Filtered, OutOfVocab: d.Dropped.OutOfVocab,
+			Filtered: d.Dropped.Filtered, Channel: d.Dropped.Channel, OutOfVocab: d.Dropped.OutOfVocab,
 		},
 		Weights: d.Weights, Score: d.Score, Mean: d.Tail.Mean, SD: d.Tail.SD,
 		EffectUnit: EffectUnit(d.Law), PlainScore: d.Plain.Score, Curve: []ledger.CurvePoint{},

@@ -639,10 +639,11 @@ type Part struct {
 
 // Dropped counts the positions that were not scored, by reason.
 type Dropped struct {
-	Prompt     int64 `json:"prompt"`   // window occurs in the item's prompt or system text
-	Repeat     int64 `json:"repeat"`   // unit seen before in the run
-	Short      int64 `json:"short"`    // fewer predecessors than the window
-	Filtered   int64 `json:"filtered"` // window not among those we served
+	Prompt     int64 `json:"prompt"`            // window occurs in the item's prompt or system text
+	Repeat     int64 `json:"repeat"`            // unit seen before in the run
+	Short      int64 `json:"short"`             // fewer predecessors than the window
+	Filtered   int64 `json:"filtered"`          // window not among those we served
+	Channel    int64 `json:"channel,omitempty"` // window that the key's spec leaves to the other channel
 	OutOfVocab int64 `json:"out_of_vocab"`
 }
 
