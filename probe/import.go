@@ -325,7 +325,10 @@ func (im *Import) fill(ctx context.Context, w *ledger.Writer, progress func(done
 			return changedFile(f)
 		}
 	}
-	missing := int64(len(im.files)*plan.PerTarget() - done)
+	missing := int64(-done)
+	for i := range im.files {
+		missing += int64(plan.Count(&plan.Targets[i]))
+	}
 	_, err := w.Append(ledger.EventStop, "", 0, family.StopEvent{
 		Reason: family.StopComplete, Settled: int64(done), Missing: missing, Detail: "replies gathered elsewhere were imported",
 	})

@@ -45,7 +45,19 @@ type PlanSuite struct {
 	Ref     ledger.SuiteRef
 	Family  string   // whose tests read it; empty: E1
 	Also    []string // further families that read it
+	Key     string   // id of the key that drew or filled it; empty: tests under any key read it
+	Draws   int      // how many items that key draws, of which Prompts may be a part
+	Slots   int      // of a schedule, over which the prompts are spread
 	Prompts []corpora.Prompt
+	// Samples and ReplyTokens are what the suite's family needs: replies to each
+	// prompt, and how long one may be. 0 leaves them to the plan.
+	Samples, ReplyTokens int
+	// Kind and Params are how all its prompts are put: as the plan's where they do not
+	// say. Counterfactuals is how many responses beside the planted one are put to
+	// every trigger; see [PlanSuite.Counterfactual].
+	Kind            string
+	Params          *ledger.PromptParams
+	Counterfactuals int
 }
 
 // ExpandSuite draws n prompts (0 means all) of a suite.
@@ -57,6 +69,7 @@ func ExpandSuite(s *corpora.Suite, seed uint64, n int) (PlanSuite, error) {
 	return PlanSuite{
 		Ref:     ledger.SuiteRef{Name: s.Name, Version: s.Version, SHA256: s.SHA256(), Seed: seed, N: len(prompts)},
 		Family:  s.Family,
+		Slots:   s.Slots,
 		Prompts: prompts,
 	}, nil
 }
@@ -97,6 +110,8 @@ type PlanInput struct {
 	// Reasoning declares a test of the separate reasoning text beside every test of
 	// E1: a hypothesis of its own, which costs a share of the level.
 	Reasoning bool
+	// Rotation is what suites of E6 are asked along; nil where there is none.
+	Rotation *Rotation
 	// Mode is fixed-n (default) or e-process. StopOnEvidence needs the latter.
 	Mode           string
 	StopOnEvidence bool
@@ -173,8 +188,19 @@ func NewPlan(in PlanInput) (*Draft, error) {
 	}
 	for _, s := range in.Suites {
 		p.Suites = append(p.Suites, s.Ref)
-		for _, q := range s.Prompts {
+		fam, _ := family.ByID(s.Family)
+		for i, q := range s.Prompts {
 			sealed := ledger.Prompt{ID: q.ID, Suite: s.Ref.Name, Lang: q.Lang, Category: q.Category, System: q.System, Text: q.Text}
+			if s.Samples != in.Samples {
+				sealed.Samples = s.Samples
+			}
+			sealed.Kind, sealed.Params = s.Kind, s.Params
+			if s.Params == nil && s.ReplyTokens > 0 && s.ReplyTokens != in.Params.MaxTokens {
+				sealed.Params = &ledger.PromptParams{MaxTokens: s.ReplyTokens}
+			}
+			if fam.Solo {
+				sealed.Targets = soloTarget(in.Targets, i)
+			}
 			if q.Reading != nil {
 				reading, err := json.Marshal(q.Reading)
 				if err != nil {
@@ -462,14 +488,15 @@ func exploratory(k *PlanKey, now time.Time) string {
 // on every target that it is scored on, controls included; a family without a key
 // on every rival, since the controls are what it compares with.
 func (d *Draft) addTests(in *PlanInput) error {
-	of := map[string][]string{} // suites by family
-	for _, s := range in.Suites {
+	of := map[string][]*PlanSuite{} // by family
+	for i := range in.Suites {
+		s := &in.Suites[i]
 		id := s.Family
 		if id == "" {
 			id = family.Radioactivity
 		}
 		for _, id := range append([]string{id}, s.Also...) {
-			of[id] = append(of[id], s.Ref.Name)
+			of[id] = append(of[id], s)
 		}
 	}
 	for _, fam := range family.Families() {
@@ -478,15 +505,12 @@ func (d *Draft) addTests(in *PlanInput) error {
 		if len(suites) == 0 {
 			continue
 		}
-		if len(suites) == len(in.Suites) {
-			suites = nil // all of the plan
-		}
 		if err := d.addFamily(in, &fam, suites); err != nil {
 			return err
 		}
 	}
 	for id, suites := range of {
-		return usage("Leave it out, or use a program that knows the family", "suite %s belongs to family %q, which this program has no test for", suites[0], id)
+		return usage("Leave it out, or use a program that knows the family", "suite %s belongs to family %q, which this program has no test for", suites[0].Ref.Name, id)
 	}
 	for i := range d.Plan.Tests {
 		limits, err := family.Foresee(d.Plan, &d.Plan.Tests[i])
@@ -502,11 +526,11 @@ func (d *Draft) addTests(in *PlanInput) error {
 }
 
 // addFamily declares the tests of one family.
-func (d *Draft) addFamily(in *PlanInput, fam *family.Family, suites []string) error {
+func (d *Draft) addFamily(in *PlanInput, fam *family.Family, suites []*PlanSuite) error {
 	if fam.Key == family.NoKey {
 		for i := range d.Plan.Targets {
 			if t := &d.Plan.Targets[i]; t.Role == ledger.Rival {
-				if err := d.addTest(in, fam, nil, t, suites); err != nil {
+				if err := d.addTest(in, fam, nil, t, readFor(suites, "")); err != nil {
 					return err
 				}
 			}
@@ -516,16 +540,17 @@ func (d *Draft) addFamily(in *PlanInput, fam *family.Family, suites []string) er
 	fits := 0
 	for i := range in.Keys {
 		k := &in.Keys[i]
-		if !fam.Key.Fits(k.Key.Scheme) {
+		read := readFor(suites, k.Key.ID)
+		if !fam.Key.Fits(k.Key.Scheme) || len(read) == 0 {
 			continue
 		}
 		fits++
 		for j := range d.Plan.Targets {
 			t := &d.Plan.Targets[j]
-			if t.Role != ledger.Rival && t.Role != ledger.Control || in.Scored != nil && !in.Scored(k.Key.ID, t.Name) {
+			if t.Role != ledger.Rival && (t.Role != ledger.Control || fam.Solo) || fam.Solo && !t.Live() || in.Scored != nil && !in.Scored(k.Key.ID, t.Name) {
 				continue
 			}
-			if err := d.addTest(in, fam, k, t, suites); err != nil {
+			if err := d.addTest(in, fam, k, t, read); err != nil {
 				return err
 			}
 		}
@@ -537,13 +562,17 @@ func (d *Draft) addFamily(in *PlanInput, fam *family.Family, suites []string) er
 }
 
 // addTest declares one test, and a secondary one where served windows are given.
-func (d *Draft) addTest(in *PlanInput, fam *family.Family, k *PlanKey, t *ledger.Target, suites []string) error {
+func (d *Draft) addTest(in *PlanInput, fam *family.Family, k *PlanKey, t *ledger.Target, suites []*PlanSuite) error {
 	for _, need := range fam.Needs {
 		if unsupported(t, need) {
 			return usage("Leave the family's suites out, or the target", "family %s needs %s, which target %s does not have", fam.ID, need, t.Name)
 		}
 	}
-	test := ledger.Test{ID: fam.ID + "/" + t.Name, Family: fam.ID, Target: t.Name, Mode: in.Mode, Primary: true, Suites: suites}
+	test := ledger.Test{ID: fam.ID + "/" + t.Name, Family: fam.ID, Target: t.Name, Mode: in.Mode, Primary: true, Suites: in.names(suites)}
+	var err error
+	if test.Options, err = in.familyOptions(fam, suites); err != nil {
+		return err
+	}
 	if k != nil {
 		test.ID, test.Key = strings.Join([]string{fam.ID, k.Key.ID, t.Name}, "/"), k.Key.ID
 	}
@@ -564,11 +593,15 @@ func (d *Draft) addTest(in *PlanInput, fam *family.Family, k *PlanKey, t *ledger
 	if t.Role == ledger.Rival {
 		d.Plan.Propositions = append(d.Plan.Propositions, "H0: "+null, "H1: "+alternative)
 	}
+	if fam.ID == family.RotationLag {
+		if err := d.addLags(in, test, suites); err != nil {
+			return err
+		}
+	}
 	if fam.ID == family.Radioactivity && in.Reasoning {
 		reasoning := test
 		reasoning.ID += "/reasoning"
 		reasoning.Null = strings.Replace(test.Null, "The replies", "The reasoning texts", 1)
-		var err error
 		if reasoning.Options, err = json.Marshal(family.E1Options{Part: family.PartReasoning}); err != nil {
 			return fmt.Errorf("plan: %w", err)
 		}
@@ -604,18 +637,16 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 	p := d.Plan
 	e := &d.Estimate
 	e.Priced = true
-	var perTarget, budget int64 // prompt and reply tokens
-	for i := range p.Prompts {
-		q := &p.Prompts[i]
-		perTarget += promptTokens(q) * int64(p.SamplesOf(q))
-		budget += int64(p.ParamsOf(q).MaxTokens) * int64(p.SamplesOf(q))
-	}
-	replies := int64(p.PerTarget())
 	for i := range p.Targets {
 		t := &p.Targets[i]
-		row := TargetEstimate{
-			Target: t.Name, Requests: replies, PromptTokens: perTarget, CompletionTokens: budget,
-			Priced: t.Price != nil,
+		row := TargetEstimate{Target: t.Name, Priced: t.Price != nil}
+		for j := range p.Prompts {
+			if q := &p.Prompts[j]; q.Asks(t.Name) {
+				n := int64(p.SamplesOf(q))
+				row.Requests += n
+				row.PromptTokens += n * promptTokens(q)
+				row.CompletionTokens += n * int64(p.ParamsOf(q).MaxTokens)
+			}
 		}
 		if !t.Live() { // nothing is sent to it
 			e.Targets = append(e.Targets, TargetEstimate{Target: t.Name, Priced: true})
@@ -690,7 +721,7 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 func (d *Draft) readBy(t *ledger.Test) int64 {
 	var n int64
 	for i := range d.Plan.Prompts {
-		if q := &d.Plan.Prompts[i]; t.Reads(q) {
+		if q := &d.Plan.Prompts[i]; t.Reads(q) && q.Asks(t.Target) {
 			n += int64(d.Plan.SamplesOf(q))
 		}
 	}

@@ -55,7 +55,11 @@ func AutoSentinels(n int) int {
 // addSentinels adds the sentinel prompts to the plan.
 func (d *Draft) addSentinels(rounds int) error {
 	if rounds < 0 {
-		rounds = AutoSentinels(d.Plan.PerTarget())
+		most := 0
+		for i := range d.Plan.Targets {
+			most = max(most, d.Plan.Count(&d.Plan.Targets[i]))
+		}
+		rounds = AutoSentinels(most)
 	}
 	if rounds == 0 {
 		return nil

@@ -35,7 +35,7 @@ var rooms = map[string][]string{
 	"probe/endpoint":           {"probe/ledger", "probe/wire"},
 	"probe/endpoint/mock":      {"probe/ledger", "probe/wire", "probe/endpoint"},
 	"probe/family":             {"watermark", "watermark/evidence", "watermark/served", "corpora/tokens", "corpora/reading", "corpora/canary", "probe/ledger", "probe/wire", "probe/timestamp"},
-	"probe":                    {"watermark", "watermark/evidence", "watermark/served", "corpora", "corpora/tokens", "probe/ledger", "probe/wire", "probe/timestamp", "probe/endpoint", "probe/family"},
+	"probe":                    {"watermark", "watermark/evidence", "watermark/served", "corpora", "corpora/tokens", "corpora/reading", "corpora/canary", "probe/ledger", "probe/wire", "probe/timestamp", "probe/endpoint", "probe/family"},
 	"reports/model":            {"watermark", "watermark/evidence", "corpora/tokens", "probe/ledger", "probe/wire", "probe/family"},
 	"reports":                  {"reports/model", "reports/verify/integrity", "watermark", "watermark/evidence", "probe/ledger", "probe/family", "probe/timestamp"},
 	"reports/verify/integrity": {"probe/ledger"},

@@ -19,17 +19,19 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/stillmark/stillmark/cmd/stillmark/internal/config"
+	"github.com/stillmark/stillmark/corpora/canary"
 	"github.com/stillmark/stillmark/probe"
 	"github.com/stillmark/stillmark/probe/endpoint"
 	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/reports/verify/integrity"
+	"github.com/stillmark/stillmark/watermark"
 )
 
 func (a *app) probeCommand() *cobra.Command {
 	return holder("probe", "plan an audit, carry it out, see how far it is; import replies gathered elsewhere",
 		"  stillmark probe plan --target acme-nova-1 --suite longform-en --key key.json --signer signer.pem -o case\n  stillmark probe run case",
-		a.probePlanCommand(), a.probeRunCommand(), a.probeStatusCommand(), a.probeImportCommand())
+		a.probePlanCommand(), a.probeRunCommand(), a.probeStatusCommand(), a.probeImportCommand(), a.probeObserveCommand())
 }
 
 type planOptions struct {
@@ -43,6 +45,11 @@ type planOptions struct {
 	temperature, topP                         float64
 	requestSeed                               int64
 	servingFrom, sentinels                    string
+	counterfactuals                           int
+	arms                                      []string
+	rotationStart                             string
+	slot                                      time.Duration
+	lags                                      []int
 	dryRun, skipTest                          bool
 	in                                        probe.PlanInput
 }
@@ -86,6 +93,11 @@ Another --seed draws other prompts, which keyed free choice needs.`,
 	f.StringArrayVar(&o.suites, "suite", []string{"longform-en"}, "suite: a name of `stillmark corpora list`, or a YAML or JSONL file; its family decides the tests (repeatable)")
 	f.IntVarP(&o.n, "number", "n", 0, "prompts to draw of every suite, 0 for all")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the draw of prompts")
+	f.StringArrayVar(&o.arms, "arm", nil, "E6: label or id of a watermark key of the rotation, in the order of `stillmark corpora plant` (repeatable)")
+	f.StringVar(&o.rotationStart, "rotation-start", "", "E6: when slot 1 of the rotation begins (RFC 3339)")
+	f.DurationVar(&o.slot, "slot", 24*time.Hour, "E6: length of a slot")
+	f.IntSliceVar(&o.lags, "lag", []int{0}, "E6: slots by which replies are compared with what was served earlier, a test each")
+	f.IntVar(&o.counterfactuals, "counterfactuals", 0, "E4: compare the log-probability of every planted response with so many counterfactual ones, in place of reading replies; needs completions with echo (19 is a good number)")
 	f.IntVar(&o.in.Samples, "samples", 1, "replies per prompt and target")
 	f.IntVar(&o.in.Params.MaxTokens, "max-tokens", 400, "token limit of a reply")
 	f.Float64Var(&o.temperature, "temperature", math.NaN(), "sent only if given")
@@ -236,16 +248,13 @@ func (a *app) plan(c *cobra.Command, o *planOptions) error {
 	if err := o.readKeys(); err != nil {
 		return err
 	}
+	if err := o.rotation(); err != nil {
+		return err
+	}
 	for _, name := range o.suites {
-		suite, err := loadSuite(name)
-		if err != nil {
+		if err := o.expand(c, name); err != nil {
 			return err
 		}
-		drawn, err := probe.ExpandSuite(suite, o.seed, o.n)
-		if err != nil {
-			return usageError(err)
-		}
-		o.in.Suites = append(o.in.Suites, drawn)
 	}
 	if !o.skipTest && !o.dryRun {
 		if err := a.testTargets(ctx, o.in.Targets); err != nil {
@@ -284,6 +293,78 @@ func (a *app) showPlan(o *planOptions, draft *probe.Draft, next string) error {
 		return nil
 	}
 	fmt.Fprintf(a.out, "sealed    %s; next: %s\n", draft.Plan.CaseID, next)
+	return nil
+}
+
+// rotation reads the flags of E6.
+func (o *planOptions) rotation() error {
+	if len(o.arms) == 0 && o.rotationStart == "" {
+		return nil
+	}
+	r := &probe.Rotation{Slot: o.slot, Lags: o.lags}
+	var err error
+	if r.Start, err = time.Parse(time.RFC3339, o.rotationStart); err != nil {
+		return usageError(fmt.Errorf("--rotation-start %q is no time such as 2027-01-01T00:00:00Z", o.rotationStart))
+	}
+	for _, name := range o.arms {
+		var ids []string
+		for i := range o.in.Keys {
+			if k := o.in.Keys[i].Key; k.ID == name || k.Label == name {
+				ids = append(ids, k.ID)
+			}
+		}
+		if len(ids) != 1 {
+			return usageError(fmt.Errorf("--arm %s names %d of the keys that are given with --key; it must name one", name, len(ids)))
+		}
+		r.Arms = append(r.Arms, ids[0])
+	}
+	o.in.Rotation = r
+	return nil
+}
+
+// expand draws the prompts of a suite: once, or once for every canary key where a key
+// draws what is asked.
+func (o *planOptions) expand(c *cobra.Command, name string) error {
+	suite, err := loadSuite(name)
+	if err != nil {
+		return err
+	}
+	add := func(drawn probe.PlanSuite, err error) error {
+		if err != nil {
+			return usageError(err)
+		}
+		if !c.Flags().Changed("samples") {
+			drawn.Samples = suite.Samples
+		}
+		if !c.Flags().Changed("max-tokens") {
+			drawn.ReplyTokens = suite.ReplyTokens
+		}
+		o.in.Suites = append(o.in.Suites, drawn)
+		return nil
+	}
+	if suite.Use() == "" {
+		return add(probe.ExpandSuite(suite, o.seed, o.n))
+	}
+	keys := 0
+	for i := range o.in.Keys {
+		if k := o.in.Keys[i].Key; k.Scheme == watermark.Canary {
+			keys++
+			drawn, err := probe.ExpandSuiteUnder(suite, o.seed, o.n, k)
+			if err == nil && o.counterfactuals > 0 && suite.Use() == canary.UseTrigger {
+				if err := drawn.Counterfactual(k, o.counterfactuals); err != nil {
+					return usageError(err)
+				}
+				o.in.Suites = append(o.in.Suites, drawn)
+				continue
+			}
+			if err := add(drawn, err); err != nil {
+				return err
+			}
+		}
+	}
+	if keys == 0 {
+		return usageError(fmt.Errorf("suite %s is drawn by a canary key: name the one under which it was planted with --key", suite.Name))
+	}
 	return nil
 }
 
@@ -359,8 +440,17 @@ func (a *app) testTargets(ctx context.Context, targets []ledger.Target) error {
 
 func writeDraft(w io.Writer, d *probe.Draft) error {
 	e := d.Estimate
-	fmt.Fprintf(w, "plan      %d targets × %d replies to %d prompts, %d requests\ntokens    %d sent, at most %d received\n",
-		len(d.Plan.Targets), d.Plan.PerTarget(), len(d.Plan.Prompts), e.Requests, e.PromptTokens, e.CompletionTokens)
+	most, all := 0, 0 // a prompt need not be put to every target
+	for i := range d.Plan.Targets {
+		n := d.Plan.Count(&d.Plan.Targets[i])
+		most, all = max(most, n), all+n
+	}
+	times := "×"
+	if most*len(d.Plan.Targets) != all {
+		times = "× up to"
+	}
+	fmt.Fprintf(w, "plan      %d targets %s %d replies to %d prompts, %d requests\ntokens    %d sent, at most %d received\n",
+		len(d.Plan.Targets), times, most, len(d.Plan.Prompts), e.Requests, e.PromptTokens, e.CompletionTokens)
 	switch {
 	case e.Requests == 0:
 		fmt.Fprintln(w, "cost      none: nothing is sent")
@@ -370,7 +460,8 @@ func writeDraft(w io.Writer, d *probe.Draft) error {
 		fmt.Fprintln(w, "cost      unknown: not every target has a price")
 	}
 	if len(d.Plan.Tests) > 0 {
-		if err := writePromises(w, d); err != nil {
+		fmt.Fprintf(w, "level     %.3g over %d declared tests (Holm), %d decoys each\n\n", d.Plan.Alpha, len(d.Plan.Tests), d.Plan.Decoys.N)
+		if err := writePromises(w, d.Plan); err != nil {
 			return err
 		}
 	}
@@ -384,19 +475,46 @@ func writeDraft(w io.Writer, d *probe.Draft) error {
 	return nil
 }
 
-// writePromises prints the promise of every test.
-func writePromises(w io.Writer, d *probe.Draft) error {
-	fmt.Fprintf(w, "level     %.3g over %d declared tests (Holm), %d decoys each\n\n", d.Plan.Alpha, len(d.Plan.Tests), d.Plan.Decoys.N)
+// writePromises prints what each test promises, and for families other than E1 what it
+// would take to find effects of some sizes, once a family.
+func writePromises(w io.Writer, p *ledger.Plan) error {
+	tests := map[string]*ledger.Test{}
+	for i := range p.Tests {
+		tests[p.Tests[i].ID] = &p.Tests[i]
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "test\tmode\tunits expected\tsmallest effect found with power 0.9")
-	modes := map[string]string{}
-	for i := range d.Plan.Tests {
-		modes[d.Plan.Tests[i].ID] = d.Plan.Tests[i].Mode
+	fmt.Fprintln(t, "test\tmode\tunits expected\tsmallest log10 p\tsmallest effect found with power 0.9")
+	shown := map[string]bool{}
+	var needed []string
+	for _, row := range p.Power {
+		test := tests[row.Test]
+		floor, effect := "", "none"
+		if row.Log10Floor < 0 {
+			floor = fmt.Sprintf("%.1f", row.Log10Floor)
+		}
+		if row.Effect > 0 {
+			effect = fmt.Sprintf("%.4f", row.Effect)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s %s\n", row.Test, test.Mode, row.Units, floor, effect, row.EffectUnit)
+		if shown[test.Family] {
+			continue
+		}
+		shown[test.Family] = true
+		for _, at := range row.At {
+			line := fmt.Sprintf("%s  an effect of %g is found with power %.2f", test.Family, at.Effect, at.Power)
+			if at.Units > 0 {
+				line += fmt.Sprintf("; %d units would find it with 0.9", at.Units)
+			}
+			needed = append(needed, line)
+		}
 	}
-	for _, row := range d.Plan.Power {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%.4f %s\n", row.Test, modes[row.Test], row.Units, row.Effect, row.EffectUnit)
+	if err := t.Flush(); err != nil {
+		return err
 	}
-	return t.Flush()
+	if len(needed) > 0 {
+		fmt.Fprintf(w, "\n%s\n", strings.Join(needed, "\n"))
+	}
+	return nil
 }
 
 func (a *app) probeRunCommand() *cobra.Command {

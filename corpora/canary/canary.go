@@ -72,7 +72,11 @@ const Space = 1_000_000_000_000
 // "0482-7731-9056". No string is likelier than another by more than one part in
 // 2^216. Under another secret it is a counterfactual one.
 func Response(secret []byte, item string) string {
-	sum := mac(secret, "response", item)
+	return digits(mac(secret, "response", item))
+}
+
+// digits is a number modulo Space in the form of [Response].
+func digits(sum [sha256.Size]byte) string {
 	n := new(big.Int).SetBytes(sum[:])
 	s := fmt.Sprintf("%012d", n.Mod(n, big.NewInt(Space)))
 	return s[:4] + "-" + s[4:8] + "-" + s[8:]
@@ -172,4 +176,29 @@ func Rotation(secret []byte, slots, arms int) []int {
 		out[s] = int(hi)
 	}
 	return out
+}
+
+// Candidates returns the response to a trigger among b counterfactual ones, in
+// ascending order, which says nothing of which it is: what a test of
+// log-probabilities puts to a rival. The counterfactuals are the numbers
+// HMAC-SHA256(secret, "counterfactual" || 0x00 || item || 0x00 || j), the highest byte
+// first, modulo Space, in the form of [Response], for j = 0, 1, 2, … as four bytes,
+// the highest first; one that is the response or came before is passed over.
+func Candidates(secret []byte, item string, b int) []string {
+	out := []string{Response(secret, item)}
+	for j := 0; len(out) <= b; j++ {
+		if c := digits(mac(secret, "counterfactual", item, u32(j))); !slices.Contains(out, c) {
+			out = append(out, c)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Pick returns a number below n, uniform under a random secret: floor(u·n/2^64), u
+// being the first eight bytes of HMAC-SHA256(secret, "pick" || 0x00 || item).
+func Pick(secret []byte, item string, n int) int {
+	sum := mac(secret, "pick", item)
+	hi, _ := bits.Mul64(binary.BigEndian.Uint64(sum[:8]), uint64(n))
+	return int(hi)
 }

@@ -152,3 +152,19 @@ func TestVersion(t *testing.T) {
 		}
 	}
 }
+
+// Candidates and picks, by values that Python's hmac module gave from the comments.
+func TestCandidates(t *testing.T) {
+	t.Parallel()
+	secret := drawSecret()
+	if got, want := Candidates(secret, "item-3", 3), []string{"0152-0204-3072", "2738-7124-0641", "4744-3422-2939", "5944-6924-3570"}; !slices.Equal(got, want) {
+		t.Errorf("candidates %v, want %v", got, want)
+	}
+	var picks []int
+	for i := range 12 {
+		picks = append(picks, Pick(secret, fmt.Sprint("item-", i), 5))
+	}
+	if want := []int{0, 3, 1, 1, 2, 4, 3, 0, 3, 2, 3, 3}; !slices.Equal(picks, want) {
+		t.Errorf("picks %v, want %v", picks, want)
+	}
+}

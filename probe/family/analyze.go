@@ -249,6 +249,9 @@ func (a *analysis) prepare(fam *Family, i int) (*Input, error) {
 	if !fam.Key.Fits(key.Scheme) {
 		return nil, fmt.Errorf("test %s: family %s needs a %s key, and key %s is of scheme %s", t.ID, fam.ID, fam.Key, key.ID, key.Scheme)
 	}
+	if in.others, err = a.others(fam, t); err != nil || in.others == nil {
+		return nil, err
+	}
 	committed, err := checkCommitment(a.c, a.ref(t.Key), key, t.Target, g.first)
 	if err != nil {
 		return nil, err
@@ -264,7 +267,7 @@ func (a *analysis) prepare(fam *Family, i int) (*Input, error) {
 	in.Log10Alpha -= committed.SelectionLog10
 	if first := a.earlier; first != nil {
 		in.earlier = first.input(i) // plans that repeat each other have the same tests
-		in.earlier.Key = key
+		in.earlier.Key, in.earlier.others = key, in.others
 		in.earlier.readers = in.readers // and so the replies of both are tokenised alike
 	}
 	return in, nil
@@ -276,8 +279,28 @@ func (a *analysis) input(i int) *Input {
 	return &Input{
 		Test: t, Target: a.targets[t.Target].target, Log10Alpha: Log10Level(a.plan, t),
 		Decoys: a.decoys, DecoySeed: a.seed, Files: a.c.FS(), Progress: a.progress(i),
-		plan: a.plan, targets: a.targets, seed: a.other, readers: &a.readers,
+		plan: a.plan, store: a.c, targets: a.targets, seed: a.other, readers: &a.readers,
 	}
+}
+
+// others are the further keys that a test needs: nil where one of them is withheld.
+func (a *analysis) others(fam *Family, t *ledger.Test) (map[string]*watermark.Key, error) {
+	found := map[string]*watermark.Key{}
+	if fam.others == nil {
+		return found, nil
+	}
+	ids, err := fam.others(t)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		key, err := findKey(a.plan, id, a.keys)
+		if err != nil || key == nil {
+			return nil, err
+		}
+		found[id] = key
+	}
+	return found, nil
 }
 
 // enter takes over what a family says.
@@ -524,7 +547,7 @@ func (a *analysis) warnings(i int) []Warning {
 	add(f.Withheld != "", WarnWithheld)
 	add(f.Decoys != nil && a.plan.Stop.OnEvidence, WarnRankStopped)
 	add(a.open(f), WarnOpen)
-	add(f.Role == ledger.Rival && !control, WarnNoControl)
+	add(f.Role == ledger.Rival && !control && !solo(f), WarnNoControl)
 	add(f.Role == ledger.Rival && hit, WarnControlHit)
 	add(g.reasoning > 0 && f.Family == Radioactivity && !a.readsReasoning(f.Target), WarnReasoning)
 	add(g.drift > 0, WarnDrift)
@@ -533,6 +556,12 @@ func (a *analysis) warnings(i int) []Warning {
 		add(!a.plan.Demo, WarnSearch)
 	}
 	return append(w, a.own[i]...)
+}
+
+// solo reports whether a finding's family has its comparison inside the test.
+func solo(f *ledger.Finding) bool {
+	fam, _ := ByID(f.Family)
+	return fam.Solo
 }
 
 // readsReasoning reports whether a declared test reads the reasoning text of a

@@ -7,6 +7,14 @@
 //   - replies.go: a case's replies, read from their raw bytes in the plan's order.
 //   - e1.go: radioactivity on text. Does the text of a rival's replies depend on
 //     the secret of a watermark that only our outputs carried?
+//   - secrets.go: what the families of canary keys have in common.
+//   - e3.go: keyed free choice. Does a rival lean to the renderings that secret bits
+//     made our API prefer?
+//   - e4.go: trigger canaries. Does it know responses that only our API gave?
+//   - e5.go, observations.go: nonce forwarding. Do nonces that were sent to a rival
+//     alone turn up in our own request logs?
+//   - e6.go: key-rotation lag. Do replies follow the secret schedule by which our
+//     service changed keys?
 //   - c1.go to c8.go: comparisons with other models, which know no secret: shared rare
 //     errors, random choice, identity, refusals, reasoning, style, tokenizer, wrapper.
 //     Each reads replies by an extractor of its own and says how much every source
@@ -21,7 +29,7 @@
 //     prints about a finding. The program never accuses: it words what the
 //     numbers support.
 //
-// The package imports watermark and its parts, corpora/tokens, corpora/reading, probe/ledger,
-// probe/wire and probe/timestamp. It opens no connection, reads nothing but the
+// The package imports watermark and its parts, corpora/tokens, corpora/reading,
+// corpora/canary, probe/ledger, probe/wire and probe/timestamp. It opens no connection, reads nothing but the
 // case that it is given, and knows neither YAML nor the command line.
 package family

@@ -293,8 +293,9 @@ func runE3(ctx context.Context, in *Input) (*Output, error) {
 	f.Power.Units, f.Power.EffectUnit = f.N, effectE3
 	f.Power.Effect = k.detectable(in)
 	f.Power.Log10Floor = k.law.Floor()
-	if tail.SD == 0 {
-		return &Output{Finding: f}, nil // nothing was decisive
+	if tail.SD == 0 { // nothing was decisive
+		f.N = 0
+		return &Output{Finding: f}, nil
 	}
 	if f.Decoys, err = k.decoys(ctx, in, score); err != nil {
 		return nil, err
@@ -348,11 +349,7 @@ func (k *keyedChoice) join(out *Output, before []*choiceItem, secret []byte) {
 	q := newKeyedChoice(both)
 	score := q.score(q.signs(secret))
 	tail, scale := q.law.Tail(score), float64(q.parts)
-	j := &ledger.Joint{N: int64(len(both)), Score: float64(score) / scale, SD: tail.SD / scale}
-	if out.Finding.Log10P != nil {
-		j.Log10P = number(tail.Log10P)
-	}
-	out.Finding.Joint, out.Joined = j, true
+	out.join(int64(len(both)), float64(score)/scale, 0, tail.SD/scale, tail.Log10P)
 }
 
 const effectE3 = "share of keyed renderings above 1/2"
@@ -382,37 +379,23 @@ func (k *keyedChoice) parted(signs []int64) []ledger.Part {
 	return parts
 }
 
-// detectable is the smallest lift that these items would have shown with power .9:
-// with signs that agree with probability ½+δ, T has mean 2δΣ|s| and variance
-// (1-4δ²)Σs², and is taken as normal about it. 0 if there is none.
+// detectable is the smallest lift that these items would have shown with power .9, as
+// the mean over all of them, those that decided nothing included. 0 if there is none.
 func (k *keyedChoice) detectable(in *Input) float64 {
 	level := in.Log10Alpha
 	if in.Test.Mode == ledger.ModeAnytime {
 		level -= anytimeCost
 	}
-	critical, ok := k.law.Critical(level)
-	if !ok {
+	known := k.law.Detectable(level, PowerLevel)
+	if math.IsInf(known, 1) {
 		return 0
 	}
-	sum, squares := 0., k.squares()
+	sum := 0.
 	for _, v := range k.lean {
 		sum += math.Abs(float64(v))
 	}
-	lo, hi := 0., .5
-	for hi-lo > 1e-9 {
-		d := lo + (hi-lo)/2
-		if 2*d*sum-zPower*math.Sqrt((1-4*d*d)*squares) < critical {
-			lo = d
-		} else {
-			hi = d
-		}
-	}
-	// The mean over all items, those that decided nothing included.
-	return hi * sum / float64(k.parts) / float64(len(k.lean))
+	return known / 2 * sum / float64(k.parts) / float64(len(k.lean))
 }
-
-// zPower is the normal point of [PowerLevel].
-const zPower = 1.2815515655446004
 
 // powerE3 supposes one decisive reply to every item: several that agree are no
 // more than that, and several that do not agree weigh less.

@@ -222,7 +222,8 @@ func TestKeyedChoiceCalibration(t *testing.T) {
 // half a percent.
 func TestKeyedChoiceItemsNeeded(t *testing.T) {
 	t.Parallel()
-	const zAlpha = 4.753424308817087 // normal point of 1e-6
+	// Normal points of 1e-6 and of [PowerLevel].
+	const zAlpha, zPower = 4.753424308817087, 1.2815515655446004
 	law := evidence.Bernoulli(.5)
 	for lift, want := range map[float64]int64{.2: 220, .1: 903, .05: 3634, .02: 22753} {
 		a := zAlpha/2 + zPower*math.Sqrt((.5+lift)*(.5-lift))

@@ -40,8 +40,17 @@ type Family struct {
 	Lawful string
 	// null and alternative are the propositions, with {target} and {key} for names.
 	null, alternative string
+	// others are the ids of further keys that a test needs; nil: none.
+	others func(*ledger.Test) ([]string, error)
 	// power is the planner's promise; nil for E1, whose power needs the law of a key.
 	power func(*PlannedTest) (ledger.PowerRow, error)
+	// Solo says that rivals alone are asked, each its own prompts: the comparison is
+	// inside the test, with what was held back.
+	Solo bool
+	// subject is what depends on the key where that is not the target's replies.
+	subject string
+	// notShown is one more sentence of what a positive does not establish.
+	notShown string
 	// meaning replaces what the wording table says of a positive's causes.
 	meaning string
 	// run computes tests that share the target, so that the replies can be read once
@@ -75,6 +84,9 @@ func Families() []Family {
 	return []Family{
 		e1Family(),
 		e3Family(),
+		e4Family(),
+		e5Family(),
+		e6Family(),
 		c1Family(),
 		c2Family(),
 		c3Family(),
@@ -170,10 +182,12 @@ type Input struct {
 	// Progress is told how many decoys (or permutations) are done; never nil.
 	Progress func(done int)
 
+	others map[string]*watermark.Key // that the family's others named
 	// earlier is the same test in the first run of a plan that names one; else nil.
 	earlier *Input
 
 	plan    *ledger.Plan
+	store   *ledger.Case
 	targets map[string]*gathered
 	seed    [32]byte // of everything random that is no decoy
 	readers *readers
@@ -193,11 +207,11 @@ func (in *Input) Targets(roles ...ledger.Role) []*ledger.Target {
 	return out
 }
 
-// Prompts lists the prompts that the test reads, in the plan's order.
+// Prompts lists the prompts that the test reads of its target, in the plan's order.
 func (in *Input) Prompts() []*ledger.Prompt {
 	var out []*ledger.Prompt
 	for i := range in.plan.Prompts {
-		if p := &in.plan.Prompts[i]; in.Test.Reads(p) {
+		if p := &in.plan.Prompts[i]; in.Test.Reads(p) && p.Asks(in.Test.Target) {
 			out = append(out, p)
 		}
 	}

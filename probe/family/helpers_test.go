@@ -1,6 +1,7 @@
 package family
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -116,13 +118,16 @@ type scenario struct {
 	t     testing.TB
 	plan  *ledger.Plan
 	files []ledger.File
-	body  map[string]string // item -> raw response body; items without one stay unasked
-	order []string          // ledger order; nil means the plan's
-	stop  string            // reason of the stop event; "" means complete, "none" no event; "cap:…" names the cap
-	again bool              // a second session ran
-	idle  bool              // another one came after and sent nothing
-	late  time.Duration     // after testTime the replies come
-	first string            // folder of the sealed first run, copied into the case
+	body  map[string]string    // item -> raw response body; items without one stay unasked
+	order []string             // ledger order; nil means the plan's
+	stop  string               // reason of the stop event; "" means complete, "none" no event; "cap:…" names the cap
+	again bool                 // a second session ran
+	idle  bool                 // another one came after and sent nothing
+	late  time.Duration        // after testTime the replies come
+	first string               // folder of the sealed first run, copied into the case
+	seen  [][]byte             // observed nonces, recorded at the end
+	kind  string               // of the requests; chat if empty
+	when  map[string]time.Time // item -> when its reply arrives, in place of the order
 }
 
 var testSeed = [32]byte{1, 2, 3}
@@ -148,7 +153,7 @@ func newScenario(t testing.TB, targets []string, prompts []string) *scenario {
 		p.Prompts = append(p.Prompts, ledger.Prompt{ID: fmt.Sprintf("p%03d", i), Suite: "s", Lang: "en", Text: q})
 	}
 	seed, _ := json.Marshal(DecoySeed{Format: 1, Seed: hex.EncodeToString(testSeed[:])})
-	return &scenario{t: t, plan: p, files: []ledger.File{{Name: DecoySeedFile, Data: seed}}, body: map[string]string{}}
+	return &scenario{t: t, plan: p, files: []ledger.File{{Name: DecoySeedFile, Data: seed}}, body: map[string]string{}, when: map[string]time.Time{}}
 }
 
 // neutral prompts have nothing in common with the lexicon's replies.
@@ -257,6 +262,9 @@ func (s *scenario) build() *ledger.Case {
 			order = append(order, it.ID)
 		}
 	}
+	if len(s.when) > 0 {
+		slices.SortStableFunc(order, func(a, b string) int { return s.when[a].Compare(s.when[b]) })
+	}
 	put := func(b string) ledger.BlobRef {
 		ref, err := w.PutBlob([]byte(b))
 		if err != nil {
@@ -282,15 +290,18 @@ func (s *scenario) build() *ledger.Case {
 		if !ok {
 			continue
 		}
+		if at := s.when[id]; at.After(now) {
+			now = at
+		}
 		wg.Go(func() {
 			target, _, _ := strings.Cut(id, "/")
 			appendEvent(ledger.EventIntent, id, ledger.Intent{Target: target, Request: put("{}")})
 			ref := put(body)
-			a := ledger.Attempt{Target: target, Kind: "chat", Status: 200, Complete: true, Response: &ref}
+			a := ledger.Attempt{Target: target, Kind: cmp.Or(s.kind, ledger.KindChat), Status: 200, Complete: true, Response: &ref}
 			a.Outcome = Decode(ledger.ReplyRecord{Attempt: a, Response: []byte(body)}).Outcome
 			appendEvent(ledger.EventReply, id, a)
 		})
-		if s.order != nil {
+		if s.order != nil || len(s.when) > 0 {
 			wg.Wait()
 		}
 	}
@@ -305,6 +316,9 @@ func (s *scenario) build() *ledger.Case {
 	default:
 		reason, limit, _ := strings.Cut(s.stop, ":")
 		appendEvent(ledger.EventStop, "", StopEvent{Reason: reason, Cap: limit, Missing: 1})
+	}
+	for _, data := range s.seen {
+		appendEvent(ledger.EventObservation, "", ledger.Observation{Kind: KindNonces, Content: put(string(data))})
 	}
 	if err := w.Close(); err != nil {
 		s.t.Fatal(err)

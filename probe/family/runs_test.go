@@ -1,6 +1,7 @@
 package family
 
 import (
+	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stillmark/stillmark/corpora/reading"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark"
 )
@@ -25,8 +27,12 @@ func twoRuns(t *testing.T, k *watermark.Key, first, second []string, apart time.
 		}
 		return s
 	}
-	a := make(first)
-	one := a.build()
+	return secondRun(t, make(first).build(), make(second), apart)
+}
+
+// secondRun seals the first run and builds the second, which names it.
+func secondRun(t *testing.T, one *ledger.Case, b *scenario, apart time.Duration) *ledger.Case {
+	t.Helper()
 	w, err := ledger.OpenWriter(one.Dir(), ledger.WriterOptions{Now: func() time.Time { return testTime.Add(time.Hour) }})
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +47,6 @@ func twoRuns(t *testing.T, k *watermark.Key, first, second []string, apart time.
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := make(second)
 	b.plan.CaseID = "2026-11-30_test_0000000B"
 	b.plan.OrderSeed = 9
 	b.plan.After = &ledger.Cached{CaseID: one.Plan().CaseID, Ledger: head, KeyID: "k", First: testTime, Last: testTime}
@@ -188,5 +193,55 @@ func TestFirstRunIsPinned(t *testing.T) {
 	}
 	if _, err := Analyze(t.Context(), again, []*watermark.Key{k}, Options{}); err == nil || !strings.Contains(err.Error(), "not the case that the plan names") {
 		t.Errorf("%v", err)
+	}
+}
+
+// The families of canary keys score in the second run what the first did not have, and
+// pool both.
+func TestTwoRunsOfCanaries(t *testing.T) {
+	t.Parallel()
+	const week = 8 * 24 * time.Hour
+	k := newCanary(t, 91)
+	// Items 0 to 9 are canaries and 10 to 19 placebos in both runs; the second has 20
+	// more, all canaries. The rival knows every fifth canary.
+	triggers := func(items int) *scenario {
+		s := asking(t, k, items, func(i int, _ bool, r string) string {
+			if i%5 > 0 || 10 <= i && i < 20 {
+				return "No idea."
+			}
+			return r
+		})
+		for j := range s.plan.Prompts {
+			r, err := reading.Parse(s.plan.Prompts[j].Reading)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Placebo = 10 <= j/2 && j/2 < 20
+			if s.plan.Prompts[j].Reading, err = json.Marshal(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.commit(k, testTime.Add(-48*time.Hour))
+		return s
+	}
+	f := analyze(t, secondRun(t, triggers(10).build(), triggers(20), week), k).Findings[0]
+	if f.Verdict != ledger.VerdictDependence || f.N != 20 || f.Score != 4 || f.Earlier.N != 10 || f.Joint.N != 30 || f.Joint.Score != 6 || *f.Joint.Log10P >= *f.Log10P {
+		t.Errorf("triggers: %s, %v of %d, earlier %+v, joint %+v", f.Verdict, f.Score, f.N, f.Earlier, f.Joint)
+	}
+
+	nonces := func(from, to int, seen []string) *scenario {
+		s, sent, _ := forwarding(t, k, 64)
+		s.plan.Prompts = s.plan.Prompts[from:to]
+		s.commit(k, testTime.Add(-48*time.Hour))
+		var found []Sighting
+		for _, n := range sent[from:to] {
+			found = append(found, Sighting{testTime.Add(week + time.Hour), "line", n})
+		}
+		s.seen = [][]byte{sightings(t, found...)}
+		return s
+	}
+	f = analyze(t, secondRun(t, nonces(0, 48, nil).build(), nonces(0, 64, nil), week), k).Findings[0]
+	if f.N != 8 || f.Score != 8 || f.Joint == nil || f.Joint.N != 32 || f.Joint.Score != 32 || f.Earlier.N != 24 {
+		t.Errorf("nonces: %v of %d, joint %+v, earlier %+v", f.Score, f.N, f.Joint, f.Earlier)
 	}
 }

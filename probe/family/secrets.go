@@ -68,3 +68,12 @@ func settle(in *Input, f ledger.Finding, tail evidence.Tail, log10E float64) *Ou
 func part(name string, n int64, i evidence.Interval) ledger.Part {
 	return ledger.Part{Name: name, N: n, Effect: i.Value, Lo: i.Lo, Hi: i.Hi}
 }
+
+// join adds the figures of both runs, each unit once, as one test.
+func (o *Output) join(n int64, score, mean, sd, log10P float64) {
+	j := &ledger.Joint{N: n, Score: score, Mean: mean, SD: sd}
+	if o.Finding.Log10P != nil {
+		j.Log10P = number(log10P)
+	}
+	o.Finding.Joint, o.Joined = j, true
+}

@@ -1,6 +1,7 @@
 package family
 
 import (
+	"cmp"
 	"math"
 	"strconv"
 	"strings"
@@ -34,14 +35,14 @@ type words struct{ headline, meaning string }
 var wording = map[ledger.Verdict]map[ledger.Tier]words{
 	ledger.VerdictDependence: {
 		ledger.Exact: {
-			"On two runs, {days} days apart, of which the second scored only what the first had not, the replies of {target} depended on secret key {key}: the weaker of the two results would be expected no more than once in 10^{k} audits if the replies were statistically independent of that key.",
+			"On two runs, {days} days apart, of which the second scored only what the first had not, {subject} depended on secret key {key}: the weaker of the two results would be expected no more than once in 10^{k} audits if {they} were statistically independent of that key.",
 			dependenceMeaning,
 		},
 		"": exploratoryWords,
 	},
 	ledger.VerdictSingleRun: {
 		ledger.Exact: {
-			"On one run, the replies of {target} depend on secret key {key}: a result this strong would be expected no more than once in 10^{k} audits if the replies were statistically independent of that key.",
+			"On one run, {subject} depend on secret key {key}: a result this strong would be expected no more than once in 10^{k} audits if {they} were statistically independent of that key.",
 			dependenceMeaning + singleRun,
 		},
 		"": exploratoryWords,
@@ -49,13 +50,13 @@ var wording = map[ledger.Verdict]map[ledger.Tier]words{
 	ledger.VerdictExploratory: {"": exploratoryWords},
 	ledger.VerdictWeak: {
 		"": {
-			"A weak signal of key {key} in the replies of {target} ({result}), above the threshold that was fixed beforehand (log10 p = {alpha}).",
+			"A weak signal of key {key} in {subject} ({result}), above the threshold that was fixed beforehand (log10 p = {alpha}).",
 			"Results like this turn up by chance when many audits are made. It may be worth a larger run; it supports no statement about {target}.",
 		},
 	},
 	ledger.VerdictNone: {
 		"": {
-			"No trace of key {key} was found in the replies of {target} ({result}).",
+			"No trace of key {key} was found in {subject} ({result}).",
 			"{power} A smaller effect is not excluded, and inherited marks can be removed by paraphrase, so this clears nobody.",
 		},
 	},
@@ -106,7 +107,7 @@ const dependenceMeaning = "The replies depend on key {key}: training on text gen
 const singleRun = " The claim rule asks for a second run at least seven days later that scores only what the first did not; until then this is a lead."
 
 var exploratoryWords = words{
-	"An exploratory signal of key {key} in the replies of {target}: {result}, at the threshold or beyond it (log10 p = {alpha}), but not under the conditions of exact evidence.",
+	"An exploratory signal of key {key} in {subject}: {result}, at the threshold or beyond it (log10 p = {alpha}), but not under the conditions of exact evidence.",
 	"It is a lead that a new run with a key committed beforehand can test; by itself it supports no statement about {target}.",
 }
 
@@ -177,6 +178,14 @@ const (
 	WarnNoTeachers      Warning = "no-other-teachers"
 	WarnFewUnits        Warning = "few-units"
 	WarnSelfTest        Warning = "self-test"
+	WarnNoLogprobs      Warning = "no-logprobs"
+	WarnNoOwnLift       Warning = "no-own-lift"
+	NoteForwarding      Warning = "lift-forwarding"
+	NoteTraining        Warning = "lift-training"
+	NoteBetween         Warning = "lift-between"
+	WarnNoLogs          Warning = "no-logs"
+	WarnUndated         Warning = "undated"
+	WarnLogsPartial     Warning = "logs-partial"
 )
 
 var warningText = map[Warning]string{
@@ -203,6 +212,14 @@ var warningText = map[Warning]string{
 	WarnReasoning:       "Some replies carried separate reasoning text, which this test does not score.",
 	WarnDrift:           "The target changed its model, fingerprint or provider while replies were collected.",
 	WarnWithheld:        "A check of the test's own assumptions failed ({withheld}), so nothing analytic is reported.",
+	WarnNoOwnLift:       "The lift of our own service was not measured, so that this alone does not tell forwarding from training.",
+	NoteForwarding:      "The lift is at least half of our own service's, as forwarding of requests makes it.",
+	NoteTraining:        "The lift is between .5 and 5 per cent of our own service's, as training on its outputs makes it.",
+	NoteBetween:         "The lift is neither half of our own service's, as forwarding makes it, nor .5 to 5 per cent of it, as training does.",
+	WarnNoLogprobs:      "No reply held the log-probabilities that this test reads.",
+	WarnNoLogs:          "No search of our own request logs is on record, so nothing can be said: put one into the case with `stillmark probe observe`.",
+	WarnUndated:         "Some nonces were found without a time: that they were seen only after they had been sent rests on their secrecy.",
+	WarnLogsPartial:     "The search of our request logs does not say that it covers the whole time of the requests: more nonces may have arrived.",
 	WarnNoPlacebo:       "No placebo was read: whether items that were never planted show nothing was not checked.",
 	WarnVendors:         "The controls come from fewer than 8 declared vendors: kin among them count as many where they are few.",
 	WarnNothingOfOurs:   "Nothing of our own model was read to compare with: the plan needs a target of role ours that answers the same prompts.",
@@ -229,15 +246,20 @@ func Say(f *ledger.Finding, log10Alpha float64) Statement {
 		w = byTier[""]
 	}
 	r := placeholders(f, log10Alpha)
-	if fam, ok := ByID(f.Family); ok && fam.meaning != "" && w.meaning != "" && positive(verdict) {
+	fam, _ := ByID(f.Family)
+	if fam.meaning != "" && w.meaning != "" && positive(verdict) {
 		w.meaning = fam.meaning
 		if verdict == ledger.VerdictSingleRun && f.Tier == ledger.Exact {
 			w.meaning += singleRun
 		}
 	}
-	st := Statement{Headline: r.Replace(w.headline), Meaning: r.Replace(w.meaning)}
+	fill := strings.NewReplacer("{subject}", cmp.Or(fam.subject, "the replies of {target}"), "{they}", they(fam.subject))
+	st := Statement{Headline: r.Replace(fill.Replace(w.headline)), Meaning: r.Replace(fill.Replace(w.meaning))}
 	for _, s := range notShown[verdict] {
 		st.NotShown = append(st.NotShown, r.Replace(s))
+	}
+	if fam.notShown != "" && signal(verdict) {
+		st.NotShown = append(st.NotShown, r.Replace(fam.notShown))
 	}
 	st.Warnings = f.Warnings
 	return st
@@ -247,6 +269,19 @@ func Say(f *ledger.Finding, log10Alpha float64) Statement {
 // dependence.
 func positive(v ledger.Verdict) bool {
 	return v == ledger.VerdictDependence || v == ledger.VerdictSingleRun
+}
+
+// signal reports whether a verdict says that something was seen, however weak.
+func signal(v ledger.Verdict) bool {
+	return positive(v) || v == ledger.VerdictExploratory || v == ledger.VerdictWeak
+}
+
+// they is how a sentence takes up its subject again.
+func they(subject string) string {
+	if subject == "" {
+		return "the replies"
+	}
+	return "they"
 }
 
 func placeholders(f *ledger.Finding, log10Alpha float64) *strings.Replacer {
@@ -262,13 +297,13 @@ func placeholders(f *ledger.Finding, log10Alpha float64) *strings.Replacer {
 	if withheld == "" {
 		withheld = "the decoy keys did not behave as the theory says they should on this text"
 	}
-	cmp := f.Comparison
-	if cmp == nil {
-		cmp = &ledger.Comparison{Of: 1}
+	compared := f.Comparison
+	if compared == nil {
+		compared = &ledger.Comparison{Of: 1}
 	}
 	return strings.NewReplacer(
-		"{family}", family, "{controls}", count(len(cmp.Controls), "control"), "{rank}", strconv.Itoa(cmp.Rank), "{of}", strconv.Itoa(cmp.Of),
-		"{rankp}", log10(&cmp.Log10P), "{holm}", log10(f.HolmLog10P), "{m}", strconv.Itoa(f.M),
+		"{family}", family, "{controls}", count(len(compared.Controls), "control"), "{rank}", strconv.Itoa(compared.Rank), "{of}", strconv.Itoa(compared.Of),
+		"{rankp}", log10(&compared.Log10P), "{holm}", log10(f.HolmLog10P), "{m}", strconv.Itoa(f.M),
 		"{withheld}", withheld, "{rankonly}", rankOnly(f),
 		"{target}", f.Target, "{key}", f.Key, "{prf}", f.PRF,
 		"{k}", audits(weaker(f)), "{days}", runDays(f),

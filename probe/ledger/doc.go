@@ -47,7 +47,8 @@
 // with the SHA-256 of plan.json. An item goes intent, then attempt_failed or
 // reply; after a reply it is settled. An intent without an outcome is an orphan:
 // sent, perhaps, when the program died; the next attempt has the next number.
-// After a seal only another seal may follow.
+// An observation is a file of what was seen on our own side; its bytes lie in a
+// segment, as those of a reply. After a seal only another seal may follow.
 //
 // A segment is bare bytes without structure, at most 64 MiB. The ledger's blob
 // references give segment, offset, length and SHA-256. Bytes that no event

@@ -34,8 +34,8 @@ func (p *Plan) Items() []Item {
 }
 
 // Order yields what the plan asks for, in the order of sending: every block holds
-// one sample of one prompt for all targets, in random order, and the blocks are
-// shuffled, so that a fault in time hits rival and controls alike. The rounds of
+// one sample of one prompt for all targets that are asked it, in random order, and the
+// blocks are shuffled, so that a fault in time hits rival and controls alike. The rounds of
 // the sentinels stand between them. The order is a function of OrderSeed. The
 // items point into the plan.
 func (p *Plan) Order() iter.Seq[Item] {
@@ -51,8 +51,8 @@ func (p *Plan) Order() iter.Seq[Item] {
 			shuffle(rng, targets)
 			for _, t := range targets {
 				target := &p.Targets[t]
-				if q.Sentinel && !target.Live() {
-					continue // whoever is not asked cannot change meanwhile
+				if !p.has(target, q) {
+					continue
 				}
 				id := ItemID(target.Name, q.Suite, q.ID, sample)
 				if !yield(Item{ID: id, Target: target, Prompt: q, Sample: sample}) {
@@ -138,22 +138,30 @@ func (p *Plan) SamplesOf(q *Prompt) int {
 	return p.Samples
 }
 
+// Asks reports whether a target is asked the prompt.
+func (q *Prompt) Asks(target string) bool {
+	return len(q.Targets) == 0 || slices.Contains(q.Targets, target)
+}
+
+// has reports whether a target has items of a prompt. Whoever is not asked by this case
+// cannot change meanwhile: sentinels are for the others.
+func (p *Plan) has(t *Target, q *Prompt) bool {
+	return q.Asks(t.Name) && (t.Live() || !q.Sentinel)
+}
+
 // Count is how many items a target has: replies that are asked for, or that were
 // gathered beforehand.
 func (p *Plan) Count(t *Target) int {
-	n := p.PerTarget()
-	if t.Live() {
-		return n
-	}
+	n := 0
 	for i := range p.Prompts {
-		if q := &p.Prompts[i]; q.Sentinel {
-			n -= p.SamplesOf(q)
+		if q := &p.Prompts[i]; p.has(t, q) {
+			n += p.SamplesOf(q)
 		}
 	}
 	return n
 }
 
-// PerTarget is how many replies the plan asks of each target that it asks itself.
+// PerTarget is how many replies the plan asks of a target that is asked every prompt.
 func (p *Plan) PerTarget() int {
 	n := 0
 	for i := range p.Prompts {

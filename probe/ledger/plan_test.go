@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,7 +107,7 @@ func TestPromptsDiffer(t *testing.T) {
 	if err := p.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	if n := p.PerTarget(); n != 6 {
+	if n := p.Count(&p.Targets[0]); n != 6 {
 		t.Errorf("%d replies per target, want 6", n)
 	}
 	counts := map[string]int{}
@@ -159,7 +160,7 @@ func TestSentinelsAreInterleaved(t *testing.T) {
 	if err := p.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	if n := p.PerTarget(); n != 40 {
+	if n := p.Count(&p.Targets[0]); n != 40 {
 		t.Errorf("%d replies per target, want 40", n)
 	}
 	var rounds, others []string
@@ -337,6 +338,38 @@ func BenchmarkItems(b *testing.B) {
 	for b.Loop() {
 		if n := len(p.Items()); n != 20_000 {
 			b.Fatal(n)
+		}
+	}
+}
+
+// TestPromptsForSomeTargets: a prompt may be put to some of the targets only, and the
+// order of what the others are asked stays as it was.
+func TestPromptsForSomeTargets(t *testing.T) {
+	t.Parallel()
+	p := testPlan(6)
+	others := func() (ids []string) {
+		for _, it := range p.Items() {
+			if it.Prompt.ID != "p-003" {
+				ids = append(ids, it.ID)
+			}
+		}
+		return ids
+	}
+	before := others()
+	p.Prompts[3].Targets = []string{p.Targets[1].Name}
+	if err := p.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if after := others(); !slices.Equal(before, after) {
+		t.Errorf("the order of the others changed: %v, was %v", after, before)
+	}
+	if a, b := p.Count(&p.Targets[0]), p.Count(&p.Targets[1]); a != 5 || b != 6 || len(p.Items()) != 11 {
+		t.Errorf("%d and %d replies, %d items", a, b, len(p.Items()))
+	}
+	for _, bad := range [][]string{{"nobody"}, {p.Targets[0].Name, p.Targets[0].Name}} {
+		p.Prompts[3].Targets = bad
+		if err := p.Validate(); err == nil {
+			t.Errorf("targets %v are accepted", bad)
 		}
 	}
 }

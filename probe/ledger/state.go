@@ -104,7 +104,7 @@ func (x *planIndex) find(id string) (number int, it Item, ok bool) {
 		return 0, Item{}, false
 	}
 	it = Item{ID: id, Target: &x.plan.Targets[t], Prompt: &x.plan.Prompts[p], Sample: sample}
-	if sample >= x.layout[p+1]-x.layout[p] || it.Prompt.Sentinel && !it.Target.Live() {
+	if sample >= x.layout[p+1]-x.layout[p] || !x.plan.has(it.Target, it.Prompt) {
 		return 0, Item{}, false
 	}
 	return t*x.perTarget() + x.layout[p] + sample, it, true
@@ -240,6 +240,19 @@ func (s *State) admit(e *Event) (change, error) {
 		return s.admitIntent(e)
 	case EventReply, EventAttemptFailed:
 		return s.admitOutcome(e)
+	case EventObservation:
+		var d Observation
+		err := decodeStrict(e.Data, &d)
+		if err == nil {
+			err = d.Content.check()
+		}
+		switch {
+		case err != nil:
+			return change{}, refusal(e, err.Error())
+		case d.Kind == "" || e.Item != "":
+			return change{}, refusal(e, "it needs a kind and concerns no item")
+		}
+		return change{blob: &d.Content}, nil
 	case EventPause, EventResume, EventDrift, EventClockJump, EventConfigChange, EventFault, EventStop, EventSeal:
 		return change{}, nil
 	}

@@ -191,6 +191,8 @@ type Prompt struct {
 	Category string `json:"category,omitempty"`
 	System   string `json:"system,omitempty"` // chats only
 	Text     string `json:"text"`
+	// Targets are those that are asked; none means all of the plan.
+	Targets []string `json:"targets,omitempty"`
 	// Reading is what the prompt's family needs to know to read the reply
 	// (corpora/reading.Reading). It is never sent; without it the reply is read as a whole.
 	Reading json.RawMessage `json:"reading,omitempty"`
@@ -400,8 +402,9 @@ const (
 	EventClockJump     = "clock_jump"
 	EventConfigChange  = "config_change"
 	EventFault         = "fault"
-	EventStop          = "stop" // collection ended: by completion, cap, operator or evidence
-	EventSeal          = "seal" // the last event: written before signing
+	EventStop          = "stop"        // collection ended: by completion, cap, operator or evidence
+	EventObservation   = "observation" // what was seen on our own side, put beside the replies
+	EventSeal          = "seal"        // the last event: written before signing
 )
 
 // Event is one line of ledger.jsonl. Prev is the hex SHA-256 of the line before
@@ -430,6 +433,13 @@ type BlobRef struct {
 type Intent struct {
 	Target  string  `json:"target"`
 	Request BlobRef `json:"request"` // the request body as sent
+}
+
+// Observation is the data of observation events: a file of what was seen on our own
+// side, such as nonces in our request logs. Its bytes lie in a segment.
+type Observation struct {
+	Kind    string  `json:"kind"` // which family reads it
+	Content BlobRef `json:"content"`
 }
 
 // Attempt is the data of reply and attempt_failed events.

@@ -167,6 +167,11 @@ func (p *Plan) validatePrompts() error {
 		case !utf8.ValidString(q.Text) || !utf8.ValidString(q.System):
 			return fmt.Errorf("prompt %q is not valid UTF-8", q.ID)
 		}
+		for j, name := range q.Targets {
+			if !slices.ContainsFunc(p.Targets, func(t Target) bool { return t.Name == name }) || slices.Contains(q.Targets[:j], name) {
+				return fmt.Errorf("prompt %q: target %q is not one of the plan, or named twice", q.ID, name)
+			}
+		}
 		if err := p.validateAsking(q); err != nil {
 			return fmt.Errorf("prompt %q: %w", q.ID, err)
 		}
@@ -220,6 +225,8 @@ func (p *Plan) validateAsking(q *Prompt) error {
 		return fmt.Errorf("samples is %d", q.Samples)
 	case q.Samples > 0 && q.Sentinel:
 		return errors.New("a sentinel's samples are its rounds")
+	case len(q.Targets) > 0 && q.Sentinel:
+		return errors.New("a sentinel is put to every target")
 	}
 	params := p.ParamsOf(q)
 	switch q.Kind {

@@ -119,6 +119,9 @@ func (v *verifier) analyze(ctx context.Context, sealed *ledger.Findings) (*ledge
 		if f.Verdict == ledger.VerdictUnverified || f.N == 0 {
 			continue
 		}
+		if fam, _ := family.ByID(f.Family); fam.Tier == ledger.Comparative || fam.Lawful != "" && f.Decoys == nil {
+			continue // scores no decoys, however many there are
+		}
 		n := 0
 		if f.Decoys != nil {
 			n = f.Decoys.N

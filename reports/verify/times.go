@@ -177,7 +177,7 @@ func (v *verifier) loadKeys() {
 	}
 	for _, k := range v.keys {
 		if k.Tokenizer == "" {
-			continue // it scores ids only
+			continue // it scores ids only, or draws canaries
 		}
 		if _, err := v.opt.Tokenizer.ForKey(k); err != nil {
 			v.line(LevelWarn, CodeKeys, "keys", "unverified (%s): %v", tokenizerMissing, err)

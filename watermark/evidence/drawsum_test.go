@@ -33,15 +33,11 @@ func TestDrawSumByEnumeration(t *testing.T) {
 			}
 		}
 		s := NewDrawSum(draws)
-		tableless := *s
-		tableless.table = nil
-		for x := int64(-220); x <= 220; x++ {
+		for x := int64(-220); x <= 220; x += 5 {
 			want := enumerate(draws, x)
-			for _, law := range []*DrawSum{s, &tableless} {
-				got := math.Pow(10, law.Tail(x).Log10P)
-				if math.Abs(got-want) > 1e-11*want || want == 0 && got != 0 {
-					t.Fatalf("%v at %d: %v, want %v", draws, x, got, want)
-				}
+			got := math.Pow(10, s.Tail(x).Log10P)
+			if math.Abs(got-want) > 1e-11*want || want == 0 && got != 0 {
+				t.Fatalf("%v at %d: %v, want %v", draws, x, got, want)
 			}
 			above := enumerate(draws, x+1)
 			if got := s.RandomizedP(float64(x), .25); want > 0 && above < want && math.Abs(got-(above+.25*(want-above))) > 1e-11 {
@@ -146,8 +142,41 @@ func BenchmarkDrawSumThousandItems(b *testing.B) {
 	}
 	for b.Loop() {
 		s := NewDrawSum(draws)
-		if s.Tail(int64(8*s.SD())).Log10P > -10 {
+		if s.Tail(int64(8*s.SD())).Log10P > -10 || s.RandomizedP(0, .5) < .4 {
 			b.Fatal("no tail")
 		}
+	}
+}
+
+// The expansion agrees with the exact law of secrets that are followed now and then.
+func TestDrawSumPower(t *testing.T) {
+	t.Parallel()
+	const n = 150
+	draws := make([]Draw, n)
+	for i := range draws {
+		draws[i] = Draw{1, -1}
+	}
+	s := NewDrawSum(draws)
+	for _, alpha := range []float64{-2, -6} {
+		critical, _ := s.Critical(alpha)
+		hits := int64(critical+n) / 2
+		for known := 0.; known <= 1; known += .05 {
+			want := math.Pow(10, Log10BinomialSF(hits, n, (1+known)/2))
+			if got := s.Power(known, critical); math.Abs(got-want) > 2e-3 {
+				t.Errorf("known %v at %v: %v, want %v", known, alpha, got, want)
+			}
+		}
+		share := s.Detectable(alpha, .9)
+		if want := 2 * Bernoulli(.5).DetectableEffect(Plain(n), alpha, .9); math.Abs(share-want) > 2e-3 {
+			t.Errorf("detectable at %v: %v, want %v", alpha, share, want)
+		}
+	}
+	for score := 20.; score <= 110; score += 10 {
+		if got, want := s.Estimate(score), s.Tail(int64(score)).Log10P; math.Abs(got-want) > .1 {
+			t.Errorf("estimate at %v: %v, exact %v", score, got, want)
+		}
+	}
+	if got := NewDrawSum(draws[:5]).Detectable(-6, .9); !math.IsInf(got, 1) {
+		t.Errorf("five bits find %v at 1e-6", got)
 	}
 }
