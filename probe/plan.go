@@ -583,7 +583,7 @@ func (d *Draft) addTest(in *PlanInput, fam *family.Family, k *PlanKey, t *ledger
 		// What is declared for an e-process are first occurrences, unweighted:
 		// counts are not known before the run ends.
 		test.Weights = watermark.WeightsNone
-		if in.Mode == ledger.ModeFixedN {
+		if in.Mode == ledger.ModeFixedN && fam.ID == family.Radioactivity {
 			test.Weights, _ = watermark.ResolveWeights(watermark.WeightsAuto, k.Key.Scheme) // auto always resolves
 		}
 	}
@@ -680,6 +680,12 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 			continue
 		}
 		level := family.Log10Level(p, &t)
+		if t.Family == family.ReadingMode {
+			row := family.PlannedReading(laws[t.Key], d.readBy(&t), t.Mode, level-d.charge(in, &t))
+			row.Test = t.ID
+			p.Power = append(p.Power, row)
+			continue
+		}
 		if t.Family != family.Radioactivity {
 			row, err := family.PlannedPower(p, &t, level-d.charge(in, &t))
 			if err != nil {
@@ -703,10 +709,16 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 	if e.Requests > 0 {
 		e.Assumptions = append(e.Assumptions,
 			fmt.Sprintf("A prompt is taken to have a token per %.1f bytes and %d more for the chat's frame.", bytesPerToken, promptOverhead),
-			fmt.Sprintf("The cost supposes that every reply uses its whole budget of %d tokens, and no retries.", p.Params.MaxTokens),
+			fmt.Sprintf("The cost supposes that every reply uses its whole budget of tokens (%d where its suite says no other), and no retries.", p.Params.MaxTokens),
 		)
 	}
-	if len(p.Tests) > 0 {
+	of := func(id string) bool {
+		return slices.ContainsFunc(p.Tests, func(t ledger.Test) bool { return t.Family == id })
+	}
+	if of(family.ReadingMode) {
+		e.Assumptions = append(e.Assumptions, fmt.Sprintf("The power of reading mode supposes that %.0f %% of its positions are distinct scored units.", 100*family.DefaultFresh))
+	}
+	if of(family.Radioactivity) {
 		e.Assumptions = append(e.Assumptions,
 			fmt.Sprintf("The power supposes replies of %.0f tokens, %.0f %% of which are distinct scored units, each counted once and independent of the others.", in.TokensPerReply, 100*in.Distinct),
 		)

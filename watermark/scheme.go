@@ -212,3 +212,13 @@ func occursBefore(history, window []int32) bool {
 	}
 	return false
 }
+
+// Windowed reports whether the generator of a scheme sees the whole window and nothing
+// else beside the token: then words under different windows are independent, and text
+// that was chosen under some windows says nothing of the words under another. It is
+// false for schemes that boil a window down to a seed, which other windows share, and
+// for a single list.
+func Windowed(s Scheme) bool {
+	_, boiled := s.(seeded)
+	return !boiled && s.Window() > 0
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/stillmark/stillmark/cmd/stillmark/internal/config"
+	"github.com/stillmark/stillmark/corpora"
 	"github.com/stillmark/stillmark/corpora/canary"
 	"github.com/stillmark/stillmark/probe"
 	"github.com/stillmark/stillmark/probe/endpoint"
@@ -45,7 +46,8 @@ type planOptions struct {
 	temperature, topP                         float64
 	requestSeed                               int64
 	servingFrom, sentinels                    string
-	counterfactuals                           int
+	counterfactuals, cuts                     int
+	tokenizers                                tokenizerFiles
 	arms                                      []string
 	rotationStart                             string
 	slot                                      time.Duration
@@ -97,6 +99,8 @@ Another --seed draws other prompts, which keyed free choice needs.`,
 	f.StringVar(&o.rotationStart, "rotation-start", "", "E6: when slot 1 of the rotation begins (RFC 3339)")
 	f.DurationVar(&o.slot, "slot", 24*time.Hour, "E6: length of a slot")
 	f.IntSliceVar(&o.lags, "lag", []int{0}, "E6: slots by which replies are compared with what was served earlier, a test each")
+	f.IntVar(&o.cuts, "cuts", family.DefaultCuts().Most, "E2: positions of each passage that are asked, at most")
+	o.tokenizers.bind(f)
 	f.IntVar(&o.counterfactuals, "counterfactuals", 0, "E4: compare the log-probability of every planted response with so many counterfactual ones, in place of reading replies; needs completions with echo (19 is a good number)")
 	f.IntVar(&o.in.Samples, "samples", 1, "replies per prompt and target")
 	f.IntVar(&o.in.Params.MaxTokens, "max-tokens", 400, "token limit of a reply")
@@ -342,6 +346,9 @@ func (o *planOptions) expand(c *cobra.Command, name string) error {
 		o.in.Suites = append(o.in.Suites, drawn)
 		return nil
 	}
+	if suite.Family == family.ReadingMode {
+		return o.cut(suite)
+	}
 	if suite.Use() == "" {
 		return add(probe.ExpandSuite(suite, o.seed, o.n))
 	}
@@ -364,6 +371,36 @@ func (o *planOptions) expand(c *cobra.Command, name string) error {
 	}
 	if keys == 0 {
 		return usageError(fmt.Errorf("suite %s is drawn by a canary key: name the one under which it was planted with --key", suite.Name))
+	}
+	return nil
+}
+
+// cut makes the prompts of reading mode of a suite of passages, once for every
+// watermark key that can be read so.
+func (o *planOptions) cut(suite *corpora.Suite) error {
+	open, err := o.tokenizers.opener()
+	if err != nil {
+		return err
+	}
+	cuts, made := family.DefaultCuts(), 0
+	cuts.Most = o.cuts
+	for i := range o.in.Keys {
+		k := o.in.Keys[i].Key
+		if !family.MarkKey.Fits(k.Scheme) {
+			continue
+		}
+		passages, err := probe.ExpandSuite(suite, o.seed, o.n)
+		if err == nil {
+			err = passages.Cut(k, open, cuts)
+		}
+		if err != nil {
+			return usageError(err)
+		}
+		o.in.Suites = append(o.in.Suites, passages)
+		made++
+	}
+	if made == 0 {
+		return usageError(fmt.Errorf("suite %s holds passages of ours: name the key under which they were written with --key", suite.Name))
 	}
 	return nil
 }

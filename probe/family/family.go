@@ -83,6 +83,7 @@ func (k KeyKind) Fits(scheme string) bool {
 func Families() []Family {
 	return []Family{
 		e1Family(),
+		e2Family(),
 		e3Family(),
 		e4Family(),
 		e5Family(),

@@ -178,6 +178,7 @@ const (
 	WarnNoTeachers      Warning = "no-other-teachers"
 	WarnFewUnits        Warning = "few-units"
 	WarnSelfTest        Warning = "self-test"
+	WarnCuts            Warning = "cuts"
 	WarnNoLogprobs      Warning = "no-logprobs"
 	WarnNoOwnLift       Warning = "no-own-lift"
 	NoteForwarding      Warning = "lift-forwarding"
@@ -216,6 +217,7 @@ var warningText = map[Warning]string{
 	NoteForwarding:      "The lift is at least half of our own service's, as forwarding of requests makes it.",
 	NoteTraining:        "The lift is between .5 and 5 per cent of our own service's, as training on its outputs makes it.",
 	NoteBetween:         "The lift is neither half of our own service's, as forwarding makes it, nor .5 to 5 per cent of it, as training does.",
+	WarnCuts:            "Passages were cut where our tokenizer splits their text: where our model had written the same text in other tokens, which is rare, a cut may depend on the token that followed.",
 	WarnNoLogprobs:      "No reply held the log-probabilities that this test reads.",
 	WarnNoLogs:          "No search of our own request logs is on record, so nothing can be said: put one into the case with `stillmark probe observe`.",
 	WarnUndated:         "Some nonces were found without a time: that they were seen only after they had been sent rests on their secrecy.",
