@@ -7,9 +7,9 @@
 //   - replies.go: a case's replies, read from their raw bytes in the plan's order.
 //   - e1.go: radioactivity on text. Does the text of a rival's replies depend on
 //     the secret of a watermark that only our outputs carried?
+//   - secrets.go: what the families of canary keys have in common.
 //   - e2.go: reading mode. Does a rival lean to the key's choice where it reads on in
 //     passages of ours?
-//   - secrets.go: what the families of canary keys have in common.
 //   - e3.go: keyed free choice. Does a rival lean to the renderings that secret bits
 //     made our API prefer?
 //   - e4.go: trigger canaries. Does it know responses that only our API gave?

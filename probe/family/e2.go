@@ -170,15 +170,21 @@ type passages struct {
 	reader   *reader
 	detector *watermark.Detector
 	seen     map[string]bool // units, of both runs
-	clusters map[string]*evidence.Cluster
-	langs    map[string]map[string]*evidence.Cluster // by language, then passage
+	clusters map[string]*passageScore
+	langs    map[string]map[string]*passageScore // by language, then passage
 	replies  int64
 	unread   int64
 }
 
+// passageScore is what one passage adds: distinct units and their score.
+type passageScore struct {
+	n     int64
+	score float64
+}
+
 // read scores the replies of a run. A unit counts once, over all runs.
 func (p *passages) read(ctx context.Context, in *Input) error {
-	p.clusters, p.langs = map[string]*evidence.Cluster{}, map[string]map[string]*evidence.Cluster{}
+	p.clusters, p.langs = map[string]*passageScore{}, map[string]map[string]*passageScore{}
 	for a, err := range in.OK(in.Target.Name) {
 		if err == nil {
 			err = ctx.Err()
@@ -215,14 +221,14 @@ func (p *passages) read(ctx context.Context, in *Input) error {
 		p.detector.Add(watermark.Item{Tokens: append(slices.Clone(at.window), at.token)})
 		score := p.mark.Score(at.window, at.token)
 		if p.langs[q.Lang] == nil {
-			p.langs[q.Lang] = map[string]*evidence.Cluster{}
+			p.langs[q.Lang] = map[string]*passageScore{}
 		}
-		for _, m := range []map[string]*evidence.Cluster{p.clusters, p.langs[q.Lang]} {
+		for _, m := range []map[string]*passageScore{p.clusters, p.langs[q.Lang]} {
 			if m[r.Item] == nil {
-				m[r.Item] = new(evidence.Cluster)
+				m[r.Item] = new(passageScore)
 			}
-			m[r.Item].N++
-			m[r.Item].Score += score
+			m[r.Item].n++
+			m[r.Item].score += score
 		}
 	}
 	return nil
@@ -242,16 +248,13 @@ func (p *passages) finish(ctx context.Context) (*Output, error) {
 	if d.N == 0 {
 		return &Output{Finding: f}, nil
 	}
-	effect := d.Law.Effect(clusters(p.clusters))
+	all, _ := clusters(p.clusters)
+	effect := d.Law.Effect(all)
 	f.Effect, f.EffectLo, f.EffectHi = effect.Value, effect.Lo, effect.Hi
 	f.Power.Effect = DetectableEffect(d.Law, d.Counts, in.Test.Mode, in.Log10Alpha)
 	if len(p.langs) > 1 {
 		for _, lang := range slices.Sorted(maps.Keys(p.langs)) {
-			all := clusters(p.langs[lang])
-			var n int64
-			for _, c := range all {
-				n += c.N
-			}
+			all, n := clusters(p.langs[lang])
 			f.Parts = append(f.Parts, part(lang, n, d.Law.Effect(all)))
 		}
 	}
@@ -270,13 +273,13 @@ func (p *passages) finish(ctx context.Context) (*Output, error) {
 	return out, nil
 }
 
-// clusters lists clusters in the order of their names.
-func clusters(by map[string]*evidence.Cluster) []evidence.Cluster {
-	var out []evidence.Cluster
+// clusters are the passages with their distinct units, in the order of their names.
+func clusters(by map[string]*passageScore) (all evidence.Clusters, n int64) {
 	for _, name := range slices.Sorted(maps.Keys(by)) {
-		out = append(out, *by[name])
+		all.Add(by[name].n, by[name].score)
+		n += by[name].n
 	}
-	return out
+	return all, n
 }
 
 // PlannedReading is what a test of reading mode promises under the law of its key: each
