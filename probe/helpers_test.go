@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -25,11 +26,30 @@ import (
 // subprocess of the kill test.
 const runCase = "STILLMARK_TEST_RUN_CASE"
 
+// With these it analyses the case that is named, and runs with so many attempts
+// under way, under the key in that file.
+const (
+	readCase = "STILLMARK_TEST_READ_CASE"
+	caseJobs = "STILLMARK_TEST_JOBS"
+	caseKey  = "STILLMARK_TEST_KEY"
+)
+
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(runCase); dir != "" {
-		if _, err := Run(context.Background(), dir, RunOptions{pace: quick, Concurrency: 4}); err != nil {
+		jobs, err := strconv.Atoi(os.Getenv(caseJobs))
+		if err != nil {
+			jobs = 4
+		}
+		if _, err := Run(context.Background(), dir, RunOptions{pace: quick, Concurrency: jobs}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(err.(*Error).Code)
+		}
+		os.Exit(0)
+	}
+	if dir := os.Getenv(readCase); dir != "" {
+		if err := analyseCase(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
 		}
 		os.Exit(0)
 	}

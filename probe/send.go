@@ -92,6 +92,12 @@ func (r *runner) settle(l *lane, t task) {
 		begun := time.Now()
 		att, err := r.attempt(l, &t)
 		elapsed += time.Since(begun)
+		follow := nextDone
+		if err == nil {
+			// Before the slot is free: a target that asks to wait is asked nothing
+			// by the next in line either.
+			follow = r.judge(l, &t, &att)
+		}
 		if overloaded(&att.Meta) {
 			slot.Overloaded()
 		} else {
@@ -101,7 +107,6 @@ func (r *runner) settle(l *lane, t task) {
 			r.fail(err)
 			return
 		}
-		follow := r.judge(l, &t, &att)
 		if follow == nextProbe {
 			follow = r.probe(l, &t)
 		}

@@ -17,7 +17,10 @@ import (
 
 // TestMain lets the test binary play the program in scripts.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"stillmark": main})
+	testscript.Main(m, map[string]func(){"stillmark": func() {
+		playOffline()
+		main()
+	}})
 }
 
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){

@@ -3,11 +3,14 @@ package endpoint
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stillmark/stillmark/probe/endpoint/mock"
@@ -256,5 +259,40 @@ func TestManyStreams(t *testing.T) {
 	}
 	if got := fmt.Sprint(len(s.Requests())); got != "200" {
 		t.Errorf("%s requests", got)
+	}
+}
+
+// TestCutAtEveryByte cuts a real stream at every byte, as a broken connection and as
+// a clean end: a part is never taken for a reply, and what came is kept.
+func TestCutAtEveryByte(t *testing.T) {
+	t.Parallel()
+	s := start(t, mock.Options{})
+	r := request(true)
+	r.Params.MaxTokens = 8
+	whole := client(t, target(s.URL()), Options{}).Send(t.Context(), r)
+	if whole.Meta.Outcome != ledger.OK || len(whole.Response) < 800 {
+		t.Fatalf("%+v", whole.Meta)
+	}
+	done := strings.Index(string(whole.Response), "data: [DONE]") + len("data: [DONE]")
+	for _, broken := range []bool{true, false} {
+		for cut := range len(whole.Response) {
+			c := client(t, target("http://127.0.0.1/v1"), Options{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+				httptrace.ContextClientTrace(req.Context()).WroteHeaders()
+				var body io.Reader = strings.NewReader(string(whole.Response[:cut]))
+				if broken {
+					body = io.MultiReader(body, iotest.ErrReader(io.ErrUnexpectedEOF))
+				}
+				return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(body), Request: req, ContentLength: -1}, nil
+			})})
+			a := c.Send(t.Context(), r)
+			m := a.Meta
+			ok := cut >= done && !broken || cut > done && broken // a line without its end may have been cut
+			if (m.Outcome == ledger.OK) != ok || string(a.Response) != string(whole.Response[:cut]) || !strings.HasPrefix(whole.Reply.Text, a.Reply.Text) {
+				t.Fatalf("cut at %d of %d (broken: %v): %s (%s), text %q", cut, len(whole.Response), broken, m.Outcome, m.Detail, a.Reply.Text)
+			}
+			if !ok && (!m.Outcome.Retryable() || m.Detail == "" || !m.MayBeBilled) {
+				t.Fatalf("cut at %d: %+v", cut, m)
+			}
+		}
 	}
 }
