@@ -279,14 +279,8 @@ var puzzleAnswers = map[string]func(r row) string{
 		return strconv.Itoa(ways(guests, 2, func(v []int) bool { return v[0] < v[1] && v[0]/2 != v[1]/2 }))
 	},
 	"p-rectangle": func(r row) string {
-		return exactly(1, 9999, func(area int) bool {
-			for short := 1; short < r.int("p"); short++ {
-				if 4*short+2*r.int("d") == r.int("p") {
-					return area == short*(short+r.int("d"))
-				}
-			}
-			return false
-		})
+		short, _ := strconv.Atoi(exactly(1, 999, func(n int) bool { return 4*n+2*r.int("d") == r.int("p") }))
+		return strconv.Itoa(short * (short + r.int("d")))
 	},
 	"p-path": func(r row) string {
 		a, b, w := r.int("a"), r.int("b"), r.int("w")
