@@ -82,6 +82,14 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 		data[len(data)/2] ^= 1
 		ts.Check(os.WriteFile(found[0], data, 0o600))
 	},
+	// private FILE demands that nobody else can read it.
+	"private": func(ts *testscript.TestScript, _ bool, args []string) {
+		info, err := os.Stat(ts.MkAbs(args[0]))
+		ts.Check(err)
+		if info.Mode() != 0o600 {
+			ts.Fatalf("%s has the mode %v", args[0], info.Mode())
+		}
+	},
 	// mode FILE OCTAL sets permissions.
 	"mode": func(ts *testscript.TestScript, _ bool, args []string) {
 		var mode uint32

@@ -179,7 +179,7 @@ func (o *planOptions) bindTests(f *pflag.FlagSet) {
 
 // open checks the options that bindTests adds before anything is read or sent,
 // and loads the signer: nil for a dry run.
-func (o *planOptions) open() (*ledger.Signer, error) {
+func (o *planOptions) open(ctx context.Context, a *app) (*ledger.Signer, error) {
 	switch {
 	case len(o.commitments) > len(o.keys) || len(o.served) > len(o.keys):
 		return nil, usageError(errors.New("more --commitment or --served files than keys: they belong to the key at the same position"))
@@ -188,14 +188,10 @@ func (o *planOptions) open() (*ledger.Signer, error) {
 	case o.signer == "" || o.output == "":
 		return nil, usageError(errors.New("name the --signer and the case folder (-o), or give --dry-run"))
 	}
-	signer, err := ledger.LoadSigner(o.signer)
-	if err != nil {
-		return nil, usageError(err)
-	}
 	if _, err := os.Lstat(o.output); err == nil {
 		return nil, usageError(fmt.Errorf("%s exists already; a case folder is never overwritten", o.output))
 	}
-	return signer, nil
+	return a.loadSigner(ctx, o.signer)
 }
 
 // stamp asks the authority of --tsa, if one is named.
@@ -219,7 +215,7 @@ func (a *app) plan(c *cobra.Command, o *planOptions) error {
 	if len(o.targets) == 0 && (len(o.controls) == 0 || len(o.keys) > 0) {
 		return usageError(errors.New("name at least one --target; or --control alone, without a --key, for a case of controls"))
 	}
-	signer, err := o.open()
+	signer, err := o.open(ctx, a)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ when, from whom and with what parameters. No result on them is accusation grade.
 			if target == "" || suite == "" {
 				return usageError(errors.New("name the target and the suite: --target NAME --suite NAME"))
 			}
-			signer, err := o.open()
+			signer, err := o.open(ctx, a)
 			if err != nil {
 				return err
 			}

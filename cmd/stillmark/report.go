@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/reports"
 	"github.com/stillmark/stillmark/watermark"
 )
@@ -90,13 +89,15 @@ a verifier cannot reach TRUSTED.
 With --document-key report.pdf gets a signature that PDF readers show (PAdES B-B; with
 --tsa B-T). PDF readers know certificates and not Ed25519, so it is another key than
 the signer's: make one with stillmark signer document, or give a PEM file with an
-authority's certificates and the key (P-256 or RSA, PKCS#8).`,
+authority's certificates and the key (P-256 or RSA, PKCS#8).
+
+` + passphraseHelp,
 		Example: "  stillmark report seal case --signer signer.pem --disclose key.json -o case.zip",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			signer, err := ledger.LoadSigner(signerPath)
+			signer, err := a.loadSigner(c.Context(), signerPath)
 			if err != nil {
-				return usageError(err)
+				return err
 			}
 			keys, err := loadKeys(disclose)
 			if err != nil {
@@ -104,8 +105,8 @@ authority's certificates and the key (P-256 or RSA, PKCS#8).`,
 			}
 			options := reports.SealOptions{Report: report, Disclose: keys, Out: output}
 			if document != "" {
-				if options.Document, err = loadDocumentSigner(document); err != nil {
-					return usageError(err)
+				if options.Document, err = a.loadDocumentSigner(c.Context(), document); err != nil {
+					return err
 				}
 				if tsa != "" {
 					options.Document.Stamp = func(ctx context.Context, digest [32]byte) ([]byte, error) {

@@ -215,14 +215,15 @@ func flagHint(c *cobra.Command, err error) error {
 }
 
 // flagsFromEnvironment sets every flag that was not given from
-// STILLMARK_<FLAG>, dashes as underscores.
+// STILLMARK_<FLAG>, dashes as underscores. STILLMARK_PASSPHRASE is a passphrase
+// and not the flag --passphrase.
 func (a *app) flagsFromEnvironment(c *cobra.Command) error {
 	a.fromEnv = map[string]string{}
 	var failed error
 	c.Flags().VisitAll(func(f *pflag.Flag) {
 		name := "STILLMARK_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value, ok := os.LookupEnv(name)
-		if !ok || f.Changed || failed != nil {
+		if !ok || f.Changed || failed != nil || name == passphraseVariable {
 			return
 		}
 		if err := c.Flags().Set(f.Name, value); err != nil {

@@ -29,20 +29,29 @@ type signerRecord struct {
 
 func (a *app) signerNewCommand() *cobra.Command {
 	var output, name string
+	var passphrase bool
 	c := &cobra.Command{
 		Use:   "new -o FILE --name NAME",
 		Short: "draw a signing key: FILE (0600) and its public half FILE.pub",
 		Long: `Draws an Ed25519 key. FILE holds the private key (PKCS#8 PEM, 0600), FILE.pub the
 public key, which verifiers pass to "stillmark verify --trust". Neither is ever
-overwritten. NAME is who signs, as the report will print it.`,
-		Example: "  stillmark signer new -o signer.pem --name \"Example AI, Evidence Desk\"",
+overwritten. NAME is who signs, as the report will print it.
+
+With --passphrase FILE is encrypted (age, scrypt) under the passphrase in the environment
+variable ` + passphraseVariable + `, or the one that you type at the terminal; the age
+program opens it as well (age -d). Nobody can recover a passphrase that is lost.`,
+		Example: "  stillmark signer new -o signer.pem --name \"Example AI, Evidence Desk\" --passphrase",
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(c *cobra.Command, _ []string) error {
+			protect, err := a.protection(c.Context(), passphrase, output)
+			if err != nil {
+				return err
+			}
 			s, err := ledger.NewSigner(name, nil)
 			if err != nil {
 				return usageError(err)
 			}
-			if err := s.Save(output); err != nil {
+			if err := s.SaveProtected(output, protect); err != nil {
 				return fmt.Errorf("the signing key was not written: %w", err)
 			}
 			return a.showSigner(signerRecord{s.Name(), s.KeyID(), output, output + ".pub"})
@@ -50,6 +59,7 @@ overwritten. NAME is who signs, as the report will print it.`,
 	}
 	c.Flags().StringVarP(&output, "output", "o", "signer.pem", "file of the private key")
 	c.Flags().StringVar(&name, "name", "", "who signs (required)")
+	c.Flags().BoolVar(&passphrase, "passphrase", false, "encrypt the file under a passphrase")
 	c.MarkFlagRequired("name")
 	return c
 }
@@ -60,7 +70,7 @@ func (a *app) signerShowCommand() *cobra.Command {
 		Short:   "print the name and key id of a private or public signing key",
 		Example: "  stillmark signer show signer.pem.pub",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			if public, err := ledger.LoadPublic(args[0]); err == nil {
 				for _, k := range public {
 					if err := a.showSigner(signerRecord{Name: k.Name, KeyID: k.KeyID, Public: args[0]}); err != nil {
@@ -69,9 +79,9 @@ func (a *app) signerShowCommand() *cobra.Command {
 				}
 				return nil
 			}
-			s, err := ledger.LoadSigner(args[0])
+			s, err := a.loadSigner(c.Context(), args[0])
 			if err != nil {
-				return usageError(err)
+				return err
 			}
 			return a.showSigner(signerRecord{Name: s.Name(), KeyID: s.KeyID(), Secret: args[0]})
 		},
@@ -94,16 +104,22 @@ func (a *app) showSigner(r signerRecord) error {
 
 func (a *app) signerDocumentCommand() *cobra.Command {
 	var output, name string
+	var passphrase bool
 	c := &cobra.Command{
 		Use:   "document -o FILE --name NAME",
 		Short: "draw a key with a certificate that signs report.pdf for PDF readers",
 		Long: `Draws an ECDSA key (P-256) and signs a certificate for NAME with it, valid for ten years.
 FILE holds both (PEM, 0600) and is what "stillmark report seal --document-key" takes. PDF
 readers will call the signature valid and its issuer unknown: where that matters, use a
-certificate of an authority instead.`,
+certificate of an authority instead. With --passphrase FILE is encrypted as a key of
+stillmark signer new is.`,
 		Example: "  stillmark signer document -o document.pem --name \"Example AI, Evidence Desk\"",
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(c *cobra.Command, _ []string) error {
+			protect, err := a.protection(c.Context(), passphrase, output)
+			if err != nil {
+				return err
+			}
 			d, err := reports.NewDocumentSigner(name, time.Now(), rand.Reader)
 			if err != nil {
 				return err
@@ -111,6 +127,11 @@ certificate of an authority instead.`,
 			data, err := d.PEM()
 			if err != nil {
 				return err
+			}
+			if protect != nil {
+				if data, err = protect(data); err != nil {
+					return err
+				}
 			}
 			if err := ledger.WriteNewFile(output, data, 0o600); err != nil {
 				return fmt.Errorf("the document key was not written: %w", err)
@@ -132,19 +153,7 @@ certificate of an authority instead.`,
 	}
 	c.Flags().StringVarP(&output, "output", "o", "document.pem", "file of the key and its certificate")
 	c.Flags().StringVar(&name, "name", "", "who signs, as PDF readers will show it (required)")
+	c.Flags().BoolVar(&passphrase, "passphrase", false, "encrypt the file under a passphrase")
 	c.MarkFlagRequired("name")
 	return c
-}
-
-// loadDocumentSigner reads a document key; a file that others may read is refused.
-func loadDocumentSigner(path string) (*reports.DocumentSigner, error) {
-	data, err := ledger.ReadSecretFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("loading the document key: %w", err)
-	}
-	d, err := reports.ParseDocumentSigner(data)
-	if err != nil {
-		return nil, fmt.Errorf("loading the document key: %s: %w", path, err)
-	}
-	return d, nil
 }

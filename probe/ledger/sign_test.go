@@ -198,6 +198,22 @@ func TestSignerFiles(t *testing.T) {
 	if err != nil || len(pub) != 1 || pub[0].Name != s.Name() || pub[0].KeyID != s.KeyID() || !pub[0].Key.Equal(s.PublicKey().Key) {
 		t.Errorf("LoadPublic = %+v, %v", pub, err)
 	}
+	sealed := filepath.Join(dir, "sealed.key")
+	if err := s.SaveProtected(sealed, func(file []byte) ([]byte, error) {
+		if again, err := ParseSigner(file); err != nil || again.KeyID() != s.KeyID() {
+			t.Errorf("what is to be protected is no key file: %v", err)
+		}
+		return []byte("sealed"), nil
+	}); err != nil || string(readFileT(t, sealed)) != "sealed" {
+		t.Errorf("SaveProtected: %v", err)
+	}
+	broken := filepath.Join(dir, "broken.key")
+	if err := s.SaveProtected(broken, func([]byte) ([]byte, error) { return nil, fs.ErrInvalid }); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("a protection that fails: %v", err)
+	}
+	if _, err := os.Lstat(broken); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a key was written without its protection: %v", err)
+	}
 	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("private key: %v, %v", st.Mode(), err)
 	}

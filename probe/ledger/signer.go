@@ -104,7 +104,11 @@ func (s Signer) MarshalText() ([]byte, error) { return []byte("signer " + s.name
 
 // Save writes the private key to path (0600, PKCS#8 PEM) and the public key to
 // path.pub (0644). Neither ever replaces a file: the error is then fs.ErrExist.
-func (s *Signer) Save(path string) error {
+func (s *Signer) Save(path string) error { return s.SaveProtected(path, nil) }
+
+// SaveProtected is [Signer.Save], but writes of the private key what protect
+// makes of its PEM file: encrypted, say.
+func (s *Signer) SaveProtected(path string, protect func(file []byte) ([]byte, error)) error {
 	for _, p := range []string{path, path + ".pub"} {
 		if _, err := os.Lstat(p); !errors.Is(err, fs.ErrNotExist) {
 			if err == nil {
@@ -118,6 +122,11 @@ func (s *Signer) Save(path string) error {
 		return fmt.Errorf("saving the signer: %w", err)
 	}
 	private := encodeKey(s.name, &pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	if protect != nil {
+		if private, err = protect(private); err != nil {
+			return fmt.Errorf("saving the signer: %w", err)
+		}
+	}
 	if err := WriteNewFile(path, private, 0o600); err != nil {
 		return fmt.Errorf("saving the signer: %w", err)
 	}
@@ -134,7 +143,7 @@ func LoadSigner(path string) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading the signer: %w", err)
 	}
-	s, err := parseSigner(data)
+	s, err := ParseSigner(data)
 	if err != nil {
 		return nil, fmt.Errorf("loading the signer: %s: %w", path, err)
 	}
@@ -163,7 +172,8 @@ func ReadSecretFile(path string) ([]byte, error) {
 	return data, err
 }
 
-func parseSigner(data []byte) (*Signer, error) {
+// ParseSigner reads the private key of a PEM file.
+func ParseSigner(data []byte) (*Signer, error) {
 	blocks, err := decodeKeys(data, "PRIVATE KEY")
 	if err != nil {
 		return nil, err
