@@ -24,6 +24,7 @@ var rooms = map[string][]string{
 	"watermark/served":         {"watermark", "watermark/prf"},
 	"watermark/served/fuse":    {"watermark/prf", "watermark/served"},
 	"watermark/strength":       {"watermark", "watermark/evidence"},
+	"watermark/monitor":        {"watermark", "watermark/evidence"},
 	"corpora/tokens":           {},
 	"corpora/reading":          {},
 	"corpora/canary":           {},

@@ -339,11 +339,16 @@ func (i *inputForm) options(ids bool) replies.Options {
 // readInput reads a file or standard input, and shows how far it is on a meter,
 // which yield hides before it prints.
 func (a *app) readInput(name string, opt replies.Options, m *meter, yield func(watermark.Item) error) error {
+	return a.readRawInput(name, opt, m, func(_ []byte, it watermark.Item) error { return yield(it) })
+}
+
+// readRawInput is readInput that passes the line of each item on as well.
+func (a *app) readRawInput(name string, opt replies.Options, m *meter, yield func([]byte, watermark.Item) error) error {
 	defer m.clear()
 	in := &counted{Reader: a.in}
 	texts := 0
-	shown := func(it watermark.Item) error {
-		err := yield(it)
+	shown := func(raw []byte, it watermark.Item) error {
+		err := yield(raw, it)
 		if texts++; in.size > 0 {
 			m.share(float64(in.read)/float64(in.size), fmt.Sprintf("%s, %d texts", name, texts))
 		} else {
@@ -352,7 +357,7 @@ func (a *app) readInput(name string, opt replies.Options, m *meter, yield func(w
 		return err
 	}
 	if name == "-" {
-		return replies.Read(in, "standard input", opt, shown)
+		return replies.ReadRaw(in, "standard input", opt, shown)
 	}
 	f, err := os.Open(name)
 	if err != nil {
@@ -366,7 +371,7 @@ func (a *app) readInput(name string, opt replies.Options, m *meter, yield func(w
 		in.size = info.Size()
 	}
 	in.Reader = f
-	return replies.Read(in, name, opt, shown)
+	return replies.ReadRaw(in, name, opt, shown)
 }
 
 // counted counts what is read of it; size is 0 where it is not known.

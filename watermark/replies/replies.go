@@ -64,6 +64,12 @@ func (e *Error) ExitCode() int { return 2 }
 // Read calls yield for every item of r in order; name stands in messages and is
 // the id of a plain text. An input without any item is an error.
 func Read(r io.Reader, name string, opt Options, yield func(watermark.Item) error) error {
+	return ReadRaw(r, name, opt, func(_ []byte, it watermark.Item) error { return yield(it) })
+}
+
+// ReadRaw is [Read] for those who want more of a JSON line than its item: yield gets
+// the line as well, nil for a plain text, valid until it returns.
+func ReadRaw(r io.Reader, name string, opt Options, yield func(raw []byte, it watermark.Item) error) error {
 	switch opt.Format {
 	case "", "jsonl", "text":
 	default:
@@ -97,7 +103,7 @@ func Read(r io.Reader, name string, opt Options, yield func(watermark.Item) erro
 	if err != nil {
 		return &Error{name, 0, err}
 	}
-	return yield(watermark.Item{ID: name, Tokens: ids})
+	return yield(nil, watermark.Item{ID: name, Tokens: ids})
 }
 
 // looksLikeJSONLines peeks at the first line: it is a JSON object, or begins
@@ -145,7 +151,7 @@ type nested struct {
 	ID json.RawMessage `json:"id"`
 }
 
-func readLines(br *bufio.Reader, name string, opt Options, yield func(watermark.Item) error) error {
+func readLines(br *bufio.Reader, name string, opt Options, yield func(raw []byte, it watermark.Item) error) error {
 	items := 0
 	var buffer []byte
 	for number := 1; ; number++ {
@@ -167,7 +173,7 @@ func readLines(br *bufio.Reader, name string, opt Options, yield func(watermark.
 			if item.ID == "" {
 				item.ID = fmt.Sprintf("%s:%d", name, number)
 			}
-			if err := yield(item); err != nil {
+			if err := yield(raw, item); err != nil {
 				return err
 			}
 			items++
