@@ -208,6 +208,9 @@ func NewPlan(in PlanInput) (*Draft, error) {
 				}
 				sealed.Reading = reading
 			}
+			if r := in.Rotation; r != nil && q.Reading != nil && q.Reading.Slot > 0 {
+				sealed.NotBefore, sealed.NotAfter = r.times(q.Reading.Slot)
+			}
 			if in.Put != nil {
 				in.Put(&sealed)
 			}

@@ -170,6 +170,16 @@ func TestPlanRotation(t *testing.T) {
 	if len(d.Plan.Tests) != 4 || !strings.HasSuffix(d.Plan.Tests[1].ID, "/nova/lag-3") || !strings.Contains(string(d.Plan.Tests[1].Options), `"slots":24,"slot_seconds":3600,"lag":3`) {
 		t.Errorf("tests %+v", d.Plan.Tests)
 	}
+	// Every prompt is put in its slot, early enough for the reply to arrive in it.
+	for _, q := range d.Plan.Prompts {
+		r, err := reading.Parse(q.Reading)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if from := start.Add(time.Duration(r.Slot-1) * time.Hour); !q.NotBefore.Equal(from) || q.NotAfter.Sub(from) != 58*time.Minute {
+			t.Errorf("%s of slot %d from %s to %s", q.ID, r.Slot, q.NotBefore, q.NotAfter)
+		}
+	}
 	// A hundred and fifty scored tokens a slot, at the level of four tests.
 	for _, row := range d.Plan.Power {
 		if math.Abs(row.Log10Floor-float64(row.Units)*math.Log10(.5)) > 1e-9 {

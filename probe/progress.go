@@ -58,6 +58,21 @@ func (r *runner) showProgress(done <-chan struct{}) {
 	}
 }
 
+// nextDue is when the next item that waits for its time is due, once the others are
+// done; zero where none waits.
+func (r *runner) nextDue() time.Time {
+	var due time.Time
+	for _, l := range r.lanes {
+		if l.next < len(l.queue) || l.open > 0 {
+			return time.Time{}
+		}
+		if !l.due.IsZero() && (due.IsZero() || l.due.Before(due)) {
+			due = l.due
+		}
+	}
+	return due
+}
+
 // report sends one status; phase "" means whatever the run is doing.
 func (r *runner) report(phase Phase) {
 	if r.opt.Progress != nil {
@@ -98,6 +113,10 @@ func (r *runner) status(phase Phase) Status {
 			}
 		}
 	}
+	if due := r.nextDue(); s.InFlight == 0 && waiting == 0 && !due.IsZero() {
+		waiting++
+		s.Note = "the next prompts are put at " + due.UTC().Format("2006-01-02 15:04:05 UTC")
+	}
 	switch {
 	case s.Phase != "":
 	case r.stopped:
@@ -107,6 +126,7 @@ func (r *runner) status(phase Phase) Status {
 		}
 	case waiting > 0 && s.InFlight == 0:
 		s.Phase = PhaseWaiting
+		s.PerMinute = 0 // says nothing of what is to come
 	default:
 		s.Phase, s.Note = PhaseRunning, ""
 	}

@@ -39,9 +39,18 @@ func (r *runner) load() error {
 			r.skipped++
 			continue
 		}
-		l.queue = append(l.queue, waiting{prompt: it.Prompt, sample: int32(it.Sample), block: int32(l.planned - 1), attempts: int32(was.Attempts)})
+		w := waiting{prompt: it.Prompt, sample: int32(it.Sample), block: int32(l.planned - 1), attempts: int32(was.Attempts)}
+		switch {
+		case it.Prompt.NotBefore.IsZero():
+			l.queue = append(l.queue, w)
+		case time.Now().After(it.Prompt.NotAfter):
+			r.missed++
+		default:
+			l.timed = append(l.timed, w)
+		}
 	}
 	for _, l := range r.lanes {
+		slices.SortStableFunc(l.timed, func(a, b waiting) int { return a.prompt.NotBefore.Compare(b.prompt.NotBefore) })
 		r.planned += l.planned
 		r.settled += l.settled
 	}
@@ -230,9 +239,8 @@ type task struct {
 	attempts int // so far, in all runs
 }
 
-// task begins the i-th item of the lane's queue.
-func (l *lane) task(i int) task {
-	w := &l.queue[i]
+// task begins an item.
+func (l *lane) task(w *waiting) task {
 	return task{attempts: int(w.attempts), item: &ledger.Item{
 		ID: ledger.ItemID(l.target.Name, w.prompt.Suite, w.prompt.ID, int(w.sample)), Target: l.target, Prompt: w.prompt, Sample: int(w.sample),
 	}}
@@ -246,11 +254,13 @@ type lane struct {
 	limiter *endpoint.AIMD
 
 	queue    []waiting
+	timed    []waiting // to be asked at set times, by these
 	planned  int64
 	settled  int64
 	next     int // index into queue
 	open     int // tasks begun and neither settled nor given up
 	inFlight int
+	due      time.Time // of the next item that waits for its time; zero for none
 
 	transport    int  // transport failures in a row
 	rejected     int  // rejections in a row

@@ -221,6 +221,7 @@ type runner struct {
 	spentNow spend // by this run
 	reserved spend
 	skipped  int64 // items beyond this run's limit
+	missed   int64 // items that were not asked at their time
 	planned  int64
 	settled  int64
 	sent     int64
@@ -322,6 +323,7 @@ func (r *runner) run(ctx context.Context) error {
 	var feeding sync.WaitGroup
 	for _, l := range r.lanes {
 		feeding.Go(func() { r.feed(l) })
+		feeding.Go(func() { r.feedTimed(l) })
 	}
 	feeding.Wait()
 	r.items.Wait()
@@ -455,6 +457,12 @@ func (r *runner) finish() error {
 			Code: CodeIncomplete, Happened: fmt.Sprintf("the limit of %s is reached", r.opt.Limit),
 			Do: "Run without the limit, or with another, to go on",
 		}
+	case r.missed > 0 && r.givenUp == 0:
+		reason = family.StopGivenUp
+		stopErr = &Error{
+			Code: CodeIncomplete, Happened: fmt.Sprintf("%s of %s items were not asked at their time", group(r.missed), group(r.planned)),
+			Do: "They cannot be asked later: analyse what is there",
+		}
 	default:
 		reason = family.StopGivenUp
 		stopErr = &Error{
@@ -491,7 +499,7 @@ func (r *runner) kept() string {
 func (r *runner) pending() int {
 	n := 0
 	for _, l := range r.lanes {
-		n += len(l.queue)
+		n += len(l.queue) + len(l.timed)
 	}
 	return n
 }

@@ -18,13 +18,53 @@ func (r *runner) feed(l *lane) {
 		if !r.admit(l, i) {
 			return
 		}
-		task := l.task(i)
+		task := l.task(&l.queue[i])
 		r.items.Go(func() { r.settle(l, task) })
 	}
 	r.mu.Lock()
 	l.next = len(l.queue)
 	r.cond.Broadcast() // nobody needs to wait for this lane any more
 	r.mu.Unlock()
+}
+
+// timeStep is how long a wait for a set time sleeps at most before it looks at the
+// clock again: a machine may have been suspended meanwhile.
+const timeStep = 30 * time.Second
+
+// feedTimed begins what is to be asked at set times, when these come.
+func (r *runner) feedTimed(l *lane) {
+	for i := range l.timed {
+		w := &l.timed[i]
+		for wait := time.Until(w.prompt.NotBefore); wait > 0; wait = time.Until(w.prompt.NotBefore) {
+			r.mu.Lock()
+			l.due = w.prompt.NotBefore
+			r.mu.Unlock()
+			if !r.sleep(min(wait, timeStep)) {
+				return
+			}
+		}
+		task := l.task(w)
+		r.mu.Lock()
+		l.due = time.Time{}
+		stopped := r.stopped
+		l.open++
+		r.mu.Unlock()
+		if stopped {
+			return
+		}
+		r.items.Go(func() { r.settle(l, task) })
+	}
+}
+
+// tooLate notes an item whose time is over.
+func (r *runner) tooLate(t *task) bool {
+	if end := t.item.Prompt.NotAfter; end.IsZero() || time.Now().Before(end) {
+		return false
+	}
+	r.mu.Lock()
+	r.missed++
+	r.mu.Unlock()
+	return true
 }
 
 // admit waits until the lane may begin its i-th task, or the run is stopped.
@@ -85,6 +125,11 @@ func (r *runner) settle(l *lane, t task) {
 			return
 		}
 		if !r.claim(l, &t, false) {
+			slot.Release(ledger.Cancelled)
+			return
+		}
+		if r.tooLate(&t) {
+			r.settleAccount(l, &t, &endpoint.Attempt{Meta: ledger.Attempt{Outcome: ledger.Cancelled}}, r.atMost(t.item))
 			slot.Release(ledger.Cancelled)
 			return
 		}

@@ -200,6 +200,10 @@ type Prompt struct {
 	Kind    string        `json:"kind,omitempty"`    // KindChat (also the meaning of "") or KindCompletion
 	Samples int           `json:"samples,omitempty"` // replies per target, the plan's number if 0
 	Params  *PromptParams `json:"params,omitempty"`
+	// NotBefore and NotAfter are when the prompt may be put, for what is asked at set
+	// times. What was not asked in time is missing. Zero: whenever its turn comes.
+	NotBefore time.Time `json:"not_before,omitzero"`
+	NotAfter  time.Time `json:"not_after,omitzero"`
 	// Sentinel marks a prompt of [Sentinels]: sample k is put in round k, always
 	// under the same seed, and enters no test.
 	Sentinel bool `json:"sentinel,omitempty"`

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -223,6 +224,10 @@ func (p *Plan) validateAsking(q *Prompt) error {
 	switch {
 	case q.Samples < 0:
 		return fmt.Errorf("samples is %d", q.Samples)
+	case q.NotBefore.IsZero() != q.NotAfter.IsZero(), !q.NotBefore.IsZero() && !q.NotBefore.Before(q.NotAfter):
+		return errors.New("the time at which it may be put needs a beginning and an end after it")
+	case !q.NotBefore.IsZero() && (q.NotBefore.Location() != time.UTC || q.NotAfter.Location() != time.UTC):
+		return errors.New("the time at which it may be put is not in UTC")
 	case q.Samples > 0 && q.Sentinel:
 		return errors.New("a sentinel's samples are its rounds")
 	case len(q.Targets) > 0 && q.Sentinel:
