@@ -83,7 +83,8 @@ type SealResult struct {
 // timestamped and packs the case into one zip.
 //
 // A seal that was interrupted can be repeated. A sealed case can be sealed
-// again, as with another report or a timestamp; the ledger then shows both.
+// again, as with another report or a timestamp; the ledger then shows both, and
+// witnesses of the earlier seal of the same report have to sign again.
 func Seal(ctx context.Context, dir string, signer Signer, opt SealOptions) (*SealResult, error) {
 	s, err := prepare(dir, signer, opt)
 	if err != nil {
@@ -450,7 +451,7 @@ func (s *sealing) closeLedger(clock ledger.WriterOptions) error {
 // exempt are the files that the manifest cannot list.
 func (s *sealing) exempt(name string) bool {
 	dir, base := path.Split(name)
-	return name == manifestName || dir == s.folder+"/" && (base == envelopeName || base == tokenName || base == statementName || base == sshName)
+	return name == manifestName || dir == s.folder+"/" && (base == envelopeName || base == tokenName || base == statementName || base == sshName || integrity.IsWitness(base))
 }
 
 // files is the hash of the manifest without the ledger's line: what the seal
@@ -475,7 +476,17 @@ func (s *sealing) lastEvent() (ledger.Event, error) {
 
 // sign writes manifest, statement, envelope and token, in this order.
 func (s *sealing) sign(ctx context.Context, signer Signer, stamp func(context.Context, [32]byte) ([]byte, error)) (*SealResult, error) {
-	for _, name := range []string{envelopeName, tokenName, statementName, sshName} {
+	gone := []string{envelopeName, tokenName, statementName, sshName}
+	entries, err := os.ReadDir(s.at(""))
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries { // witnesses of another statement
+		if integrity.IsWitness(e.Name()) {
+			gone = append(gone, e.Name())
+		}
+	}
+	for _, name := range gone {
 		if err := os.Remove(s.at(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}

@@ -16,7 +16,7 @@ import (
 func (a *app) reportCommand() *cobra.Command {
 	return holder("report", "the evidence report: build, seal, open",
 		"  stillmark report build case --key key.json\n  stillmark report seal case --signer signer.pem --disclose key.json -o case.zip",
-		a.reportBuildCommand(), a.reportSealCommand(), a.reportOpenCommand())
+		a.reportBuildCommand(), a.reportSealCommand(), a.reportCosignCommand(), a.reportOpenCommand())
 }
 
 // loadKeys reads several key files.
@@ -146,6 +146,48 @@ authority's certificates and the key (P-256 or RSA, PKCS#8).
 	f.StringVar(&tsa, "tsa", "", "URL of an RFC 3161 timestamping authority")
 	f.StringVar(&document, "document-key", "", "PEM file whose key and certificate sign report.pdf")
 	f.StringArrayVar(&disclose, "disclose", nil, "key file whose subkey goes into the case (repeatable)")
+	c.MarkFlagRequired("signer")
+	return c
+}
+
+func (a *app) reportCosignCommand() *cobra.Command {
+	var signerPath, output string
+	c := &cobra.Command{
+		Use:   "cosign CASE --signer FILE",
+		Short: "add a witness's signature to a sealed case",
+		Long: `Signs the statement of a sealed case with the key of a witness, beside the signer's
+signature. The files of the case are compared with the seal before; the numbers are
+not computed again: a witness who wants to vouch for them runs stillmark verify first.
+
+What it shows is that the holder of this key had this very case before them. Nothing
+sealed names the witness, so a co-signature that was taken away again is not missed:
+the witness keeps a copy. CASE is the folder; with -o it is packed into a zip again.
+
+` + passphraseHelp,
+		Example: "  stillmark report cosign case --signer witness.pem -o case-witnessed.zip",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			signer, err := a.loadSigner(c.Context(), signerPath)
+			if err != nil {
+				return err
+			}
+			done, err := reports.Cosign(args[0], signer, output)
+			if err != nil {
+				return err
+			}
+			if a.asJSON {
+				return a.printJSON(done)
+			}
+			fmt.Fprintf(a.out, "co-signed %s by %s, key %s, witness %d of this seal\nenvelope  %s\n          sha256 %s\n",
+				done.Report, printable(signer.Name()), done.KeyID, done.Witnesses, done.Envelope, done.EnvelopeSHA256)
+			if done.Zip != "" {
+				fmt.Fprintf(a.out, "package   %s\n          sha256 %s\n", done.Zip, done.ZipSHA256)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&signerPath, "signer", "", "private signing key of the witness (required)")
+	c.Flags().StringVarP(&output, "output", "o", "", "zip to write")
 	c.MarkFlagRequired("signer")
 	return c
 }

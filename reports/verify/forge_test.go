@@ -40,6 +40,11 @@ func reseal(t testing.TB, f *fixture, dir string, signer *ledger.Signer) {
 		t.Fatal(err)
 	}
 	envelopes := []string{folder + "report.dsse.json", folder + "report.dsse.tsr", folder + "statement.intoto.json", folder + integrity.SSHName, "manifest-sha256.txt"}
+	for _, e := range must[[]os.DirEntry](t)(os.ReadDir(filepath.Join(dir, filepath.FromSlash(folder)))) {
+		if integrity.IsWitness(e.Name()) {
+			envelopes = append(envelopes, folder+e.Name())
+		}
+	}
 	for _, name := range envelopes {
 		if err := os.Remove(filepath.Join(dir, filepath.FromSlash(name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)

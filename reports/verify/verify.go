@@ -56,6 +56,7 @@ const (
 	CodeCommitment = "commitment"
 	CodeSignature  = "signature"
 	CodeSigner     = "signer"
+	CodeWitness    = "witness"
 	CodeControls   = "control_case"
 	CodeEarlier    = "first_run"
 	CodeSealTime   = "seal_time"
@@ -139,6 +140,7 @@ func (v *verifier) run(ctx context.Context, p *integrity.Package) (*Result, erro
 	v.opt.Progress("hashes", int64(p.Files), int64(p.Files))
 	v.integrity()
 	v.signer()
+	v.witnesses()
 	v.controls()
 	if err := v.times(); err != nil {
 		return nil, err
@@ -247,6 +249,19 @@ func (v *verifier) signer() {
 		why = "no trusted keys were given (--trust)"
 	}
 	v.line(LevelWarn, CodeSigner, "signer unknown", "%s; it calls itself %q", why, s.Signer.Name)
+}
+
+// witnesses words the co-signatures. None of them makes the signer a trusted one.
+func (v *verifier) witnesses() {
+	for _, w := range v.sealed.Witnesses {
+		level, who := LevelNote, "NOT among the keys that you trust, and anybody can add a signature"
+		for _, k := range v.opt.Trust {
+			if k.KeyID == w.KeyID && k.Key.Equal(w.Key) {
+				level, who = LevelOK, fmt.Sprintf("trusted, %q", k.Name)
+			}
+		}
+		v.line(level, CodeWitness, "witness", "key %.16s… signed the same statement: %s", w.KeyID, who)
+	}
 }
 
 // controls words the sealed cases inside this one.

@@ -28,6 +28,7 @@ type Sealed struct {
 	Envelope  []byte           // what a timestamp of the seal is over
 	Token     []byte           // RFC 3161 token over Envelope, nil if there is none
 	Statement []byte
+	Witnesses []ledger.PublicKey // others that signed the same statement, by key id; their files hold no names
 	Subjects  int
 	Ledger    ledger.Head
 	Resumes   int
@@ -39,7 +40,7 @@ type Sealed struct {
 
 // Check checks a package from the outside in and stops at the first problem.
 // What is not listed, not canonical or not in order is a problem; so is what
-// is missing. The checks, in order: the envelope and its signature; the signed
+// is missing. The checks, in order: the envelope and its signature, and those of witnesses; the signed
 // statement against the manifest; every file against the manifest; the plan;
 // that every file is one that a case is made of; the sealed cases inside this
 // one, in the same way; the ledger's chain and Merkle root; the raw bytes.
@@ -165,7 +166,7 @@ func (s *Sealed) exempt(file string) bool {
 		return true
 	}
 	dir, name := path.Split(file)
-	return dir == s.Folder+"/" && (name == envelopeName || name == tokenName || name == statementName || name == SSHName)
+	return dir == s.Folder+"/" && (name == envelopeName || name == tokenName || name == statementName || name == SSHName || IsWitness(name))
 }
 
 func (s *Sealed) checkFiles(fsys fs.FS, manifest []byte) error {
@@ -250,6 +251,9 @@ func (s *Sealed) checkEnvelope(fsys fs.FS, manifest []byte) error {
 		return p
 	}
 	if err := s.checkSSH(fsys, manifest); err != nil {
+		return err
+	}
+	if err := s.checkWitnesses(fsys); err != nil {
 		return err
 	}
 	if s.Token, err = ReadFile(fsys, file(tokenName)); err != nil {
