@@ -266,12 +266,13 @@ const (
 	FateRepeat     Fate = "repeat"
 )
 
-// Add scores one item. Units that earlier items had are repeats.
-func (d *Detector) Add(it Item) { d.add(it, nil) }
+// Add scores one item and returns how many units it adds to the run, and their score,
+// unweighted. Units that earlier items had are repeats.
+func (d *Detector) Add(it Item) (units int64, score float64) { return d.add(it, nil) }
 
 // add scores one item and tells visit, if any, of every position: its fate and,
 // unless it has no window or no place in the vocabulary, its score.
-func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
+func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) (n int64, score float64) {
 	h := d.scheme.Window()
 	d.prompt.reset()
 	for i := h; h > 0 && i <= len(it.Prompt); i++ {
@@ -286,7 +287,6 @@ func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
 			strange = max(at-h, 0) + i
 		}
 	}
-	n, score := int64(0), 0.                        // of this item
 	skipped := len(it.Tokens) - (len(history) - at) // a leading BOS
 	for i := range skipped {
 		d.dropped.Short++
@@ -334,6 +334,7 @@ func (d *Detector) add(it Item, visit func(i int, f Fate, score float64)) {
 	d.tokens += int64(len(it.Tokens))
 	d.items++
 	d.clusters.Add(n, score)
+	return n, score
 }
 
 // namedIDs is how many ids outside the vocabulary are remembered: enough to see

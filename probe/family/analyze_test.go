@@ -14,6 +14,7 @@ import (
 	"github.com/stillmark/stillmark/corpora/tokens"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark"
+	"github.com/stillmark/stillmark/watermark/evidence"
 )
 
 var schemes = []string{watermark.Gumbel, watermark.KGW, watermark.Tournament}
@@ -704,5 +705,51 @@ func TestStopperIsCharged(t *testing.T) {
 	}
 	if got := stopper.tests[0].threshold; math.Abs(got-7) > 1e-9 {
 		t.Errorf("one of ten keys at a level of 1e-6: the threshold is %v, want 7", got)
+	}
+}
+
+// Cohort, epoch and public keys stand side by side: the key whose text the rival learned
+// from is found, the others are not, and Holm corrects over all of them and over the
+// control; what is shown by language adds up to the whole.
+func TestKeysSideBySide(t *testing.T) {
+	t.Parallel()
+	label := func(l string) func(*watermark.Spec) { return func(s *watermark.Spec) { s.Label = l } }
+	cohort := newKey(t, watermark.KGW, 71, label("acme"))
+	other := newKey(t, watermark.KGW, 72, label("globex"))
+	public := newKey(t, watermark.Gumbel, 73, label("public"))
+	rng := rand.New(rand.NewPCG(74, 75))
+	s := newScenario(t, []string{"rival", "control-a"}, neutral(40))
+	for _, k := range []*watermark.Key{cohort, other, public} {
+		s.test(k, ledger.ModeFixedN)
+		s.commit(k, testTime.Add(-48*time.Hour))
+	}
+	for i := range s.plan.Prompts {
+		s.plan.Prompts[i].Lang = []string{"en", "ja"}[i%2]
+		s.reply("rival", i, text(speak(rng, 150, mark(t, cohort), .5)))
+		s.reply("control-a", i, text(speak(rng, 150, nil, 0)))
+	}
+	f := analyze(t, s.build(), cohort, other, public)
+	var raw []float64
+	for i := range f.Findings {
+		x := &f.Findings[i]
+		raw = append(raw, *x.Log10P)
+		want := ledger.VerdictNone
+		if x.Key == cohort.ID && x.Target == "rival" {
+			want = ledger.VerdictSingleRun
+		}
+		if x.Verdict != want || x.M != 6 {
+			t.Errorf("%s under %s: %s of %d tests, log10 p %v", x.Target, x.Key, x.Verdict, x.M, *x.Log10P)
+		}
+		if len(x.Parts) != 2 || x.Parts[0].Name != "en" || x.Parts[0].N+x.Parts[1].N != x.N {
+			t.Errorf("%s under %s: parts %+v of %d units", x.Target, x.Key, x.Parts, x.N)
+		}
+		if want == ledger.VerdictSingleRun && (x.Parts[0].Lo <= 0 || x.Parts[1].Lo <= 0) {
+			t.Errorf("the effect by language: %+v", x.Parts)
+		}
+	}
+	for i, p := range evidence.Holm(raw) {
+		if got := *f.Findings[i].HolmLog10P; math.Abs(got-p) > 1e-12 {
+			t.Errorf("%s: %v after correction, want %v", f.Findings[i].Test, got, p)
+		}
 	}
 }

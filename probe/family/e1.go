@@ -2,11 +2,14 @@ package family
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/stillmark/stillmark/probe/ledger"
@@ -270,7 +273,7 @@ func feed(ins []*Input, tests []*e1, batch []*settled) error {
 		e := tests[k]
 		for i, s := range batch {
 			if it, ok := items[i][textOf{e.reader, e.part}]; ok && e.test.Reads(s.prompt) {
-				e.add(it)
+				e.add(it, s.prompt.Lang)
 			}
 		}
 		return nil
@@ -327,6 +330,13 @@ type e1 struct {
 	done    int64
 	tokens  int64
 	curve   []ledger.CurvePoint
+	langs   map[string]*langPart
+}
+
+// langPart is the part of a run in one language of its prompts.
+type langPart struct {
+	n        int64
+	clusters evidence.Clusters
 }
 
 // item reads the part of an answer that the test scores. There may be none.
@@ -364,6 +374,7 @@ func (e *e1) finish(ctx context.Context) (*Output, error) {
 		return &Output{Finding: f}, nil
 	}
 	f.Effect, f.EffectLo, f.EffectHi = d.Effect.Value, d.Effect.Lo, d.Effect.Hi
+	f.Parts = e.parts(d.Law)
 	gate := GateUnchecked
 	if e.decoys > 0 {
 		judged, scores, err := e.detector.Decoys(ctx, e.seed, e.decoys, e.progress)
@@ -389,14 +400,36 @@ func (e *e1) finish(ctx context.Context) (*Output, error) {
 	return &Output{Finding: f, Log10P: d.Tail.Log10P}, nil
 }
 
+// parts are the effect by the language of the prompt, where there are several. A unit
+// that two languages share counts in the one that had it first.
+func (e *e1) parts(law evidence.Law) []ledger.Part {
+	if len(e.langs) < 2 {
+		return nil
+	}
+	var out []ledger.Part
+	for _, lang := range slices.Sorted(maps.Keys(e.langs)) {
+		p := e.langs[lang]
+		out = append(out, part(cmp.Or(lang, "language not said"), p.n, law.Effect(p.clusters)))
+	}
+	return out
+}
+
 // add scores a reply, and notes the evidence now and then: at equal numbers of
 // replies, the last time at the end. The curve is a description: the fixed-n test
 // looks at its end only.
-func (e *e1) add(it watermark.Item) {
+func (e *e1) add(it watermark.Item, lang string) {
 	if e.pooled != nil {
 		e.pooled.Add(it)
 	}
-	e.detector.Add(it)
+	n, score := e.detector.Add(it)
+	if e.langs == nil {
+		e.langs = map[string]*langPart{}
+	}
+	if e.langs[lang] == nil {
+		e.langs[lang] = new(langPart)
+	}
+	e.langs[lang].n += n
+	e.langs[lang].clusters.Add(n, score)
 	e.done++
 	e.tokens += int64(len(it.Tokens))
 	if e.replies == 0 || e.done*curvePoints/e.replies == (e.done-1)*curvePoints/e.replies {

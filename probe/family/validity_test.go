@@ -49,7 +49,7 @@ func score(t testing.TB, items []watermark.Item, k *watermark.Key, keep func([]i
 		replies: int64(len(items)),
 	}
 	for _, it := range items {
-		e.add(it)
+		e.add(it, "en")
 	}
 	out, err := e.finish(t.Context())
 	if err != nil {
