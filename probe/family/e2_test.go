@@ -211,7 +211,7 @@ func TestReadingPower(t *testing.T) {
 		t.Errorf("%+v", row)
 	}
 	rng := rand.New(rand.NewPCG(7, 7))
-	for _, effect := range []float64{0, .03, row.Effect} {
+	for _, effect := range []float64{0, .03, .04, row.Effect} {
 		found, runs := 0, 400
 		for range runs {
 			hits := int64(0)

@@ -455,7 +455,7 @@ func (k *scheduled) power(in *Input, arms int) ledger.PowerRow {
 		}
 	}
 	row := ledger.PowerRow{Units: int64(len(k.slots)), Log10Alpha: in.Log10Alpha, EffectUnit: effectE6, Log10Floor: k.law.Floor()}
-	row.Effect = detectableLift(tokens, arms, in.Log10Alpha)
+	row.Effect = newLiftPower(tokens, arms, in.Log10Alpha).detectable()
 	return row
 }
 
@@ -463,61 +463,84 @@ func (k *scheduled) power(in *Input, arms int) ledger.PowerRow {
 // error of .02 about .9.
 const powerRuns = 200
 
-// detectableLift is the lift on the served arm that slots of so many tokens find with
-// power .9, or 0 if there is none. A slot's scores are normal about it, by the number of
-// tokens; the law of the schedule given such scores is estimated as it is computed from
-// real ones. No formula serves: the lift itself widens that law, so that few slots reach a
-// level late or never. The runs are the same for every lift and on every machine.
-func detectableLift(tokens []float64, arms int, log10Alpha float64) float64 {
+// liftPower reckons the power of a rotation from runs with a lift on the served arm. A
+// slot's scores are normal about it, by the number of tokens; the law of the schedule given
+// such scores is estimated as it is computed from real ones. No formula serves: the lift
+// itself widens that law, so that few slots reach a level late or never. The runs are the
+// same for every lift and on every machine.
+type liftPower struct {
+	tokens     []float64 // by slot, under an arm
+	arms       int
+	log10Alpha float64
+	noise      [][]float64 // by run: of every slot and arm
+}
+
+func newLiftPower(tokens []float64, arms int, log10Alpha float64) *liftPower {
+	p := &liftPower{tokens: tokens, arms: arms, log10Alpha: log10Alpha, noise: make([][]float64, powerRuns)}
+	rng := rand.New(rand.NewPCG(uint64(len(tokens)), uint64(arms)))
+	for i := range p.noise {
+		p.noise[i] = make([]float64, len(tokens)*arms)
+		for j := range p.noise[i] {
+			p.noise[i][j] = rng.NormFloat64()
+		}
+	}
+	return p
+}
+
+// possible reports whether any outcome reaches the level.
+func (p *liftPower) possible() bool {
 	all := 0.
-	for _, n := range tokens {
+	for _, n := range p.tokens {
 		all += n
 	}
-	if all == 0 || -float64(len(tokens))*math.Log10(float64(arms)) > log10Alpha {
+	return all > 0 && -float64(len(p.tokens))*math.Log10(float64(p.arms)) <= p.log10Alpha
+}
+
+// at is the share of runs that reach the level at a lift.
+func (p *liftPower) at(lift float64) float64 {
+	n := 0
+	for _, z := range p.noise {
+		values, score := make([]evidence.Draw, len(p.tokens)), int64(0)
+		for s, count := range p.tokens {
+			values[s] = make(evidence.Draw, p.arms)
+			for j := range values[s] {
+				x := math.Sqrt(count) * z[s*p.arms+j]
+				if j == 0 { // the served one
+					x += count * lift
+				}
+				values[s][j] = int64(math.Round(slotUnit * x))
+			}
+			score += values[s][0]
+		}
+		if evidence.NewDrawSum(values).Estimate(float64(score)) <= p.log10Alpha {
+			n++
+		}
+	}
+	return float64(n) / float64(len(p.noise))
+}
+
+// detectable is the lift that is found with power .9, or 0 if there is none.
+func (p *liftPower) detectable() float64 {
+	if !p.possible() {
 		return 0
 	}
-	rng := rand.New(rand.NewPCG(uint64(len(tokens)), uint64(arms)))
-	noise := make([][]float64, powerRuns)
-	for i := range noise {
-		noise[i] = make([]float64, len(tokens)*arms)
-		for j := range noise[i] {
-			noise[i][j] = rng.NormFloat64()
-		}
+	all := 0.
+	for _, n := range p.tokens {
+		all += n
 	}
-	found := func(lift float64) float64 {
-		n := 0
-		for _, z := range noise {
-			values, score := make([]evidence.Draw, len(tokens)), int64(0)
-			for s, count := range tokens {
-				values[s] = make(evidence.Draw, arms)
-				for j := range values[s] {
-					x := math.Sqrt(count) * z[s*arms+j]
-					if j == 0 { // the served one
-						x += count * lift
-					}
-					values[s][j] = int64(math.Round(slotUnit * x))
-				}
-				score += values[s][0]
-			}
-			if evidence.NewDrawSum(values).Estimate(float64(score)) <= log10Alpha {
-				n++
-			}
-		}
-		return float64(n) / powerRuns
-	}
-	hi := math.Sqrt(float64(len(tokens)) / all) // a standard deviation of a slot
+	hi := math.Sqrt(float64(len(p.tokens)) / all) // a standard deviation of a slot
 	for range 20 {
-		if found(hi) >= PowerLevel {
+		if p.at(hi) >= PowerLevel {
 			break
 		}
 		hi *= 2
 	}
-	if found(hi) < PowerLevel {
+	if p.at(hi) < PowerLevel {
 		return 0
 	}
 	lo := 0.
 	for hi-lo > .01*hi {
-		if mid := (lo + hi) / 2; found(mid) >= PowerLevel {
+		if mid := (lo + hi) / 2; p.at(mid) >= PowerLevel {
 			hi = mid
 		} else {
 			lo = mid
@@ -544,8 +567,15 @@ func powerE6(t *PlannedTest) (ledger.PowerRow, error) {
 	for i := range tokens {
 		tokens[i] = all / float64(o.Slots)
 	}
-	return ledger.PowerRow{
+	p := newLiftPower(tokens, len(o.Arms), t.Log10Alpha)
+	row := ledger.PowerRow{
 		Units: int64(len(tokens)), EffectUnit: effectE6, Log10Floor: -float64(len(tokens)) * math.Log10(float64(len(o.Arms))),
-		Effect: detectableLift(tokens, len(o.Arms), t.Log10Alpha),
-	}, nil
+		Effect: p.detectable(),
+	}
+	if p.possible() {
+		for _, lift := range []float64{.02, .05, .1} {
+			row.At = append(row.At, ledger.PowerAt{Effect: lift, Power: p.at(lift)})
+		}
+	}
+	return row, nil
 }

@@ -174,7 +174,12 @@ func TestRotationPower(t *testing.T) {
 	if math.Abs(row.Effect-asRun.Effect) > .1*row.Effect || math.Abs(row.Log10Floor-slots*math.Log10(.5)) > 1e-9 {
 		t.Errorf("planned %v, as run %v, floor %v", row.Effect, asRun.Effect, row.Log10Floor)
 	}
-	for _, lift := range []float64{0, row.Effect} {
+	tokens := make([]float64, slots)
+	for i := range tokens {
+		tokens[i] = n
+	}
+	planner := newLiftPower(tokens, 2, -6)
+	for _, lift := range []float64{0, .04, .05, row.Effect} {
 		found, runs := 0, 300
 		for range runs {
 			k := texts(schedule, lift)
@@ -184,7 +189,7 @@ func TestRotationPower(t *testing.T) {
 		}
 		want := 0.
 		if lift > 0 {
-			want = PowerLevel
+			want = planner.at(lift)
 		}
 		within(t, fmt.Sprint("lift ", lift), found, runs, want)
 	}
