@@ -86,7 +86,7 @@ func TestMissedTheirTime(t *testing.T) {
 		if sum.Settled != 2 {
 			t.Errorf("%+v", sum)
 		}
-		time.Sleep(begun.Add(110 * time.Minute).Sub(time.Now())) // slot 1 is over
+		time.Sleep(time.Until(begun.Add(110 * time.Minute))) // slot 1 is over
 		sum, err = Run(t.Context(), dir, opt)
 		wantError(t, err, CodeIncomplete, "2 of 6 items were not asked at their time", "They cannot be asked later")
 		if sum.Settled != 4 || time.Since(begun) < 2*time.Hour {
