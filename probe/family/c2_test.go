@@ -113,8 +113,9 @@ func TestWhoIsNoControl(t *testing.T) {
 			tr.Vendor = "Teacher1"
 		}
 	}})
-	p.plan.Targets[len(p.plan.Targets)-1].BaseURL = "http://rival"
-	p.plan.Targets[len(p.plan.Targets)-1].Model = "rival"
+	last := len(p.plan.Targets) - 1
+	p.plan.Targets[last].Model = "host/Rival"                   // served elsewhere
+	p.plan.Targets[last-1].Model = p.plan.Targets[last-2].Model // control04 is control03
 	p.plan.Tests[0].Options = []byte(`{"students":["control02"]}`)
 	w := persona.NewWorld(1)
 	p.add(t, ledger.Rival, w.Model(persona.Traits{Name: "other"}))
@@ -123,12 +124,12 @@ func TestWhoIsNoControl(t *testing.T) {
 	want := []string{
 		"us is our model", "teacher0 serves as a teacher", "teacher1 serves as a teacher", "control00 is of the same vendor as us, a teacher",
 		"control01 is of the same vendor as teacher1, a teacher", "control02 is a student of our own model",
-		"control05 is the same model at the same address as rival", "other is another rival", "us2 is another endpoint of our model",
+		"control04 is the same model as control03, which counts once", "control05 is the same model as rival", "other is another rival", "us2 is another endpoint of our model",
 	}
 	if fmt.Sprint(c.NotControls) != fmt.Sprint(want) {
 		t.Errorf("no controls:\n%q, want\n%q", c.NotControls, want)
 	}
-	if len(c.Controls) != 2 || JudgeComparison(c) != ledger.VerdictFewControls || c.Vendors != 2 {
+	if len(c.Controls) != 1 || JudgeComparison(c) != ledger.VerdictFewControls || c.Vendors != 1 {
 		t.Errorf("controls %+v, verdict %s", c.Controls, JudgeComparison(c))
 	}
 	p.plan.Tests[0].Options = []byte(`{"students":["nobody"]}`)

@@ -104,15 +104,15 @@ func identityPrompts(t testing.TB, n int) []ledger.Prompt {
 // rivals: the rank keeps its level. It cannot where the rival alone does.
 func TestIdentityIsCalibrated(t *testing.T) {
 	t.Parallel()
-	q := identityPrompts(t, 40)
+	q := identityPrompts(t, 20)
 	var english []ledger.Prompt
 	for _, p := range q {
 		if p.Lang == "en" {
 			english = append(english, p)
 		}
 	}
-	calibrated(t, worlds(24), []float64{.03, .06, .1}, func(world uint64, rate float64) *population {
-		return scripted(t, newPopulation(Identity, 1, english), world, scenery{controls: 19, rate: rate})
+	calibrated(t, worlds(24), []float64{.05, .1, .2}, func(world uint64, rate float64) *population {
+		return scripted(t, newPopulation(Identity, 3, english), world, scenery{controls: 19, rate: rate})
 	})
 	impostor := func(i uint64, tr *persona.Traits) {
 		tr.Impostor, tr.ImpostorVendor = float64(i%5)/5, []string{"Stillwater", "OpenAI", "Alder"}[i/5%3]

@@ -81,6 +81,8 @@ func runC7(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
+	kinds := groupTokenizers(sd, known, measured)
+	kinds.merge(sd)
 	g := newAgreement(sd)
 	for k, u := range units {
 		c := g.cell(u.item, u.lang, "")
@@ -90,7 +92,7 @@ func runC7(ctx context.Context, in *Input) (*Output, error) {
 				if row == column || math.IsNaN(a) || math.IsNaN(b) {
 					continue
 				}
-				bits := -math.Log2(commonness(sd, known, measured, k, row, column))
+				bits := -math.Log2(kinds.commonness(k, b, kinds.of[row], kinds.of[column]))
 				alike := 0.
 				if sameSlope(a, b) {
 					alike = 1
@@ -232,29 +234,80 @@ func (in *Input) knownTokenizers(units []unit) ([]tokenizer, error) {
 	return out, nil
 }
 
-// commonness is the share of other tokenizers, asked or known, whose slope on a unit
-// is that of a teacher: add-half (Krichevsky and Trofimov), so that a slope that
-// nobody else has is not infinitely rare. Neither the source nor the teacher counts,
-// so that rival and controls are weighed alike.
-func commonness(sd *sides, known []tokenizer, measured map[*ledger.Target]slopes, k int, source, teacher *ledger.Target) float64 {
-	want := measured[teacher][k]
-	have, all := .5, 1.
-	count := func(v float64) {
-		if math.IsNaN(v) {
-			return
+// kinds are the different tokenizers among all that were asked or are known. Many
+// models share one, and are one observation: counted one by one, twenty models of
+// ten tokenizers would make an innocent with a tokenizer of its own come first in one
+// audit of eleven, not of twenty-one.
+type kinds struct {
+	of     map[*ledger.Target]int
+	slopes []slopes // of the first of each kind
+}
+
+// groupTokenizers sorts all but students by their slopes.
+func groupTokenizers(sd *sides, known []tokenizer, measured map[*ledger.Target]slopes) *kinds {
+	k := &kinds{of: map[*ledger.Target]int{}}
+	enter := func(s slopes) int {
+		at := slices.IndexFunc(k.slopes, func(t slopes) bool { return sameTokenizer(s, t) })
+		if at < 0 {
+			at = len(k.slopes)
+			k.slopes = append(k.slopes, s)
 		}
-		all++
-		if sameSlope(v, want) {
-			have++
-		}
+		return at
 	}
-	for _, t := range sd.pool() {
-		if t != source && t != teacher {
-			count(measured[t][k])
-		}
+	for _, t := range slices.Concat(sd.columns(), sd.controls, []*ledger.Target{sd.rival}, sd.students) {
+		k.of[t] = enter(measured[t])
 	}
 	for _, t := range known {
-		count(t.slopes[k])
+		enter(t.slopes)
+	}
+	return k
+}
+
+// sameTokenizer reports whether two tokenizers have the same slope on every unit that
+// was measured of both, which must be most of them.
+func sameTokenizer(a, b slopes) bool {
+	both := 0
+	for k := range a {
+		if math.IsNaN(a[k]) || math.IsNaN(b[k]) {
+			continue
+		}
+		if !sameSlope(a[k], b[k]) {
+			return false
+		}
+		both++
+	}
+	return 2*both > len(a)
+}
+
+// merge leaves one control of each tokenizer: the first in the plan.
+func (k *kinds) merge(sd *sides) {
+	first := map[int]*ledger.Target{}
+	var kept []*ledger.Target
+	for _, c := range sd.controls {
+		if other := first[k.of[c]]; other != nil && c != sd.previous {
+			sd.not = append(sd.not, c.Name+" has the tokenizer of "+other.Name+", which counts once")
+			continue
+		}
+		first[k.of[c]] = c
+		kept = append(kept, c)
+	}
+	sd.controls = kept
+}
+
+// commonness is the share of other tokenizers whose slope on a unit is that of a
+// teacher: add-half (Krichevsky and Trofimov), so that a slope that nobody else has
+// is not infinitely rare. Neither the source's tokenizer nor the teacher's counts, so
+// that rival and controls are weighed alike.
+func (k *kinds) commonness(unit int, slope float64, source, teacher int) float64 {
+	have, all := .5, 1.
+	for i, s := range k.slopes {
+		if i == source || i == teacher || math.IsNaN(s[unit]) {
+			continue
+		}
+		all++
+		if sameSlope(s[unit], slope) {
+			have++
+		}
 	}
 	return have / all
 }

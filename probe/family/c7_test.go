@@ -32,8 +32,9 @@ func TestTokenizerSlopeIsCalibrated(t *testing.T) {
 	t.Parallel()
 	q := unitPrompts(t, 20, 8, 24)
 	calibrated(t, worlds(24), []float64{.2, .4, .7}, func(world uint64, rate float64) *population {
+		// Twelve tokenizers among nineteen controls are twelve controls.
 		return scripted(t, newPopulation(TokenizerSlope, 1, q), world, scenery{controls: 19, rate: rate, each: func(i int, tr *persona.Traits) {
-			tr.Tokenizer = fmt.Sprint("shared ", i%12) // some are kin
+			tr.Tokenizer = fmt.Sprint("shared ", i%12)
 		}})
 	})
 }

@@ -33,8 +33,8 @@ type sides struct {
 
 // sides sorts the plan's targets. No control is a target that serves as a teacher or
 // is ours, one whose vendor makes a teacher or us (its kin learn from the same
-// texts), one that is the same model at the same address as another side, another
-// rival, or a student.
+// texts), one that is the same model as another side or a control before it (what is
+// served twice is one observation), another rival, or a student.
 func (in *Input) sides() (*sides, error) {
 	var opt CompareOptions
 	if err := decodeOptions(in.Test, &opt); err != nil {
@@ -88,12 +88,17 @@ func (s *sides) noControl(t *ledger.Target, student bool) string {
 	case t.Role == ledger.Rival:
 		return "is another rival"
 	case sameModel(t, s.rival):
-		return "is the same model at the same address as " + s.rival.Name
+		return "is the same model as " + s.rival.Name
+	}
+	for _, u := range s.controls {
+		if sameModel(t, u) {
+			return "is the same model as " + u.Name + ", which counts once"
+		}
 	}
 	for _, u := range s.columns() {
 		switch {
 		case sameModel(t, u):
-			return "is the same model at the same address as " + u.Name
+			return "is the same model as " + u.Name
 		case vendor(t) != "" && vendor(t) == vendor(u):
 			return "is of the same vendor as " + u.Name + ", a teacher"
 		}
@@ -123,7 +128,17 @@ func (s *sides) pool() []*ledger.Target {
 // everybody lists each target that is read once: rows, then columns.
 func (s *sides) everybody() []*ledger.Target { return slices.Concat(s.rows(), s.columns()) }
 
-func sameModel(a, b *ledger.Target) bool { return a.BaseURL == b.BaseURL && a.Model == b.Model }
+// sameModel reports whether two targets are one model: by its name, whatever its host
+// writes before a slash and wherever it is served. A name that says nothing, such as
+// that of a local server's only model, counts at the same address only.
+func sameModel(a, b *ledger.Target) bool {
+	x, y := baseModel(a), baseModel(b)
+	return x == y && (a.BaseURL == b.BaseURL || len(x) > 3 && !slices.Contains([]string{"default", "model", "local", "local-model", "chat", "main"}, x))
+}
+
+func baseModel(t *ledger.Target) string {
+	return strings.ToLower(t.Model[strings.LastIndexByte(t.Model, '/')+1:])
+}
 
 func vendor(t *ledger.Target) string { return strings.ToLower(strings.TrimSpace(t.Vendor)) }
 
