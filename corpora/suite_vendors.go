@@ -1,20 +1,44 @@
 package corpora
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
 
-// vendors matches names of model vendors and their models. Names that are
-// common English words (command, falcon, granite, meta, nova, phi, titan) only
-// count with what makes them a model's name; a few that are also ordinary
-// (claude, gemini, llama, mistral) count always, because a prompt can do
-// without them.
-var vendors = regexp.MustCompile(`(?i)` +
-	`\b(?:open ?ai|chat ?gpt|gpts?(?:-?\d\w*)?|dall-?e|anthropic|claude|google|gemini|gemma|deep ?mind|palm 2|` +
-	`deep ?seek|qwen\d*|qwq|alibaba|tongyi|mistral(?: ai)?|mixtral|codestral|magistral|devstral|` +
-	`llama(?:-?\d\w*)?|meta ai|facebook|moonshot|kimi|mini ?max|abab\d|grok|x\.?ai|cohere|command[- ]r\+?|aya expanse|` +
-	`microsoft|copilot|phi-\d\w*|nvidia|nemotron|amazon (?:nova|titan)|bedrock|perplexity|zhipu|chat ?glm|glm-\d\w*|` +
-	`baidu|ernie|bytedance|doubao|tencent|hunyuan|baichuan|01\.ai|step ?fun|internlm|ai21|jamba|reka ai|databricks|dbrx|` +
-	`falcon-?\d\w*|ibm granite|olmo|openrouter|together ai|fireworks ai|hugging ?face|ollama|vllm|sglang|stillmark)\b` +
-	`|通义|千问|文心|智谱|豆包|混元|百川|月之暗面|深度求索`)
+	"github.com/stillmark/stillmark/corpora/reading"
+)
+
+// vendors matches the names of vendors and models: with a version number or
+// without where letters and blanks separate words, anywhere in scripts without
+// blanks. Names that are common words only count with what makes them a model's
+// (command r, phi-4, falcon-7b), and hosts of models count as well. A few names
+// that are also ordinary (claude, gemini, llama, mistral) count always, because a
+// prompt can do without them.
+var vendors = regexp.MustCompile(vendorPattern())
+
+func vendorPattern() string {
+	separated := []string{
+		`gpts`, `dall-?e`, `palm 2`, `command[- ]r\+?`, `phi-\d\w*`, `falcon-?\d\w*`, `abab\d`, `bedrock`,
+		`openrouter`, `together ai`, `fireworks ai`, `ollama`, `vllm`, `sglang`, `stillmark`,
+	}
+	var unbroken []string
+	for _, v := range reading.Vendors() {
+		for _, name := range v.Names {
+			pattern := strings.ReplaceAll(regexp.QuoteMeta(name), " ", " ?")
+			if strings.ContainsFunc(name, reading.Unbroken) {
+				unbroken = append(unbroken, pattern)
+			} else {
+				separated = append(separated, pattern+`(?:-?\d[\w.-]*)?`)
+			}
+		}
+	}
+	return `(?i)(?:^|[^\pL\pN_])(` + strings.Join(separated, "|") + `)(?:$|[^\pL\pN_])|(` + strings.Join(unbroken, "|") + `)`
+}
 
 // vendorName returns the first vendor's or model's name in text, or "".
-func vendorName(text string) string { return vendors.FindString(text) }
+func vendorName(text string) string {
+	m := vendors.FindStringSubmatch(text)
+	if m == nil {
+		return ""
+	}
+	return m[1] + m[2]
+}

@@ -17,39 +17,13 @@ type maker struct {
 	names []string
 }
 
-// knownMakers are vendors of widely known models, as they write themselves in Latin
-// and Chinese. A name that is an ordinary word is left out unless a model would
-// hardly use it otherwise when asked who it is.
-var knownMakers = []maker{
-	{"openai", []string{"openai", "open ai", "chatgpt", "chat gpt", "gpt", "gpt-3", "gpt-3.5", "gpt-4", "gpt-4o", "gpt-5"}},
-	{"anthropic", []string{"anthropic", "claude"}},
-	{"google", []string{"google", "gemini", "gemma", "bard", "deepmind", "google deepmind", "谷歌"}},
-	{"deepseek", []string{"deepseek", "deep seek", "深度求索"}},
-	{"alibaba", []string{"alibaba", "alibaba cloud", "qwen", "qwq", "tongyi", "通义", "通义千问", "千问", "阿里云", "阿里巴巴"}},
-	{"mistral", []string{"mistral", "mistral ai", "mixtral", "magistral", "le chat"}},
-	{"meta", []string{"meta", "meta ai", "llama"}},
-	{"moonshot", []string{"moonshot", "moonshot ai", "kimi", "月之暗面"}},
-	{"minimax", []string{"minimax", "稀宇"}},
-	{"xai", []string{"xai", "x.ai", "grok"}},
-	{"cohere", []string{"cohere", "command r"}},
-	{"microsoft", []string{"microsoft", "copilot", "微软"}},
-	{"nvidia", []string{"nvidia", "nemotron"}},
-	{"amazon", []string{"amazon", "aws", "amazon nova"}},
-	{"zhipu", []string{"zhipu", "z.ai", "chatglm", "glm", "智谱"}},
-	{"baidu", []string{"baidu", "ernie", "文心", "文心一言", "百度"}},
-	{"bytedance", []string{"bytedance", "doubao", "豆包", "字节跳动"}},
-	{"tencent", []string{"tencent", "hunyuan", "混元", "腾讯"}},
-	{"01.ai", []string{"01.ai", "零一万物"}},
-	{"ai21", []string{"ai21", "ai21 labs", "jamba"}},
-	{"ibm", []string{"ibm", "granite"}},
-	{"yandex", []string{"yandex", "yandexgpt", "яндекс", "яндекса", "яндексом", "яндексе"}},
-	{"sber", []string{"sber", "gigachat", "сбер", "сбера", "сбером", "сбере"}},
-	{"naver", []string{"naver", "hyperclova", "네이버"}},
-	{"upstage", []string{"upstage", "업스테이지"}},
-	{"ai2", []string{"allen institute", "ai2", "olmo"}},
-	{"reka", []string{"reka", "reka ai"}},
-	{"databricks", []string{"databricks", "dbrx"}},
-	{"perplexity", []string{"perplexity"}},
+// knownMakers are the vendors of widely known models.
+func knownMakers() []maker {
+	var all []maker
+	for _, v := range reading.Vendors() {
+		all = append(all, maker{v.ID, slices.Concat(v.Names, v.Words)})
+	}
+	return all
 }
 
 // genericNames are parts of models' names that name nobody.
@@ -67,7 +41,7 @@ type makerNames struct {
 // makersOf adds the plan's vendors and models to those that are known. ours is the
 // number of our own maker, -1 where the plan does not name it.
 func makersOf(in *Input, sd *sides) (l *makerNames, us int) {
-	all := slices.Clone(knownMakers)
+	all := knownMakers()
 	enter := func(t *ledger.Target, more []string) int {
 		v := vendor(t)
 		if v == "" && len(more) == 0 {
