@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/stillmark/stillmark/corpora/reading"
 )
 
 // TestLintCanFail breaks a clean suite in one way at a time and wants exactly
@@ -209,5 +211,21 @@ func TestNearDuplicatesIsExact(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%d pairs found, %d exist", len(got), len(want))
+	}
+}
+
+// TestVendorStems: looking for stems first hides no name.
+func TestVendorStems(t *testing.T) {
+	t.Parallel()
+	texts := []string{"gpts", "DALL-E", "dalle", "palm 2", "command-r+", "Command R", "phi-4", "Falcon-7b", "falcon7b", "abab6", "bedrock", "OpenRouter", "together ai", "vLLM", "stillmark"}
+	for _, v := range reading.Vendors() {
+		for _, name := range v.Names {
+			texts = append(texts, name, strings.ToUpper(name), "a "+strings.ReplaceAll(name, " ", "")+", too")
+		}
+	}
+	for _, text := range texts {
+		if vendorName(text) == "" {
+			t.Errorf("no name is found in %q", text)
+		}
 	}
 }
