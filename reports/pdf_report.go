@@ -654,13 +654,15 @@ func (p *paper) acquisition() {
 			p.table(cols, part)
 		}
 	}
-	p.subheading(p.l("params.sent"))
-	p.small(p.l("params.caption", "n", integer(x.Params.Requests)))
-	rows = nil
-	for _, v := range x.Params.Variants {
-		rows = append(rows, fields(v.Params, integer(v.Count)))
+	if x.Params.Requests > 0 {
+		p.subheading(p.l("params.sent"))
+		p.small(p.l("params.caption", "n", integer(x.Params.Requests)))
+		rows = nil
+		for _, v := range x.Params.Variants {
+			rows = append(rows, fields(v.Params, integer(v.Count)))
+		}
+		p.table([]column{{p.l("col.params"), 80, false}, {p.l("col.count"), 16, true}}, rows)
 	}
-	p.table([]column{{p.l("col.params"), 80, false}, {p.l("col.count"), 16, true}}, rows)
 	if len(x.Events) > 0 {
 		p.subheading(p.l("events.noted"))
 		rows = nil

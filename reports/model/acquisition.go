@@ -27,6 +27,9 @@ func (b *builder) acquisition() Acquisition {
 		More:    b.rec.unnoted,
 		Params:  ParamsAsSent{Requests: b.rec.requests, Variants: []SentVariant{}},
 	}
+	if apart := b.apart(); len(apart) > 0 {
+		a.Order += " " + b.text.say("acq.apart", "targets", list(apart))
+	}
 	for _, t := range b.plan.Targets {
 		s := b.rec.targets[t.Name]
 		acquired := Acquired{

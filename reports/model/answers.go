@@ -96,9 +96,9 @@ func (b *builder) limitations() []Answer {
 		b.theory(answer),
 		answer("controls", StateDesign, t.say("lim.controls.answer", "n", count(len(b.of(ledger.Control, false)), "test", "tests"))),
 		answer("contamination", StateBounded, t.say("lim.contamination.answer")),
-		answer("retries", StateDesign, t.say("lim.retries.answer", "retried", group(b.rec.failed))),
-		answer("drift", StateTested, t.say("lim.drift.answer", "changes", sentenceCase(b.changes()))),
-		answer("params", StateTested, t.say("lim.params.answer", "requests", group(b.rec.requests), "variants", count(len(b.rec.variants), "set", "sets"))),
+		b.retries(answer),
+		b.drift(answer),
+		b.params(answer),
 		b.keyChosen(answer),
 		answer("fabricated", StateOpen, t.say("lim.fabricated.answer", "ids", group(b.rec.replyIDs), "replies", group(b.analysed()))),
 		b.bugs(answer),
@@ -114,16 +114,45 @@ func (b *builder) forking(answer answerFunc) Answer {
 	if n := len(b.f.Deviations); n > 0 {
 		deviations = t.say("deviations.some", "n", count(n, "deviation", "deviations"))
 	}
-	first := t.say("time.none")
-	if !b.rec.firstIntent.IsZero() {
-		first = b.rec.firstIntent.UTC().Format(short)
-	}
 	state, order := StateDesign, t.say("lim.forking.stamp")
-	if b.planStamp() == "" {
+	switch {
+	case len(b.imported()) > 0:
+		state, order = StateBounded, t.say("lim.forking.imported")
+	case b.planStamp() == "":
 		state, order = StateBounded, t.say("lim.forking.record")
 	}
-	return answer("forking", state, t.say("lim.forking.answer", "plan", b.f.PlanSHA256[:16],
-		"sealed", b.rec.sealed.UTC().Format(short), "first", first, "order", order, "deviations", deviations))
+	said := []string{"plan", b.f.PlanSHA256[:16], "sealed", b.rec.sealed.UTC().Format(short), "order", order, "deviations", deviations}
+	if b.rec.firstIntent.IsZero() {
+		return answer("forking", state, t.say("lim.forking.unsent", said...))
+	}
+	return answer("forking", state, t.say("lim.forking.answer", append(said, "first", b.rec.firstIntent.UTC().Format(short))...))
+}
+
+func (b *builder) retries(answer answerFunc) Answer {
+	text := b.text.say("lim.retries.answer", "retried", group(b.rec.failed))
+	if len(b.imported()) > 0 {
+		return answer("retries", StateBounded, text+" "+b.text.say("lim.retries.imported"))
+	}
+	return answer("retries", StateDesign, text)
+}
+
+func (b *builder) drift(answer answerFunc) Answer {
+	changes := sentenceCase(b.changes())
+	if apart := b.apart(); len(apart) > 0 {
+		return answer("drift", StateBounded, b.text.say("lim.drift.apart", "changes", changes, "targets", list(apart)))
+	}
+	return answer("drift", StateTested, b.text.say("lim.drift.answer", "changes", changes))
+}
+
+func (b *builder) params(answer answerFunc) Answer {
+	text := b.text.say("lim.params.answer", "requests", group(b.rec.requests), "variants", count(len(b.rec.variants), "set", "sets"))
+	switch {
+	case len(b.imported()) == 0:
+		return answer("params", StateTested, text)
+	case b.rec.requests == 0:
+		return answer("params", StateOpen, b.text.say("lim.params.imported"))
+	}
+	return answer("params", StateBounded, text+" "+b.text.say("lim.params.imported"))
 }
 
 func (b *builder) stopping(answer answerFunc) Answer {
@@ -134,7 +163,11 @@ func (b *builder) stopping(answer answerFunc) Answer {
 	for _, a := range b.f.Accounting {
 		planned += a.Planned
 	}
-	return answer("stopping", StateDesign, b.text.say("lim.stopping.fixed", "planned", group(planned), "analysed", group(b.analysed())))
+	text := b.text.say("lim.stopping.fixed", "planned", group(planned), "analysed", group(b.analysed()))
+	if len(b.imported()) > 0 {
+		return answer("stopping", StateBounded, text+" "+b.text.say("lim.stopping.imported"))
+	}
+	return answer("stopping", StateDesign, text)
 }
 
 func (b *builder) analysed() int64 {

@@ -189,9 +189,24 @@ func (b *builder) title() string {
 
 // targets names the targets of a role in the plan's order.
 func (b *builder) targets(role ledger.Role) []string {
+	return b.where(func(t *ledger.Target) bool { return t.Role == role })
+}
+
+// imported lists the targets whose replies this program did not acquire.
+func (b *builder) imported() []string {
+	return b.where(func(t *ledger.Target) bool { return t.Imported != nil })
+}
+
+// apart lists the targets that were not asked in this run.
+func (b *builder) apart() []string {
+	return b.where(func(t *ledger.Target) bool { return !t.Live() })
+}
+
+// where lists the names of some targets.
+func (b *builder) where(is func(*ledger.Target) bool) []string {
 	var names []string
-	for _, t := range b.plan.Targets {
-		if t.Role == role {
+	for i := range b.plan.Targets {
+		if t := &b.plan.Targets[i]; is(t) {
 			names = append(names, t.Name)
 		}
 	}
@@ -283,18 +298,37 @@ func orEmpty[T any](s []T) []T {
 func (b *builder) summary() Summary {
 	t := b.text
 	var planned, analysed, sent int64
+	apart := b.apart()
 	for _, a := range b.f.Accounting {
-		planned, analysed, sent = planned+a.Planned, analysed+a.Analysed, sent+a.Sent
+		planned, analysed = planned+a.Planned, analysed+a.Analysed
+		if !slices.Contains(apart, a.Target) {
+			sent += a.Sent
+		}
 	}
 	s := Summary{Question: t.say("question"), Results: []Result{}, NotShown: []string{}}
-	s.Done = []string{
-		t.say("done.sent", "sent", group(sent), "targets", b.parties(),
-			"prompts", group(int64(len(b.plan.Prompts))), "samples", count(b.plan.Samples, "sample", "samples")),
-		t.say("done.analysed", "analysed", group(analysed), "planned", group(planned)),
+	asked := []string{"prompts", group(int64(len(b.plan.Prompts))), "samples", count(b.plan.Samples, "sample", "samples")}
+	key := "done.unsent"
+	if len(apart) < len(b.plan.Targets) {
+		key, asked = "done.sent", append(asked, "sent", group(sent), "targets", b.parties())
+		if len(apart) > 0 {
+			key = "done.apart"
+		}
 	}
+	s.Done = append(s.Done, t.say(key, asked...))
+	if names := b.imported(); len(names) > 0 {
+		s.Done = append(s.Done, t.say("done.imported", "targets", list(names)))
+	}
+	if names := b.where(func(t *ledger.Target) bool { return t.Cached != nil }); len(names) > 0 {
+		s.Done = append(s.Done, t.say("done.cached", "targets", list(names)))
+	}
+	s.Done = append(s.Done, t.say("done.analysed", "analysed", group(analysed), "planned", group(planned)))
 	m := count(len(b.plan.Tests), "test", "tests")
 	if b.scored() {
-		s.Done = append(s.Done, t.say("done.scored", "keys", count(len(b.laws), "secret key", "secret keys"), "m", m, "before", b.before()))
+		key := "done.scored"
+		if len(b.where(func(t *ledger.Target) bool { return t.Imported != nil && t.Imported.IDs })) > 0 {
+			key = "done.ids"
+		}
+		s.Done = append(s.Done, t.say(key, "keys", count(len(b.laws), "secret key", "secret keys"), "m", m, "before", b.before()))
 	} else {
 		s.Done = append(s.Done, t.say("done.declared", "m", m, "before", b.before()))
 	}
@@ -328,17 +362,25 @@ func (b *builder) summary() Summary {
 
 // before says on whose word the plan came first.
 func (b *builder) before() string {
-	if b.planStamp() == "" {
+	switch {
+	case len(b.imported()) > 0:
+		return b.text.say("before.imported")
+	case b.planStamp() == "":
 		return b.text.say("before.record")
 	}
 	return b.text.say("before.stamp")
 }
 
-// parties says who was probed.
+// parties says who was asked in this run.
 func (b *builder) parties() string {
-	rivals, controls := len(b.targets(ledger.Rival)), len(b.targets(ledger.Control))
-	words := []string{count(rivals, "target under audit", "targets under audit")}
-	if controls > 0 {
+	asked := func(role ledger.Role) int {
+		return len(b.where(func(t *ledger.Target) bool { return t.Role == role && t.Live() }))
+	}
+	var words []string
+	if rivals := asked(ledger.Rival); rivals > 0 {
+		words = append(words, count(rivals, "target under audit", "targets under audit"))
+	}
+	if controls := asked(ledger.Control); controls > 0 {
 		words = append(words, count(controls, "control", "controls"))
 	}
 	return list(words)
