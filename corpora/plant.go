@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -258,13 +257,8 @@ func ParsePlanting(data []byte) (*Planting, error) {
 		return nil, errors.New("planting: not valid UTF-8")
 	}
 	p := new(Planting)
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(p); err != nil {
+	if err := decodeStrict(data, p); err != nil {
 		return nil, fmt.Errorf("planting: %w", err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, errors.New("planting: more than one JSON value")
 	}
 	if err := p.check(); err != nil {
 		return nil, err

@@ -398,13 +398,8 @@ func parseJSONL(name string, data []byte) (*Suite, error) {
 			continue
 		}
 		var item lineFile
-		dec := json.NewDecoder(bytes.NewReader(line))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&item); err != nil {
+		if err := decodeStrict(line, &item); err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
-		}
-		if _, err := dec.Token(); err != io.EOF {
-			return nil, fmt.Errorf("line %d: more than one JSON value", n)
 		}
 		if item.Card != nil {
 			if n != 1 || item.ID != "" || item.Text != "" {
@@ -510,4 +505,17 @@ func (s *Suite) check() error {
 func validID(id string) bool {
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 	return id != "" && len(id) <= maxID && strings.Trim(id, allowed) == ""
+}
+
+// decodeStrict decodes exactly one JSON value without unknown members.
+func decodeStrict(data []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("more than one JSON value")
+	}
+	return nil
 }

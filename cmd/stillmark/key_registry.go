@@ -410,6 +410,14 @@ func parseTime(flag, s string) (time.Time, error) {
 	return t, nil
 }
 
+// parseTimeOrNow reads a flag's time; empty is now.
+func parseTimeOrNow(flag, s string) (time.Time, error) {
+	if s == "" {
+		return time.Now(), nil
+	}
+	return parseTime(flag, s)
+}
+
 // registryRow is what list and state print of a key.
 type registryRow struct {
 	Key         string         `json:"key"`
@@ -493,12 +501,9 @@ func (a *app) registryListCommand() *cobra.Command {
 		Example: "  stillmark key registry list keys --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			t, err := parseTime("--at", at)
+			t, err := parseTimeOrNow("--at", at)
 			if err != nil {
 				return err
-			}
-			if t.IsZero() {
-				t = time.Now()
 			}
 			r, err := loadRegistry(args[0])
 			if err != nil {
@@ -523,12 +528,9 @@ model need not be given where the registry has keys of one only.`,
 		Example: "  stillmark key registry lookup keys --cohort cohort-a --at 2026-12-24T18:00:00Z",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := parseTime("--at", at)
+			t, err := parseTimeOrNow("--at", at)
 			if err != nil {
 				return err
-			}
-			if t.IsZero() {
-				t = time.Now()
 			}
 			r, err := loadRegistry(args[0])
 			if err != nil {

@@ -61,29 +61,11 @@ func runC1(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	given := map[*ledger.Target]map[*ledger.Prompt]map[string]float64{}
-	for _, t := range sd.everybody() {
-		of := map[*ledger.Prompt]map[string]float64{}
-		given[t] = of
-		err := readReplies(ctx, in, t.Name, func(a *Answer) (string, bool) {
-			x := r.of[a.Item.Prompt]
-			if x == nil || a.Reply.Outcome != ledger.OK {
-				return "", false
-			}
-			w := answered(x, a.Item.Prompt.Text, a.Reply.Text)
-			return w, w != ""
-		}, func(a *Answer, w string) {
-			if of[a.Item.Prompt] == nil {
-				of[a.Item.Prompt] = map[string]float64{}
-			}
-			of[a.Item.Prompt][w]++
-			if t == sd.rival {
-				s.replies++
-			}
-		})
-		if err != nil {
-			return nil, err
-		}
+	given, err := countReadings(ctx, in, sd, r, s, func(x *reading.Reading, p *ledger.Prompt, reply string) string {
+		return answered(x, p.Text, reply)
+	})
+	if err != nil {
+		return nil, err
 	}
 	g := newAgreement(sd)
 	for _, p := range in.Prompts() {

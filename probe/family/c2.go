@@ -52,29 +52,11 @@ func runC2(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	picks := map[*ledger.Target]map[*ledger.Prompt]map[string]float64{}
-	for _, t := range sd.everybody() {
-		of := map[*ledger.Prompt]map[string]float64{}
-		picks[t] = of
-		err := readReplies(ctx, in, t.Name, func(a *Answer) (string, bool) {
-			x := r.of[a.Item.Prompt]
-			if x == nil || a.Reply.Outcome != ledger.OK {
-				return "", false
-			}
-			p := pick(x, a.Reply.Text)
-			return p, p != ""
-		}, func(a *Answer, p string) {
-			if of[a.Item.Prompt] == nil {
-				of[a.Item.Prompt] = map[string]float64{}
-			}
-			of[a.Item.Prompt][p]++
-			if t == sd.rival {
-				s.replies++
-			}
-		})
-		if err != nil {
-			return nil, err
-		}
+	picks, err := countReadings(ctx, in, sd, r, s, func(x *reading.Reading, _ *ledger.Prompt, reply string) string {
+		return pick(x, reply)
+	})
+	if err != nil {
+		return nil, err
 	}
 	g := newAgreement(sd)
 	for _, p := range in.Prompts() {

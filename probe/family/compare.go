@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/stillmark/stillmark/corpora/reading"
 	"github.com/stillmark/stillmark/probe/ledger"
@@ -466,14 +467,8 @@ func (in *Input) readings(kinds ...reading.Kind) (*readings, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(kinds) > 0 {
-			known := false
-			for _, k := range kinds {
-				known = known || x != nil && x.Kind == k
-			}
-			if !known {
-				continue
-			}
+		if len(kinds) > 0 && (x == nil || !slices.Contains(kinds, x.Kind)) {
+			continue
 		}
 		name := p.Suite + "/" + p.ID
 		switch {
@@ -544,4 +539,35 @@ func readReplies[T any](ctx context.Context, in *Input, target string, read func
 		}
 	}
 	return flush()
+}
+
+// countReadings counts, for everybody and each prompt that has a reading, how often each
+// thing was read in the whole replies; what is read as "" does not count. It adds the
+// rival's replies to what s says.
+func countReadings(ctx context.Context, in *Input, sd *sides, r *readings, s *say, read func(x *reading.Reading, p *ledger.Prompt, reply string) string) (map[*ledger.Target]map[*ledger.Prompt]map[string]float64, error) {
+	counts := map[*ledger.Target]map[*ledger.Prompt]map[string]float64{}
+	for _, t := range sd.everybody() {
+		of := map[*ledger.Prompt]map[string]float64{}
+		counts[t] = of
+		err := readReplies(ctx, in, t.Name, func(a *Answer) (string, bool) {
+			x := r.of[a.Item.Prompt]
+			if x == nil || a.Reply.Outcome != ledger.OK {
+				return "", false
+			}
+			what := read(x, a.Item.Prompt, a.Reply.Text)
+			return what, what != ""
+		}, func(a *Answer, what string) {
+			if of[a.Item.Prompt] == nil {
+				of[a.Item.Prompt] = map[string]float64{}
+			}
+			of[a.Item.Prompt][what]++
+			if t == sd.rival {
+				s.replies++
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return counts, nil
 }
