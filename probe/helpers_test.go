@@ -66,6 +66,20 @@ var quick = pace{
 	progress: 5 * time.Millisecond,
 }
 
+// oneIn draws the requests of a target that meet a fault: one in k of the first 100,000.
+// Every k-th would not do: an item that failed queues behind as many others each time it
+// is tried again, and may meet every one of its tries at the same place of the cycle.
+func oneIn(k int) []int {
+	rng := rand.New(rand.NewPCG(uint64(k), 0))
+	var at []int
+	for n := range 100_000 {
+		if rng.IntN(k) == 0 {
+			at = append(at, n+1)
+		}
+	}
+	return at
+}
+
 func source(seed uint64) *rand.ChaCha8 { return rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)}) }
 
 func testKey(t testing.TB, scheme string) *watermark.Key {

@@ -53,8 +53,8 @@ func TestKillAndResume(t *testing.T) {
 	}
 	// Some faults on top: a killed run must not lose count of its retries.
 	s := serveModels(t, &mock.Script{Faults: []mock.Fault{
-		{Kind: mock.FaultDrop, AfterPieces: 4, Every: 13},
-		{Kind: mock.FaultStatus, Status: 500, Every: 17},
+		{Kind: mock.FaultDrop, AfterPieces: 4, At: oneIn(13)},
+		{Kind: mock.FaultStatus, Status: 500, At: oneIn(17)},
 	}}, map[string]mock.Generator{"nova": reply(mark), "plain": reply(nil)})
 	in := input(t, s.URL(), 40*n)
 	in.Keys = []PlanKey{{Key: k}}

@@ -159,9 +159,9 @@ func TestFaultsOfTransport(t *testing.T) {
 	}{
 		"429 with Retry-After": {mock.Fault{Kind: mock.FaultStatus, Status: 429, Header: map[string]string{"Retry-After": "0.05"}, At: []int{2, 9}}, ledger.RateLimited, 4},
 		"429 without":          {mock.Fault{Kind: mock.FaultStatus, Status: 429, At: []int{3, 4, 5}}, ledger.RateLimited, 6},
-		"500":                  {mock.Fault{Kind: mock.FaultStatus, Status: 500, Every: 4}, ledger.Transport, 0},
+		"500":                  {mock.Fault{Kind: mock.FaultStatus, Status: 500, At: oneIn(4)}, ledger.Transport, 0},
 		"503 with Retry-After": {mock.Fault{Kind: mock.FaultStatus, Status: 503, Header: map[string]string{"Retry-After-Ms": "30"}, At: []int{1}}, ledger.Transport, 2},
-		"dropped stream":       {mock.Fault{Kind: mock.FaultDrop, AfterPieces: 5, Every: 7}, ledger.Truncated, 0},
+		"dropped stream":       {mock.Fault{Kind: mock.FaultDrop, AfterPieces: 5, At: oneIn(7)}, ledger.Truncated, 0},
 		"no [DONE]":            {mock.Fault{Kind: mock.FaultNoDone, At: []int{6}}, ledger.Truncated, 2},
 		"an HTML page":         {mock.Fault{Kind: mock.FaultHTML, At: []int{1, 2}}, ledger.Malformed, 4},
 		"nothing at all":       {mock.Fault{Kind: mock.FaultEmpty, At: []int{8}}, "", 2},

@@ -114,8 +114,8 @@ func induction(window int) func(*rand.Rand, []int32) int32 {
 
 // A rival that knows no key and repeats what it reads is innocent of it: over keys, with
 // passages written under each, p is uniform where windows are fresh. Were windows that
-// the prefix had before scored, too, p would be below 1e-3 for most keys: for 252 of these
-// 300, where a valid p is for one key in a thousand.
+// the prefix had before scored, too, p would be below 1e-3 for nearly every key: for 292 of
+// these 300, where a valid p is for one key in a thousand.
 func TestReadingModeOfInnocents(t *testing.T) {
 	t.Parallel()
 	e, err := tokens.Get("cl100k")
@@ -131,7 +131,7 @@ func TestReadingModeOfInnocents(t *testing.T) {
 		d := watermark.NewDetector(m, watermark.Options{Weights: watermark.WeightsNone})
 		all := watermark.NewDetector(m, watermark.Options{Weights: watermark.WeightsNone})
 		next := induction(m.Window())
-		for range 12 {
+		for range 18 {
 			// Half of the passage is said again, so that windows recur.
 			half := speak(rng, 60, m, 1)
 			passage := slices.Concat(half, half[20:], half[20:], speak(rng, 30, m, 1))
@@ -156,7 +156,7 @@ func TestReadingModeOfInnocents(t *testing.T) {
 		}
 	}
 	uniform(t, "reading mode", p)
-	if guilty < keys*3/4 {
+	if guilty < keys*9/10 {
 		t.Errorf("the trap did not close: only %d of %d keys look learned where stale windows are scored", guilty, keys)
 	}
 }
