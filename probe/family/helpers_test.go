@@ -290,7 +290,7 @@ func (s *scenario) build() *ledger.Case {
 		if !ok {
 			continue
 		}
-		if at := s.when[id]; at.After(now) {
+		if at, timed := s.when[id]; timed && at.After(now) { // nothing is under way then
 			now = at
 		}
 		wg.Go(func() {
