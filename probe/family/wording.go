@@ -43,7 +43,7 @@ var wording = map[ledger.Verdict]map[ledger.Tier]words{
 	ledger.VerdictSingleRun: {
 		ledger.Exact: {
 			"On one run, {subject} depend on secret key {key}: a result this strong would be expected no more than once in 10^{k} audits if {they} were statistically independent of that key.",
-			dependenceMeaning + singleRun,
+			dependenceMeaning,
 		},
 		"": exploratoryWords,
 	},
@@ -104,7 +104,7 @@ var wording = map[ledger.Verdict]map[ledger.Tier]words{
 
 const dependenceMeaning = "The replies depend on key {key}: training on text generated under it, forwarding of requests to our service, use of our weights, or retrieval of such text would each explain this; other tests are needed to tell them apart."
 
-const singleRun = " The claim rule asks for a second run at least seven days later that scores only what the first did not; until then this is a lead."
+const singleRun = "The claim rule asks for a second run at least seven days later that scores only what the first did not; until then this is a lead."
 
 var exploratoryWords = words{
 	"An exploratory signal of key {key} in {subject}: {result}, at the threshold or beyond it (log10 p = {alpha}), but not under the conditions of exact evidence.",
@@ -233,10 +233,15 @@ var warningText = map[Warning]string{
 	WarnSearch:          "Whether the target used search or tools could not be verified; with them on, a hit may be retrieval.",
 }
 
-// Say words a finding: its headline, what it means and what it does not show.
-// The sentences depend on the verdict, the tier and the warnings alone; numbers
+// Say words a finding in English: its headline, what it means and what it does not
+// show. The sentences depend on the verdict, the tier and the warnings alone; numbers
 // are set into them. log10Alpha is the family-wise level of the plan in log10.
 func Say(f *ledger.Finding, log10Alpha float64) Statement {
+	return new(Book).Say(f, log10Alpha)
+}
+
+// Say words a finding in the book's language; see [Say].
+func (b *Book) Say(f *ledger.Finding, log10Alpha float64) Statement {
 	verdict := f.Verdict
 	byTier, ok := wording[verdict]
 	if !ok {
@@ -247,25 +252,34 @@ func Say(f *ledger.Finding, log10Alpha float64) Statement {
 	if !ok {
 		w = byTier[""]
 	}
-	r := placeholders(f, log10Alpha)
+	r := b.placeholders(f, log10Alpha)
 	fam, _ := ByID(f.Family)
-	if fam.meaning != "" && w.meaning != "" && positive(verdict) {
-		w.meaning = fam.meaning
+	meaning := []string{w.meaning}
+	if positive(verdict) && w.meaning != "" {
+		if fam.meaning != "" {
+			meaning[0] = fam.meaning
+		}
 		if verdict == ledger.VerdictSingleRun && f.Tier == ledger.Exact {
-			w.meaning += singleRun
+			meaning = append(meaning, singleRun)
 		}
 	}
-	fill := strings.NewReplacer("{subject}", cmp.Or(fam.subject, "the replies of {target}"), "{they}", they(fam.subject))
-	st := Statement{Headline: r.Replace(fill.Replace(w.headline)), Meaning: r.Replace(fill.Replace(w.meaning))}
+	for i := range meaning {
+		meaning[i] = b.phrase(meaning[i])
+	}
+	fill := strings.NewReplacer("{subject}", b.phrase(cmp.Or(fam.subject, replySubject)), "{they}", b.phrase(they(fam.subject)))
+	st := Statement{Headline: r.Replace(fill.Replace(b.phrase(w.headline))), Meaning: r.Replace(fill.Replace(strings.Join(meaning, " ")))}
 	for _, s := range notShown[verdict] {
-		st.NotShown = append(st.NotShown, r.Replace(s))
+		st.NotShown = append(st.NotShown, r.Replace(b.phrase(s)))
 	}
 	if fam.notShown != "" && signal(verdict) {
-		st.NotShown = append(st.NotShown, r.Replace(fam.notShown))
+		st.NotShown = append(st.NotShown, r.Replace(b.phrase(fam.notShown)))
 	}
-	st.Warnings = f.Warnings
+	st.Warnings = b.Phrases(f.Warnings, f)
 	return st
 }
+
+// replySubject is what a family reads that does not say otherwise.
+const replySubject = "the replies of {target}"
 
 // positive reports whether a verdict at the exact tier says that there is a
 // dependence.
@@ -286,54 +300,57 @@ func they(subject string) string {
 	return "they"
 }
 
-func placeholders(f *ledger.Finding, log10Alpha float64) *strings.Replacer {
+func (b *Book) placeholders(f *ledger.Finding, log10Alpha float64) *strings.Replacer {
 	c := f.Committed
 	if c == nil {
 		c = &ledger.CommitmentCheck{}
 	}
 	family := f.Family
 	if fam, ok := ByID(f.Family); ok {
-		family = fam.ID + " (" + fam.Name + ")"
-	}
-	withheld := f.Withheld
-	if withheld == "" {
-		withheld = "the decoy keys did not behave as the theory says they should on this text"
+		family = fam.ID + " (" + b.phrase(fam.Name) + ")"
 	}
 	compared := f.Comparison
 	if compared == nil {
 		compared = &ledger.Comparison{Of: 1}
 	}
 	return strings.NewReplacer(
-		"{family}", family, "{controls}", count(len(compared.Controls), "control"), "{rank}", strconv.Itoa(compared.Rank), "{of}", strconv.Itoa(compared.Of),
-		"{rankp}", log10(&compared.Log10P), "{holm}", log10(f.HolmLog10P), "{m}", strconv.Itoa(f.M),
-		"{withheld}", withheld, "{rankonly}", rankOnly(f),
+		"{family}", family, "{controls}", b.count(len(compared.Controls), "control"), "{rank}", strconv.Itoa(compared.Rank), "{of}", strconv.Itoa(compared.Of),
+		"{rankp}", b.log10(&compared.Log10P), "{holm}", b.log10(f.HolmLog10P), "{m}", strconv.Itoa(f.M),
+		"{withheld}", b.Phrase(cmp.Or(f.Withheld, "the decoy keys did not behave as the theory says they should on this text"), f), "{rankonly}", b.rankOnly(f),
 		"{target}", f.Target, "{key}", f.Key, "{prf}", f.PRF,
-		"{k}", audits(weaker(f)), "{days}", runDays(f),
-		"{result}", result(f), "{alpha}", log10(&log10Alpha), "{n}", strconv.FormatInt(f.N, 10),
-		"{power}", powerSentence(f), "{ratio}", ratioSentence(f.Comparison),
-		"{leaves}", strconv.Itoa(c.Leaves), "{declared}", strconv.Itoa(c.Declared), "{selection}", log10(&c.SelectionLog10),
+		"{k}", b.phrase(audits(weaker(f))), "{days}", b.phrase(runDays(f)),
+		"{result}", b.result(f), "{alpha}", b.log10(&log10Alpha), "{n}", strconv.FormatInt(f.N, 10),
+		"{power}", b.powerSentence(f), "{ratio}", b.ratioSentence(f.Comparison),
+		"{leaves}", strconv.Itoa(c.Leaves), "{declared}", strconv.Itoa(c.Declared), "{selection}", b.log10(&c.SelectionLog10),
 	)
 }
 
+// fill sets values into a template in the book's language.
+func (b *Book) fill(template string, pairs ...string) string {
+	return strings.NewReplacer(pairs...).Replace(b.phrase(template))
+}
+
 // result is the number that a verdict rests on. An e-value enters as p = 1/e.
-func result(f *ledger.Finding) string {
+func (b *Book) result(f *ledger.Finding) string {
 	if f.Primary || f.HolmLog10P != nil {
-		return "log10 p = " + log10(f.HolmLog10P) + " after correction for " + strconv.Itoa(f.M) + " tests"
+		return b.fill("log10 p = {p} after correction for {m} tests", "{p}", b.log10(f.HolmLog10P), "{m}", strconv.Itoa(f.M))
 	}
 	p := f.Log10P
 	if p == nil && f.Log10E != nil {
 		inverse := math.Min(0, -*f.Log10E)
 		p = &inverse
 	}
-	return "log10 p = " + log10(p) + " without correction"
+	return b.fill("log10 p = {p} without correction", "{p}", b.log10(p))
 }
 
 // count is a number with its noun.
-func count(n int, noun string) string {
+func count(n int, noun string) string { return new(Book).count(n, noun) }
+
+func (b *Book) count(n int, noun string) string {
 	if n == 1 {
-		return "1 " + noun
+		return b.phrase("1 " + noun)
 	}
-	return strconv.Itoa(n) + " " + noun + "s"
+	return b.fill("{n} "+noun+"s", "{n}", strconv.Itoa(n))
 }
 
 // weaker is the corrected log10 p that a verdict rests on: of two runs the larger.
@@ -365,71 +382,65 @@ func audits(log10p *float64) string {
 }
 
 // log10 prints a logarithm with two decimals, or says that there is none.
-func log10(v *float64) string {
+func (b *Book) log10(v *float64) string {
 	if v == nil || math.IsNaN(*v) || math.IsInf(*v, 0) {
-		return "not reported"
+		return b.phrase("not reported")
 	}
 	s := strconv.FormatFloat(*v, 'f', 2, 64)
 	if s == "-0.00" {
-		return "0.00"
+		s = "0.00"
 	}
-	return s
+	return b.decimal(s)
 }
 
 // rankOnly says what is left of a withheld result.
-func rankOnly(f *ledger.Finding) string {
+func (b *Book) rankOnly(f *ledger.Finding) string {
 	if f.Decoys == nil {
-		return "Only counts are reported; no statement about " + f.Target + " rests on them."
+		return b.fill("Only counts are reported; no statement about {target} rests on them.", "{target}", f.Target)
 	}
-	return "Only the rank of the true key among " + decoyCount(f.Decoys) + " decoy keys is reported (log10 p = " + decoyRank(f.Decoys) + "); it supports at most a lead."
-}
-
-func decoyCount(d *ledger.DecoyFinding) string {
-	if d == nil {
-		return "no"
+	rank := math.Inf(1) // not reported
+	if f.Decoys.RankP > 0 {
+		rank = math.Log10(f.Decoys.RankP)
 	}
-	return strconv.Itoa(d.N)
-}
-
-func decoyRank(d *ledger.DecoyFinding) string {
-	if d == nil || d.RankP <= 0 {
-		return "not reported"
-	}
-	v := math.Log10(d.RankP)
-	return log10(&v)
+	return b.fill("Only the rank of the true key among {d} decoy keys is reported (log10 p = {p}); it supports at most a lead.",
+		"{d}", strconv.Itoa(f.Decoys.N), "{p}", b.log10(&rank))
 }
 
 // powerSentence states the power and what it supposes. Under the null the units
 // are independent given the text, since the key is random; where there is an
 // effect it may vary between replies, and then the power for it is lower. A rank's
 // power follows from the spread of the controls that were seen.
-func powerSentence(f *ledger.Finding) string {
+func (b *Book) powerSentence(f *ledger.Finding) string {
 	p := f.Power
-	none := p.Effect <= 0 || math.IsInf(p.Effect, 0) || math.IsNaN(p.Effect)
-	effect := strconv.FormatFloat(p.Effect, 'g', 3, 64) + " (" + p.EffectUnit + ")"
+	template := "The smallest effect that the test had 90 % power for is {effect} ({unit}), taking the scored units as independent of each other."
 	switch {
-	case none:
-		return "The test did not have 90 % power for any effect."
+	case p.Effect <= 0 || math.IsInf(p.Effect, 0) || math.IsNaN(p.Effect):
+		template = "The test did not have 90 % power for any effect."
 	case f.Tier == ledger.Comparative:
-		return "The smallest lead that would have come first with 90 % power is " + effect + ", given the spread of these controls and taking it as normal."
+		template = "The smallest lead that would have come first with 90 % power is {effect} ({unit}), given the spread of these controls and taking it as normal."
 	}
-	return "The smallest effect that the test had 90 % power for is " + effect + ", taking the scored units as independent of each other."
+	return b.fill(template, "{effect}", b.significant(p.Effect), "{unit}", b.Phrase(p.EffectUnit, f))
+}
+
+// significant writes three significant digits.
+func (b *Book) significant(v float64) string {
+	return b.decimal(strconv.FormatFloat(v, 'g', 3, 64))
 }
 
 // ratioSentence words a calibrated likelihood ratio with the verbal scale; there is
 // nothing to say without students of our own that calibrate it.
-func ratioSentence(c *ledger.Comparison) string {
+func (b *Book) ratioSentence(c *ledger.Comparison) string {
 	if c == nil || c.LikelihoodRatio == nil {
 		return ""
 	}
-	return " Calibrated on known students of our model, the likelihood ratio is " + strconv.FormatFloat(*c.LikelihoodRatio, 'g', 3, 64) +
-		" (" + evidence.Support(*c.LikelihoodRatio) + "), cut at " + strconv.FormatFloat(c.Cap, 'g', 3, 64) + "."
+	return " " + b.fill("Calibrated on known students of our model, the likelihood ratio is {lr} ({support}), cut at {cap}.",
+		"{lr}", b.significant(*c.LikelihoodRatio), "{support}", b.phrase(evidence.Support(*c.LikelihoodRatio)), "{cap}", b.significant(c.Cap))
 }
 
 // warn turns codes into sentences.
 func warn(codes []Warning, f *ledger.Finding) []string {
 	out := make([]string, 0, len(codes))
-	r := placeholders(f, 0)
+	r := new(Book).placeholders(f, 0)
 	for _, c := range codes {
 		out = append(out, r.Replace(warningText[c]))
 	}
