@@ -30,6 +30,7 @@ var rooms = map[string][]string{
 	"corpora/canary":           {},
 	"corpora":                  {"corpora/tokens", "corpora/reading", "corpora/canary"},
 	"corpora/refmodel":         {},
+	"corpora/refmodel/gguf":    {},
 	"probe/ledger":             {},
 	"probe/timestamp":          {},
 	"probe/wire":               {"probe/ledger"},

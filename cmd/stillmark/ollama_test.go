@@ -2,12 +2,9 @@ package main
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stillmark/stillmark/corpora/refmodel/gguf"
 	"github.com/stillmark/stillmark/probe"
 	"github.com/stillmark/stillmark/probe/endpoint"
 	"github.com/stillmark/stillmark/probe/ledger"
@@ -212,7 +210,7 @@ func (o *ollama) load(t *testing.T) []string {
 	} else {
 		for seed, name := range []string{"random-a", "random-b"} {
 			path := filepath.Join(o.dir, name+".gguf")
-			if err := os.WriteFile(path, randomModel(name, uint64(seed)), 0o600); err != nil {
+			if err := os.WriteFile(path, gguf.Random(name, uint64(seed)), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			files = append(files, path)
@@ -387,212 +385,4 @@ func (s *safeBuffer) tail(n int) string {
 	defer s.mu.Unlock()
 	all := s.b.Bytes()
 	return string(all[max(0, len(all)-n):])
-}
-
-// The shape of the random model: as small as llama.cpp takes without padding.
-const (
-	ggufEmbedding = 64
-	ggufForward   = 128
-	ggufBlocks    = 2
-	ggufHeads     = 2
-	ggufContext   = 1024
-)
-
-// ggufWords are what the random model can say, each with a space before it, so
-// that its replies are text. Sixty-four words have 262,144 triples: replies
-// repeat little.
-var ggufWords = strings.Fields(`
-	stone river market garden winter summer letter window copper silver morning evening
-	bridge harbour village mountain engine basket candle ladder mirror needle orchard paper
-	quarry ribbon saddle timber umbrella valley wagon yellow anchor button circle dragon
-	empty forest gentle hollow island jacket kettle lantern meadow narrow orange pepper
-	quiet rabbit shadow thunder under velvet whisper young against because careful distant
-	early follow ground hidden`)
-
-// randomModel is a GGUF file (version 3, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md)
-// of a llama-architecture transformer with random F32 weights and a byte-level
-// BPE vocabulary.
-func randomModel(name string, seed uint64) []byte {
-	vocabulary, merges, speakable := ggufVocabulary(ggufWords)
-	kinds := make([]int32, len(vocabulary))
-	for i := range kinds {
-		kinds[i] = 1 // normal
-	}
-	var g gguf
-	g.meta("general.architecture", "llama")
-	g.meta("general.name", name)
-	g.meta("llama.context_length", uint32(ggufContext))
-	g.meta("llama.embedding_length", uint32(ggufEmbedding))
-	g.meta("llama.block_count", uint32(ggufBlocks))
-	g.meta("llama.feed_forward_length", uint32(ggufForward))
-	g.meta("llama.attention.head_count", uint32(ggufHeads))
-	g.meta("llama.attention.head_count_kv", uint32(ggufHeads))
-	g.meta("llama.attention.layer_norm_rms_epsilon", float32(1e-5))
-	g.meta("llama.rope.dimension_count", uint32(ggufEmbedding/ggufHeads))
-	g.meta("llama.vocab_size", uint32(len(vocabulary)))
-	g.meta("tokenizer.ggml.model", "gpt2")
-	g.meta("tokenizer.ggml.pre", "gpt-2")
-	g.meta("tokenizer.ggml.tokens", vocabulary)
-	g.meta("tokenizer.ggml.token_type", kinds)
-	g.meta("tokenizer.ggml.merges", merges)
-	g.meta("tokenizer.ggml.bos_token_id", uint32(0))
-	g.meta("tokenizer.ggml.eos_token_id", uint32(0)) // the byte 0, never said
-	g.meta("tokenizer.ggml.add_bos_token", false)
-
-	random := rand.New(rand.NewPCG(seed, 0x67677566))
-	normal := func(rows, columns int, scale float64) []float32 {
-		w := make([]float32, rows*columns)
-		for i := range w {
-			w[i] = float32(scale * random.NormFloat64())
-		}
-		return w
-	}
-	ones := slices.Repeat([]float32{1}, ggufEmbedding)
-	// Dimension 0 of the residual stream is the same large number everywhere, so
-	// that its weights in the output matrix act as a bias: it silences every token
-	// that is no word. RMS norm shrinks the rest to about 1/4 a dimension; output
-	// weights of deviation 1/2 then give logits of deviation about 1, which is 5 to 6
-	// bits a word.
-	embedding := normal(len(vocabulary), ggufEmbedding, 1)
-	output := normal(len(vocabulary), ggufEmbedding, .5)
-	for token := range vocabulary {
-		embedding[token*ggufEmbedding] = 24
-		output[token*ggufEmbedding] = 0
-		if !speakable[token] {
-			output[token*ggufEmbedding] = -20
-		}
-	}
-	g.tensor("token_embd.weight", embedding, ggufEmbedding, len(vocabulary))
-	g.tensor("output_norm.weight", ones, ggufEmbedding)
-	g.tensor("output.weight", output, ggufEmbedding, len(vocabulary))
-	scale := 1 / math.Sqrt(ggufEmbedding)
-	square := func() []float32 { return normal(ggufEmbedding, ggufEmbedding, scale) }
-	for block := range ggufBlocks {
-		prefix := fmt.Sprintf("blk.%d.", block)
-		g.tensor(prefix+"attn_norm.weight", ones, ggufEmbedding)
-		g.tensor(prefix+"attn_q.weight", square(), ggufEmbedding, ggufEmbedding)
-		g.tensor(prefix+"attn_k.weight", square(), ggufEmbedding, ggufEmbedding)
-		g.tensor(prefix+"attn_v.weight", square(), ggufEmbedding, ggufEmbedding)
-		g.tensor(prefix+"attn_output.weight", square(), ggufEmbedding, ggufEmbedding)
-		g.tensor(prefix+"ffn_norm.weight", ones, ggufEmbedding)
-		g.tensor(prefix+"ffn_gate.weight", normal(ggufForward, ggufEmbedding, scale), ggufEmbedding, ggufForward)
-		g.tensor(prefix+"ffn_up.weight", normal(ggufForward, ggufEmbedding, scale), ggufEmbedding, ggufForward)
-		g.tensor(prefix+"ffn_down.weight", normal(ggufEmbedding, ggufForward, scale), ggufForward, ggufEmbedding)
-	}
-	return g.file()
-}
-
-// ggufVocabulary makes a byte-level BPE vocabulary: the 256 bytes, and every
-// word with the prefixes that its merges go through.
-func ggufVocabulary(words []string) (tokens, merges []string, speakable []bool) {
-	// GPT-2's byte table: printable bytes stand for themselves, others are shifted
-	// to 256 and up, in order. A space becomes Ġ (U+0120).
-	shifted := rune(256)
-	for b := range rune(256) {
-		if b >= '!' && b <= '~' || b >= '¡' && b <= '¬' || b >= '®' {
-			tokens = append(tokens, string(b))
-			continue
-		}
-		tokens = append(tokens, string(shifted))
-		shifted++
-	}
-	known := map[string]int{}
-	spoken := map[string]bool{".": true}
-	for _, word := range words {
-		prefix := "Ġ"
-		for _, letter := range word {
-			next := prefix + string(letter)
-			if _, ok := known[next]; !ok {
-				known[next] = len(tokens)
-				tokens = append(tokens, next)
-				merges = append(merges, prefix+" "+string(letter))
-			}
-			prefix = next
-		}
-		spoken[prefix] = true
-	}
-	speakable = make([]bool, len(tokens))
-	for i, token := range tokens {
-		speakable[i] = spoken[token]
-	}
-	return tokens, merges, speakable
-}
-
-// gguf collects metadata and tensors. Everything is little endian.
-type gguf struct {
-	head, info, data bytes.Buffer
-	values, tensors  uint64
-}
-
-const ggufAlignment = 32
-
-func (g *gguf) put(b *bytes.Buffer, v any) {
-	if s, ok := v.(string); ok {
-		g.put(b, uint64(len(s)))
-		b.WriteString(s)
-		return
-	}
-	if err := binary.Write(b, binary.LittleEndian, v); err != nil {
-		panic(err) // only for a type that has no fixed size: a mistake in this file
-	}
-}
-
-// meta adds a key and its value, with the format's number of the value's type.
-func (g *gguf) meta(key string, value any) {
-	g.values++
-	g.put(&g.head, key)
-	switch v := value.(type) {
-	case uint32:
-		g.put(&g.head, uint32(4))
-	case float32:
-		g.put(&g.head, uint32(6))
-	case bool:
-		g.put(&g.head, uint32(7))
-	case string:
-		g.put(&g.head, uint32(8))
-	case []int32:
-		g.put(&g.head, []uint32{9, 5})
-		g.put(&g.head, uint64(len(v)))
-	case []string:
-		g.put(&g.head, []uint32{9, 8})
-		g.put(&g.head, uint64(len(v)))
-		for _, s := range v {
-			g.put(&g.head, s)
-		}
-		return
-	}
-	g.put(&g.head, value)
-}
-
-// tensor adds F32 values; the first dimension is the one that runs fastest.
-func (g *gguf) tensor(name string, values []float32, dimensions ...int) {
-	g.tensors++
-	g.put(&g.info, name)
-	g.put(&g.info, uint32(len(dimensions)))
-	for _, d := range dimensions {
-		g.put(&g.info, uint64(d))
-	}
-	g.put(&g.info, uint32(0)) // F32
-	g.put(&g.info, uint64(g.data.Len()))
-	g.put(&g.data, values)
-	pad(&g.data)
-}
-
-func (g *gguf) file() []byte {
-	var b bytes.Buffer
-	b.WriteString("GGUF")
-	g.put(&b, uint32(3))
-	g.put(&b, g.tensors)
-	g.put(&b, g.values)
-	b.Write(g.head.Bytes())
-	b.Write(g.info.Bytes())
-	pad(&b)
-	b.Write(g.data.Bytes())
-	return b.Bytes()
-}
-
-func pad(b *bytes.Buffer) {
-	for b.Len()%ggufAlignment != 0 {
-		b.WriteByte(0)
-	}
 }

@@ -1,0 +1,2 @@
+// Package serve puts models that llama.cpp runs behind HTTP.
+package serve
