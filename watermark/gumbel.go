@@ -38,8 +38,8 @@ func (g *gumbel) Score(window []int32, token int32) float64 {
 	if g.vllm {
 		return -math.Log1p(-vllmUniform(g.word(window, token)))
 	}
-	// 1 - u is exact in float64, so this is -log1p(-u), at a third of its cost.
-	return -math.Log(uniform(^g.word(window, token)))
+	// 1 - u is exact, so this is -log1p(-u).
+	return negLog(^g.word(window, token))
 }
 
 // uniform maps a word into the open unit interval: (word + 1/2) / 2^32, which

@@ -39,7 +39,7 @@ func (o *givenOptions) bind(c *cobra.Command) {
 	f.StringArrayVar(&o.unmarked, "unmarked", nil, "file of unmarked texts of the same model (repeatable)")
 	f.BoolVar(&o.ids, "ids", false, "with --texts: JSON lines of token ids")
 	o.inputForm.bind(f)
-	f.StringVar(&o.scorer, "scorer", "", "configured target that is the same model without the mark and echoes log-probabilities: gives the texts' perplexity, with --unmarked")
+	f.StringVar(&o.scorer, "scorer", "", "configured target that is the same model without the mark and echoes log-probabilities: gives the texts' perplexity, with --unmarked, and where it gives prompt_logprobs the KL divergence of its steps, over 20 candidates")
 	f.StringVar(&o.target, "target", "", "configured target that marks what it serves under --key")
 	o.adHoc.flags(c)
 	f.StringVar(&o.save, "save", "", "with a target: JSON lines that keep its replies")
@@ -149,6 +149,33 @@ func (a *app) askScorer(ctx context.Context, o *givenOptions, c *strength.Config
 		return err
 	}
 	c.Surprise, c.PlainSurprise = surprise[:len(c.Given)], surprise[len(c.Given):]
+
+	// What the mark does to its steps is seen where the scorer names the candidates of
+	// each, unless windows reach into prompts that it does not see.
+	if c.Key.Params.Contexts == watermark.WithPrompt {
+		return nil
+	}
+	opt.Texts = opt.Texts[:len(c.Given)]
+	opt.Progress = func(done, total int) { m.count("texts weighed", done, total) }
+	weighed, err := collect.Candidates(ctx, opt)
+	if err != nil || weighed == nil {
+		return err
+	}
+	mark, err := c.Key.Mark()
+	if err != nil {
+		return err
+	}
+	for i, it := range c.Given {
+		var steps []strength.Step
+		for _, row := range weighed[i] {
+			s := strength.Step{}
+			for _, x := range row.Candidates {
+				s.IDs, s.Logprobs = append(s.IDs, x.ID), append(s.Logprobs, x.Logprob)
+			}
+			steps = append(steps, s)
+		}
+		c.KL = append(c.KL, strength.Divergence(mark, it.Tokens, steps))
+	}
 	return nil
 }
 

@@ -56,6 +56,9 @@ func Cases() []Case {
 			{"scheme=kgw", watermark.Spec{Scheme: watermark.KGW}},
 			{"scheme=kgw/seeding=self", watermark.Spec{Scheme: watermark.KGW, Params: watermark.Params{Seeding: watermark.SelfHash}}},
 			{"scheme=tournament", watermark.Spec{Scheme: watermark.Tournament}},
+			// Two channels: of 200 pairs a random route gives some 100 to either key.
+			{"scheme=gumbel/channel=provenance", watermark.Spec{Scheme: watermark.Gumbel, Params: watermark.Params{Tracing: 0.5}}},
+			{"scheme=kgw/channel=tracing", watermark.Spec{Scheme: watermark.KGW, Account: "any", Params: watermark.Params{Tracing: 0.5}}},
 		} {
 			c.spec.PRF, c.spec.Vocab, c.spec.Tokenizer = name, nativeVocab, "any"
 			plain := Case{c.labels + "/prf=" + name, c.spec, watermark.WeightsNone, nativeUnits, nativeKeys, calibrationShard}

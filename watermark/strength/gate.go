@@ -253,10 +253,8 @@ func (c *Config) Narrow(thresholds []Threshold) error {
 func (c *Config) planned() []Measurement {
 	var out []Measurement
 	blank := outcome{log10P: make([]float64, len(c.Lengths)), z: make([]float64, len(c.Lengths)), first: make([]float64, len(levels)), attacked: make([]float64, len(c.Attacks))}
-	if c.Foreign {
-		if blank.kl = missing; !c.Scored {
-			blank.surprise = missing
-		}
+	if c.Foreign && !c.Scored {
+		blank.kl, blank.surprise = missing, missing
 	}
 	out = append(out, wording(unmarked, []outcome{blank})...)
 	for _, s := range c.Settings {

@@ -51,6 +51,36 @@ func (d *divergence) ProcessCandidates(history, ids []int32, logits []float32) {
 	d.steps++
 }
 
+// Step is what a model without the mark weighs at one token of a text: the token and
+// others that were likely there, with their natural log-probabilities.
+type Step struct {
+	IDs      []int32
+	Logprobs []float64
+}
+
+// Divergence is the mean of what a mark does to the steps of a text that somebody else
+// wrote, KL(marked ‖ unmarked) in nats per step, given the key. It is taken over the
+// candidates of each step, as if there were no others; steps without candidates, or that
+// are about another token than the text has, do not count. It is NaN without any.
+func Divergence(mark Mark, tokens []int32, steps []Step) float64 {
+	d := divergence{mark: mark}
+	var logits []float32
+	for i, s := range steps[:min(len(steps), len(tokens))] {
+		if len(s.IDs) < 2 || s.IDs[0] != tokens[i] {
+			continue
+		}
+		logits = logits[:0]
+		for _, l := range s.Logprobs {
+			logits = append(logits, float32(l))
+		}
+		d.ProcessCandidates(tokens[:i], s.IDs, logits)
+	}
+	return d.mean()
+}
+
+// mean is NaN before the first step.
+func (d *divergence) mean() float64 { return d.sum / float64(d.steps) }
+
 func softmax(logits []float32) []float64 {
 	top := math.Inf(-1)
 	for _, l := range logits {

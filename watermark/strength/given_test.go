@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -123,6 +124,65 @@ func TestGivenSurprise(t *testing.T) {
 	var usage *UsageError
 	if _, err := Measure(t.Context(), c); !errors.As(err, &usage) {
 		t.Errorf("a text without its surprise: %v", err)
+	}
+}
+
+// recorder keeps what a mark was given at each step.
+type recorder struct{ steps []Step }
+
+func (r *recorder) ProcessCandidates(_, ids []int32, logits []float32) {
+	s := Step{IDs: slices.Clone(ids)}
+	for i, p := range softmax(logits) {
+		s.Logprobs = append(s.Logprobs, math.Log(p))
+		if p == 0 {
+			s.Logprobs[i] = -745
+		}
+	}
+	r.steps = append(r.steps, s)
+}
+
+// TestDivergence: what a mark does to a text's steps is told from the candidates that a
+// model without the mark weighs, as it is told while the text is written.
+func TestDivergence(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{watermark.KGW, watermark.Gumbel, watermark.Tournament} {
+		c := foreign(t, scheme, 2)
+		mark, err := c.Key.Mark()
+		if err != nil {
+			t.Fatal(err)
+		}
+		moved := &divergence{mark: mark.Clone()}
+		text, err := toy{}.Generate(t.Context(), nil, 60, 7, moved)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The model without the mark weighs the same candidates at every step.
+		r := &recorder{}
+		if _, err := (toy{}).Generate(t.Context(), nil, 60, 8, r); err != nil {
+			t.Fatal(err)
+		}
+		for i := range r.steps { // the token of the text stands first
+			at := slices.Index(r.steps[i].IDs, text.Tokens[i])
+			s := &r.steps[i]
+			s.IDs[0], s.IDs[at] = s.IDs[at], s.IDs[0]
+			s.Logprobs[0], s.Logprobs[at] = s.Logprobs[at], s.Logprobs[0]
+		}
+		got, want := Divergence(mark, text.Tokens, r.steps), moved.mean()
+		if !(want > .1) || math.Abs(got/want-1) > 1e-6 {
+			t.Errorf("%s: %v nats per step, %v while the text was written", scheme, got, want)
+		}
+		other := slices.Clone(text.Tokens)
+		for i := range other {
+			other[i]++
+		}
+		if got := Divergence(mark, other, r.steps); !math.IsNaN(got) {
+			t.Errorf("%s: steps of another text give %v", scheme, got)
+		}
+		c.Scored, c.KL = true, []float64{got, missing}
+		c.Surprise, c.PlainSurprise = make([]float64, len(c.Given)), make([]float64, len(c.Plain))
+		if m, ok := measured(t, c).find("kl", "scheme="+scheme); !ok || m.N != 1 || float64(m.Value) != got {
+			t.Errorf("%s: %+v", scheme, m)
+		}
 	}
 }
 

@@ -40,7 +40,8 @@ type Config struct {
 	Generator Generator
 	// Given are measured instead of texts of a Generator: texts that somebody else
 	// wrote and marked under Key. A text counts at the lengths that it has. What
-	// only the model could tell, KL divergence and perplexity, is not measured.
+	// only the model could tell, KL divergence and perplexity, is measured where
+	// somebody asked the model: KL and Surprise.
 	Given []watermark.Item
 	// Scored says that Surprise is given, or will be before anything is measured.
 	Scored bool
@@ -50,6 +51,8 @@ type Config struct {
 	// texts, in nats per token, under the model without the mark, and PlainSurprise
 	// those of the unmarked ones; NaN where unknown.
 	Surprise, PlainSurprise []float64
+	// KL, if not nil, are the given texts' divergences, see [Divergence]; NaN where unknown.
+	KL []float64
 	// Plain are unmarked texts of the same model, where Given is set: attacks insert
 	// their tokens, and random keys are put to them. Without any, Given stands in.
 	Plain []watermark.Item
@@ -95,6 +98,8 @@ func (c *Config) check() error {
 		return &UsageError{"texts that are given are Foreign, and no others"}
 	case c.Surprise != nil && (len(c.Surprise) != len(c.Given) || len(c.PlainSurprise) != len(c.Plain)):
 		return &UsageError{"every text, marked or not, has its surprise or none has"}
+	case c.KL != nil && len(c.KL) != len(c.Given):
+		return &UsageError{"every given text has its divergence or none has"}
 	case c.Foreign && c.Key == nil:
 		return &UsageError{"texts that are given need the key that they were marked under"}
 	case len(c.Given) == 1:
@@ -340,6 +345,9 @@ func (w *work) text(ctx context.Context, s Setting, i int) (outcome, error) {
 		if w.Surprise != nil {
 			o.surprise = w.Surprise[i]
 		}
+		if w.KL != nil {
+			o.kl = w.KL[i]
+		}
 	} else {
 		moved := &divergence{mark: embed}
 		marked, err := w.generate(ctx, i, moved)
@@ -347,7 +355,7 @@ func (w *work) text(ctx context.Context, s Setting, i int) (outcome, error) {
 			return outcome{}, err
 		}
 		prompt, tokens = w.Prompts[i], marked.Tokens
-		o.kl, o.surprise = moved.sum/float64(moved.steps), surprise(marked)-surprise(w.plain[i])
+		o.kl, o.surprise = moved.mean(), surprise(marked)-surprise(w.plain[i])
 	}
 	whole := newCurve(detect, prompt, tokens)
 	for _, n := range w.Lengths {

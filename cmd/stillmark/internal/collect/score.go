@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -34,20 +35,28 @@ func Surprise(ctx context.Context, opt Scoring) ([]float64, error) {
 	defer c.Close()
 	q := &asker{client: c, target: opt.Target, backoff: opt.backoff}
 	out := make([]float64, len(opt.Texts))
+	err = opt.each(ctx, 0, func(ctx context.Context, i int) (err error) {
+		out[i], err = q.surprise(ctx, fmt.Sprintf("text %d", i+1), opt.Texts[i])
+		return err
+	})
+	return out, err
+}
+
+// each does something for all texts but the first few, and tells of the progress.
+func (opt *Scoring) each(ctx context.Context, from int, do func(ctx context.Context, i int) error) error {
 	var mu sync.Mutex
-	done := 0
-	err = each(ctx, len(out), opt.Concurrency, func(ctx context.Context, i int) (err error) {
-		if out[i], err = q.surprise(ctx, fmt.Sprintf("text %d", i+1), opt.Texts[i]); err != nil {
+	done := from
+	return each(ctx, len(opt.Texts)-from, opt.Concurrency, func(ctx context.Context, i int) error {
+		if err := do(ctx, from+i); err != nil {
 			return err
 		}
 		mu.Lock()
 		defer mu.Unlock()
 		if done++; opt.Progress != nil {
-			opt.Progress(done, len(out))
+			opt.Progress(done, len(opt.Texts))
 		}
 		return nil
 	})
-	return out, err
 }
 
 func (q *asker) surprise(ctx context.Context, item, text string) (float64, error) {
@@ -60,7 +69,7 @@ func (q *asker) surprise(ctx context.Context, item, text string) (float64, error
 	if err != nil {
 		return 0, err
 	}
-	tokens, err := wire.DecodeLogprobs(wire.Exchange{Status: a.Meta.Status, Kind: a.Meta.Kind, Body: a.Response, Complete: a.Meta.Complete})
+	tokens, err := wire.DecodeLogprobs(exchange(a))
 	if err != nil {
 		return 0, fmt.Errorf("target %s, %s: %w", q.target.Name, item, err)
 	}
@@ -78,4 +87,56 @@ func (q *asker) surprise(ctx context.Context, item, text string) (float64, error
 		return math.NaN(), nil
 	}
 	return sum / n, nil
+}
+
+// alternatives is how many other tokens are asked for at each token of a text: as many
+// as vLLM gives unless it is told otherwise (--max-logprobs).
+const alternatives = 20
+
+// Candidates are what a target weighs at each token of each text, given as token ids of
+// its own vocabulary: the token itself first. It is nil and no error for a target
+// that gives none (vLLM's prompt_logprobs of completions).
+func Candidates(ctx context.Context, opt Scoring) ([][]wire.PromptToken, error) {
+	c, err := endpoint.New(opt.Target, opt.client)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	q := &asker{client: c, target: opt.Target, backoff: opt.backoff}
+	out := make([][]wire.PromptToken, len(opt.Texts))
+	// The first text shows whether the target knows the question.
+	out[0], err = q.candidates(ctx, "text 1", opt.Texts[0])
+	var stopped *endpoint.TargetError
+	switch {
+	case errors.As(err, &stopped) && stopped.Outcome == ledger.Rejected, err == nil && out[0] == nil:
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	err = opt.each(ctx, 1, func(ctx context.Context, i int) (err error) {
+		out[i], err = q.candidates(ctx, fmt.Sprintf("text %d", i+1), opt.Texts[i])
+		return err
+	})
+	return out, err
+}
+
+func (q *asker) candidates(ctx context.Context, item, text string) ([]wire.PromptToken, error) {
+	var zero float64
+	n := alternatives
+	a, err := q.ask(ctx, endpoint.Request{
+		Item: item, Kind: wire.Completion, Prompt: text,
+		Params: ledger.Params{MaxTokens: 1, Temperature: &zero, PromptLogprobs: &n},
+	})
+	if err != nil {
+		return nil, err
+	}
+	rows, err := wire.DecodePromptLogprobs(exchange(a))
+	if err != nil {
+		return nil, fmt.Errorf("target %s, %s: %w", q.target.Name, item, err)
+	}
+	return rows, nil
+}
+
+func exchange(a endpoint.Attempt) wire.Exchange {
+	return wire.Exchange{Status: a.Meta.Status, Kind: a.Meta.Kind, Body: a.Response, Complete: a.Meta.Complete}
 }
