@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,7 +26,8 @@ const offlineAudit = "STILLMARK_TEST_OFFLINE_AUDIT"
 const plantedKey = "sk-planted-5b1f0c77e2d94a38"
 
 // TestOfflineAudit plays a whole audit, from key to verification, in a network that
-// has nothing but itself: whatever tried to reach another machine would fail. The
+// has nothing but itself: whatever tried to reach another machine would fail, and the
+// kernel counts the attempt, although the program might survive it. The
 // target asks for a key, echoes it in errors, drops streams and answers hostile text;
 // the key is in nothing that any command printed or wrote.
 func TestOfflineAudit(t *testing.T) {
@@ -93,10 +96,73 @@ func auditOffline(dir string) error {
 	if err := loopbackUp(); err != nil {
 		return fmt.Errorf("bring the loopback device up: %w", err)
 	}
-	if c, err := net.DialTimeout("udp", "192.0.2.1:9", time.Second); err == nil {
-		c.Close()
-		return errors.New("another network can be reached: the test shows nothing")
+	fresh, err := unroutable()
+	if err != nil {
+		return err
 	}
+	for _, address := range []string{"192.0.2.1:9", "[2001:db8::1]:9"} {
+		if c, err := net.DialTimeout("udp", address, time.Second); err == nil {
+			c.Close()
+			return errors.New("another network can be reached: the test shows nothing")
+		}
+	}
+	before, err := unroutable()
+	if err != nil {
+		return err
+	}
+	if before == fresh {
+		fmt.Fprintln(os.Stderr, "this kernel does not count attempts to reach another network: those that the audit survives go unseen")
+	}
+	if err := playAudit(dir); err != nil {
+		return err
+	}
+	if after, err := unroutable(); err != nil || after != before {
+		return fmt.Errorf("the audit tried %d times to reach another network (%v)", after-before, err)
+	}
+	return nil
+}
+
+// unroutable is how often this network was asked for a way to another, and had none.
+func unroutable() (int, error) {
+	total := 0
+	snmp, err := os.ReadFile("/proc/self/net/snmp")
+	if err != nil {
+		return 0, err
+	}
+	var names []string
+	for line := range strings.Lines(string(snmp)) {
+		fields := strings.Fields(line)
+		if fields[0] != "Ip:" {
+			continue
+		}
+		if names == nil {
+			names = fields
+			continue
+		}
+		n, err := strconv.Atoi(fields[slices.Index(names, "OutNoRoutes")])
+		if err != nil {
+			return 0, err
+		}
+		total += n
+	}
+	snmp6, err := os.ReadFile("/proc/self/net/snmp6")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a kernel without IPv6
+		return 0, err
+	}
+	for line := range strings.Lines(string(snmp6)) {
+		if value, ok := strings.CutPrefix(line, "Ip6OutNoRoutes"); ok {
+			n, err := strconv.Atoi(strings.TrimSpace(value))
+			if err != nil {
+				return 0, err
+			}
+			total += n
+		}
+	}
+	return total, nil
+}
+
+// playAudit plays the audit in a folder.
+func playAudit(dir string) error {
 	config := `targets:
   - {name: student, base_url: "http://127.0.0.1:8470/v1", model: student, api_key_env: ACME_API_KEY, price: {input_per_mtok: 1, output_per_mtok: 2, currency: USD}}
   - {name: reference, role: control, base_url: "http://127.0.0.1:8470/v1", model: reference, api_key_env: ACME_API_KEY, price: {input_per_mtok: 1, output_per_mtok: 2, currency: USD}}
