@@ -174,7 +174,7 @@ func NewPlan(in PlanInput) (*Draft, error) {
 		return nil, err
 	}
 	p := &ledger.Plan{
-		Format: ledger.PlanFormat, Created: in.Now.UTC(), Demo: in.Demo, Authority: in.Authority, Purpose: in.Purpose,
+		Format: ledger.PlanPlain, Created: in.Now.UTC(), Demo: in.Demo, Authority: in.Authority, Purpose: in.Purpose,
 		Targets: in.Targets, Samples: in.Samples, Params: in.Params, Alpha: in.Alpha, Caps: in.Caps,
 		Stop: ledger.StopRule{OnEvidence: in.StopOnEvidence, CheckEvery: in.CheckEvery}, Wording: family.WordingVersion,
 		Program: in.Program, Exclusions: exclusions(), Suites: []ledger.SuiteRef{}, Prompts: []ledger.Prompt{},
@@ -241,6 +241,9 @@ func NewPlan(in PlanInput) (*Draft, error) {
 	}
 	if err := d.follow(in.After); err != nil {
 		return nil, err
+	}
+	if err := p.AddSalts(in.Rand); err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
 	}
 	if err := p.Validate(); err != nil {
 		return nil, &Error{Code: CodeUsage, Happened: err.Error(), Do: "Change the plan's configuration", Err: err}

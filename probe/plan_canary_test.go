@@ -75,7 +75,7 @@ func TestPlanTriggers(t *testing.T) {
 		if read[a.ID] != 2 || read[b.ID] != 2 {
 			t.Errorf("tests by key: %v", read)
 		}
-		encoded, err := ledger.EncodePlan(d.Plan)
+		encoded, err := ledger.EncodePrompts(d.Plan)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func TestPlanTriggers(t *testing.T) {
 			}
 			params := d.Plan.ParamsOf(p)
 			if held := bytes.Contains(encoded, []byte(canary.Response(secret, r.Item))); held != (counterfactuals > 0) {
-				t.Errorf("the plan holds the response of %s: %v", r.Item, held)
+				t.Errorf("the prompts hold the response of %s: %v", r.Item, held)
 			}
 			switch {
 			case counterfactuals == 0:

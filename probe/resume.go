@@ -341,7 +341,11 @@ func (r *runner) meet(l *lane, it *ledger.Item, a *ledger.Attempt) error {
 	if a.Model != "" && l.expected == "" {
 		l.accept(fieldModel, a.Model)
 	}
-	for field, value := range map[string]string{fieldFingerprint: a.Fingerprint, fieldProvider: a.Provider, fieldHeaders: identity(a.Headers)} {
+	headers, err := r.w.Case().Headers(a)
+	if err != nil {
+		return err
+	}
+	for field, value := range map[string]string{fieldFingerprint: a.Fingerprint, fieldProvider: a.Provider, fieldHeaders: identity(headers)} {
 		if value != "" && len(l.known[field]) == 0 {
 			l.accept(field, value)
 		}

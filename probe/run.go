@@ -192,6 +192,7 @@ func openError(dir string, err error) error {
 type journal interface {
 	Append(typ, item string, attempt int, data any) (ledger.Event, error)
 	PutBlob(b []byte) (ledger.BlobRef, error)
+	PutHeaders(a *ledger.Attempt) error
 	State() *ledger.State
 	Case() *ledger.Case
 }

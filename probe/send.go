@@ -276,7 +276,11 @@ func (r *runner) attempt(l *lane, t *task) (att endpoint.Attempt, err error) {
 	if att.Meta.Outcome.Final() {
 		typ = ledger.EventReply
 	}
-	if _, err = r.w.Append(typ, t.item.ID, t.attempts, att.Meta); err != nil {
+	written := att.Meta
+	if err = r.w.PutHeaders(&written); err != nil {
+		return att, err
+	}
+	if _, err = r.w.Append(typ, t.item.ID, t.attempts, written); err != nil {
 		return att, err
 	}
 	for _, d := range drift {

@@ -22,6 +22,9 @@ func places(p *ledger.Plan) map[string]bool {
 	names := map[string]bool{
 		"case.json": true, "plan.json": true, planEnvelope: true, planToken: true, "ledger.jsonl": true, manifestName: true, verifyName: true,
 	}
+	if p.Format == ledger.PlanSalted {
+		names["prompts.jsonl"] = true
+	}
 	if p.Decoys.SeedCommitment != "" {
 		names["decoys.json"] = true
 	}

@@ -136,7 +136,7 @@ var testSeed = [32]byte{1, 2, 3}
 func newScenario(t testing.TB, targets []string, prompts []string) *scenario {
 	sum := sha256.Sum256(testSeed[:])
 	p := &ledger.Plan{
-		Format: ledger.PlanFormat, CaseID: "2026-11-20_test_0000000A", Created: testTime,
+		Format: ledger.PlanPlain, CaseID: "2026-11-20_test_0000000A", Created: testTime,
 		Suites:  []ledger.SuiteRef{{Name: "s", Version: "1", SHA256: strings.Repeat("ab", 32), N: len(prompts)}},
 		Samples: 1, Params: ledger.Params{MaxTokens: 400}, OrderSeed: 5, Alpha: 1e-6,
 		Decoys:  ledger.DecoyPlan{N: 99, SeedCommitment: hex.EncodeToString(sum[:]), SDTolerance: GateTolerance(99), KSLevel: GateKSLevel},

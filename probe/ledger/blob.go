@@ -41,8 +41,8 @@ func segmentNumber(name string) int {
 
 // check refuses references that no writer makes.
 func (r BlobRef) check() error {
-	if r.Segment < 1 || r.Segment > 999_999 || r.Offset < 0 || r.Length < 0 || r.Length > maxBlob ||
-		r.Offset > segmentSize-r.Length || !isHexSHA256(r.SHA256) {
+	if r.Segment < 1 || r.Segment > 999_999 || r.Offset < 0 || r.Salt != 0 && r.Salt != saltSize ||
+		r.Length < r.Salt || r.Length > maxBlob+r.Salt || r.Offset > segmentSize-r.Length || !isHexSHA256(r.SHA256) {
 		return fmt.Errorf("blob reference %d/%d+%d is impossible", r.Segment, r.Offset, r.Length)
 	}
 	return nil
@@ -61,7 +61,8 @@ type cachedSegment struct {
 	data []byte
 }
 
-// load returns the bytes of a blob in a fresh slice, its hash checked.
+// load returns the bytes of a blob without its salt, in a fresh slice, its hash
+// checked.
 func (s *segments) load(ref BlobRef) ([]byte, error) {
 	if err := ref.check(); err != nil {
 		return nil, err
@@ -97,7 +98,7 @@ func (s *segments) load(ref BlobRef) ([]byte, error) {
 	if hexSHA256(data) != ref.SHA256 {
 		return nil, damage(fmt.Sprintf("the blob of %d bytes that begins here does not have the SHA-256 in the ledger", ref.Length))
 	}
-	return data, nil
+	return data[ref.Salt:], nil
 }
 
 // whole returns a segment through the cache.

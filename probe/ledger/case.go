@@ -14,15 +14,12 @@ import (
 	"time"
 )
 
-// CaseFormat is the version of the case folder that this program writes.
-const CaseFormat = 1
-
 // maxInfo bounds case.json: a few lines of text.
 const maxInfo = 1 << 20
 
 // Info is case.json: the identity of a case, taken from its plan.
 type Info struct {
-	Format    int       `json:"format"` // CaseFormat
+	Format    int       `json:"format"` // the plan's
 	ID        string    `json:"id"`
 	Created   time.Time `json:"created"`
 	Authority string    `json:"authority,omitempty"`
@@ -32,7 +29,7 @@ type Info struct {
 
 func infoOf(p *Plan) Info {
 	return Info{
-		Format: CaseFormat, ID: p.CaseID, Created: p.Created.UTC().Round(0),
+		Format: p.Format, ID: p.CaseID, Created: p.Created.UTC().Round(0),
 		Authority: p.Authority, Purpose: p.Purpose, Demo: p.Demo,
 	}
 }
@@ -72,6 +69,13 @@ func Create(dir string, p *Plan, files ...File) (*Case, error) {
 		return nil, fmt.Errorf("creating the case: %w", storage(err))
 	}
 	all := append([]File{{planName, plan}, {ledgerName, nil}}, files...)
+	if p.Format == PlanSalted {
+		prompts, err := EncodePrompts(p)
+		if err != nil {
+			return nil, fmt.Errorf("creating the case: %w", err)
+		}
+		all = append(all, File{promptsName, prompts})
+	}
 	all = append(all, File{caseName, info})
 	if err := os.Mkdir(filepath.Join(dir, blobsName), 0o700); err != nil {
 		return nil, fmt.Errorf("creating the case: %w", storage(err))
@@ -97,7 +101,7 @@ func checkFileName(name string) error {
 	switch {
 	case !fs.ValidPath(name) || name == "." || strings.ContainsAny(name, "\\\r\n:"):
 		return fmt.Errorf("%q is not a path inside a case", name)
-	case name == caseName || name == planName || name == ledgerName || path.Dir(name) == blobsName:
+	case name == caseName || name == planName || name == promptsName || name == ledgerName || path.Dir(name) == blobsName:
 		return fmt.Errorf("%s is written by the case itself", name)
 	}
 	return nil
@@ -145,7 +149,7 @@ func OpenFS(fsys fs.FS) (*Case, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkFormat(raw, caseName, CaseFormat); err != nil {
+	if err := checkFormat(raw, caseName, PlanSalted); err != nil {
 		return nil, err
 	}
 	var info Info
@@ -159,6 +163,15 @@ func OpenFS(fsys fs.FS) (*Case, error) {
 	plan, err := DecodePlan(planBytes)
 	if err != nil {
 		return nil, err
+	}
+	if plan.Format == PlanSalted {
+		prompts, err := readLimited(fsys, promptsName, maxPlan)
+		if err != nil {
+			return nil, err
+		}
+		if err := plan.addPrompts(prompts); err != nil {
+			return nil, err
+		}
 	}
 	if err := plan.Validate(); err != nil {
 		return nil, err
@@ -357,12 +370,37 @@ func (ref ReplyRef) Read() (ReplyRecord, error) {
 	if err := decodeStrict(e.Data, &rec.Attempt); err != nil {
 		return ReplyRecord{}, damage(err)
 	}
-	if rec.Attempt.Response != nil {
-		if rec.Response, err = ref.from.blobOf(&e, *rec.Attempt.Response); err != nil {
-			return ReplyRecord{}, err
+	return rec, ref.from.fill(&rec)
+}
+
+// fill loads the bytes of a record.
+func (c *Case) fill(rec *ReplyRecord) (err error) {
+	if ref := rec.Attempt.Response; ref != nil {
+		if rec.Response, err = c.blobOf(&rec.Event, *ref); err != nil {
+			return err
 		}
 	}
-	return rec, nil
+	rec.Attempt.Headers, err = c.Headers(&rec.Attempt)
+	if err != nil {
+		err = fmt.Errorf("event %d (%s): %w", rec.Event.Seq, rec.Event.Item, err)
+	}
+	return err
+}
+
+// Headers are the headers of an attempt's response, wherever they lie.
+func (c *Case) Headers(a *Attempt) (map[string]string, error) {
+	if a.HeadersBlob == nil {
+		return a.Headers, nil
+	}
+	data, err := c.Blob(*a.HeadersBlob)
+	if err != nil {
+		return nil, err
+	}
+	var headers map[string]string
+	if err := decodeStrict(data, &headers); err != nil {
+		return nil, fmt.Errorf("headers: %w", err)
+	}
+	return headers, nil
 }
 
 // lineAt reads the line of the ledger that begins at an offset.
@@ -421,10 +459,7 @@ func (c *Case) ownReplies(yield func(ReplyRecord) error) error {
 				rec.Ref.line = bytes.Clone(l.Raw)
 			}
 			rec.Item, _ = c.Item(l.Event.Item) // admitted events name items of the plan
-			if ch.blob != nil {
-				rec.Response, err = c.blobOf(&l.Event, *ch.blob)
-			}
-			if err == nil {
+			if err = c.fill(&rec); err == nil {
 				err = yield(rec)
 			}
 		}
@@ -449,9 +484,11 @@ func (c *Case) CheckBlobs() (int, error) {
 	n := 0
 	var failed error
 	c.fold(func(l Line, ch change, err error) bool {
-		if err == nil && ch.blob != nil {
-			_, err = c.blobOf(&l.Event, *ch.blob)
-			n++
+		for _, ref := range ch.blobs {
+			if err == nil && ref != nil {
+				_, err = c.blobOf(&l.Event, *ref)
+				n++
+			}
 		}
 		failed = err
 		return err == nil

@@ -247,7 +247,7 @@ func TestOpenRefusals(t *testing.T) {
 	}{
 		{"no case.json", func(m fstest.MapFS) { delete(m, "case.json") }, "creation was interrupted", nil},
 		{"no plan", func(m fstest.MapFS) { delete(m, "plan.json") }, "plan.json", fs.ErrNotExist},
-		{"newer case", replaceIn("case.json", `"format": 1`, `"format": 2`), "newer stillmark", ErrNewerFormat},
+		{"newer case", replaceIn("case.json", `"format": 1`, `"format": 3`), "newer stillmark", ErrNewerFormat},
 		{"newer plan", replaceIn("plan.json", `"format": 1`, `"format": 9, "x": 1`), "newer stillmark", ErrNewerFormat},
 		{"other id", replaceIn("case.json", "01JD8K7Q", "01JD8K7R"), "does not agree", nil},
 		{"unknown member", replaceIn("plan.json", `"format": 1`, `"format": 1, "bonus": 1`), "unknown field", nil},

@@ -12,6 +12,7 @@
 //
 //	case.json                 identity of the case: id, authority, purpose, demo flag
 //	plan.json, plan.dsse.json the sealed plan (plan.tsr: RFC 3161 token, if any)
+//	prompts.jsonl             what the prompts say; the plan holds a salted hash of each line
 //	commitments/              key commitments and their timestamp tokens
 //	decoys.json               the seed of the decoy keys; the plan holds its hash
 //	ledger.jsonl              one event per line, each with the hash of the line before
@@ -49,6 +50,19 @@
 // sent, perhaps, when the program died; the next attempt has the next number.
 // An observation is a file of what was seen on our own side; its bytes lie in a
 // segment, as those of a reply. After a seal only another seal may follow.
+//
+// # What can be withheld
+//
+// plan.json of a salted plan (format 2, which the planner makes) holds for each prompt
+// the SHA-256 of its line in prompts.jsonl, and each line begins with 32 random
+// bytes. A salted case stores requests, responses and response headers behind 32
+// random bytes each, and the ledger's reference is the hash of both. So no line of
+// plan or ledger says what was asked, answered or sent along, and none of their
+// hashes confirms a guess of it; each can be withheld with its salt while plan,
+// chain, tree and signatures stay as they are. What a line does say stays: items,
+// times, outcomes, lengths, model names, provider request ids and usage. Cases of format
+// 1 have prompts in the plan, headers in the line and plain hashes of bytes: they are
+// read and verified as before, and nothing of them can be withheld.
 //
 // A segment is bare bytes without structure, at most 64 MiB. The ledger's blob
 // references give segment, offset, length and SHA-256. Bytes that no event

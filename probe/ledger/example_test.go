@@ -19,7 +19,7 @@ func Example() {
 	}
 	defer os.RemoveAll(parent)
 	plan := &ledger.Plan{
-		Format: ledger.PlanFormat, CaseID: "2026-11-20_acme-nova-1_01JD8K7Q",
+		Format: ledger.PlanPlain, CaseID: "2026-11-20_acme-nova-1_01JD8K7Q",
 		Created: time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC),
 		Targets: []ledger.Target{{Name: "acme-nova-1", Role: ledger.Rival, BaseURL: "http://127.0.0.1:8080/v1", Model: "nova-1"}},
 		Suites:  []ledger.SuiteRef{{Name: "longform-en", Version: "1", SHA256: strings.Repeat("0", 64)}},

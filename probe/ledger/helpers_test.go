@@ -18,7 +18,7 @@ var testTime = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
 func testPlan(prompts int) *Plan {
 	zero := 0.0
 	p := &Plan{
-		Format: PlanFormat, CaseID: "2026-11-20_acme-nova-1_01JD8K7Q", Created: testTime,
+		Format: PlanPlain, CaseID: "2026-11-20_acme-nova-1_01JD8K7Q", Created: testTime,
 		Authority: "Example AI", Purpose: "test", Propositions: []string{"H0: independent", "H1: trained on ours"},
 		Targets: []Target{
 			{Name: "acme-nova-1", Role: Rival, BaseURL: "http://127.0.0.1:8080/v1", Model: "nova-1"},

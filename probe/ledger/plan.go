@@ -240,6 +240,20 @@ func EncodePlan(p *Plan) ([]byte, error) {
 	for i := range q.Keys {
 		q.Keys[i].ServingFrom = q.Keys[i].ServingFrom.UTC()
 	}
+	if p.Format == PlanSalted {
+		q.Prompts = slices.Clone(p.Prompts)
+		for i := range q.Prompts {
+			s := &q.Prompts[i]
+			if s.Salt != "" {
+				line, err := s.line()
+				if err != nil {
+					return nil, err
+				}
+				s.Leaf = hexSHA256(line)
+			}
+			s.System, s.Text, s.Reading = "", "", nil
+		}
+	}
 	data, err := encodeIndented(&q)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the plan: %w", err)
@@ -252,12 +266,13 @@ func EncodePlan(p *Plan) ([]byte, error) {
 
 // DecodePlan reads what [EncodePlan] wrote, and nothing else: unknown members,
 // trailing text and any other spelling of the same values are errors. A plan of
-// a later program is ErrNewerFormat. The plan is not validated.
+// a later program is ErrNewerFormat. The plan is not validated. What the prompts of a
+// salted plan say is not in it.
 func DecodePlan(data []byte) (*Plan, error) {
 	if len(data) > maxPlan {
 		return nil, fmt.Errorf("the plan is larger than %d MiB, the most that is read", maxPlan>>20)
 	}
-	if err := checkFormat(data, "the plan", PlanFormat); err != nil {
+	if err := checkFormat(data, "the plan", PlanSalted); err != nil {
 		return nil, err
 	}
 	p := new(Plan)
@@ -275,7 +290,8 @@ func DecodePlan(data []byte) (*Plan, error) {
 }
 
 // checkFormat looks at the member "format" before anything else is demanded of
-// a document, so that a newer one is called newer and not malformed.
+// a document, so that a newer one is called newer and not malformed. known is the
+// newest one that is read.
 func checkFormat(data []byte, what string, known int) error {
 	var head struct {
 		Format int `json:"format"`
@@ -290,8 +306,8 @@ func checkFormat(data []byte, what string, known int) error {
 	if head.Format > known {
 		return fmt.Errorf("%s has format %d, this program reads %d: use a newer stillmark: %w", what, head.Format, known, ErrNewerFormat)
 	}
-	if head.Format != known {
-		return fmt.Errorf("%s has format %d, this program reads %d", what, head.Format, known)
+	if head.Format < 1 {
+		return fmt.Errorf("%s has format %d, which there is not", what, head.Format)
 	}
 	return nil
 }

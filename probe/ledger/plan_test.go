@@ -232,7 +232,7 @@ func TestPlanRoundTrip(t *testing.T) {
 	if !bytes.HasSuffix(a, []byte("}\n")) || !bytes.HasPrefix(a, []byte("{\n  \"format\": 1,\n")) {
 		t.Errorf("form: %.40q … %q", a, a[len(a)-4:])
 	}
-	if _, err := DecodePlan(bytes.Replace(a, []byte(`"format": 1`), []byte(`"format": 2`), 1)); !errors.Is(err, ErrNewerFormat) {
+	if _, err := DecodePlan(bytes.Replace(a, []byte(`"format": 1`), []byte(`"format": 3`), 1)); !errors.Is(err, ErrNewerFormat) {
 		t.Errorf("a newer plan: %v", err)
 	}
 	if _, err := DecodePlan(bytes.Replace(a, []byte(`"format": 1`), []byte(`"format": 0`), 1)); err == nil || errors.Is(err, ErrNewerFormat) {
@@ -254,7 +254,8 @@ func TestPlanValidate(t *testing.T) {
 		change func(*Plan)
 		want   string
 	}{
-		{"format", func(p *Plan) { p.Format = 2 }, "format is 2"},
+		{"format", func(p *Plan) { p.Format = 3 }, "format is 3"},
+		{"salted by word alone", func(p *Plan) { p.Format = PlanSalted }, "the salted hash of each prompt"},
 		{"case id", func(p *Plan) { p.CaseID = "../x" }, `case id "../x"`},
 		{"created", func(p *Plan) { p.Created = time.Time{} }, "time of creation"},
 		{"purpose", func(p *Plan) { p.Purpose = "\xff" }, "UTF-8"},

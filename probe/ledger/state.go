@@ -213,9 +213,28 @@ func (s *State) setRoot() {
 type change struct {
 	cell    int // of the event's item
 	item    ItemState
-	request BlobRef  // of the item's last intent
-	attempt *Attempt // of reply and attempt_failed events
-	blob    *BlobRef // that the event refers to
+	request BlobRef     // of the item's last intent
+	attempt *Attempt    // of reply and attempt_failed events
+	blobs   [2]*BlobRef // that the event refers to, nil where it does not
+}
+
+// blob takes note of what an event refers to. In a salted case all has a salt.
+func (s *State) blob(e *Event, ch *change, ref *BlobRef) error {
+	if ref == nil {
+		return nil
+	}
+	if err := ref.check(); err != nil {
+		return refusal(e, err.Error())
+	}
+	if (ref.Salt > 0) != (s.plan.plan.Format == PlanSalted) {
+		return refusal(e, "raw bytes have a salt in the cases of salted plans, and in no others")
+	}
+	if ch.blobs[0] == nil {
+		ch.blobs[0] = ref
+	} else {
+		ch.blobs[1] = ref
+	}
+	return nil
 }
 
 // admit checks that an event may come next. It does not change s.
@@ -242,17 +261,14 @@ func (s *State) admit(e *Event) (change, error) {
 		return s.admitOutcome(e)
 	case EventObservation:
 		var d Observation
-		err := decodeStrict(e.Data, &d)
-		if err == nil {
-			err = d.Content.check()
-		}
-		switch {
-		case err != nil:
+		if err := decodeStrict(e.Data, &d); err != nil {
 			return change{}, refusal(e, err.Error())
-		case d.Kind == "" || e.Item != "":
+		}
+		if d.Kind == "" || e.Item != "" {
 			return change{}, refusal(e, "it needs a kind and concerns no item")
 		}
-		return change{blob: &d.Content}, nil
+		var ch change
+		return ch, s.blob(e, &ch, &d.Content)
 	case EventPause, EventResume, EventDrift, EventClockJump, EventConfigChange, EventFault, EventStop, EventSeal:
 		return change{}, nil
 	}
@@ -298,13 +314,10 @@ func (s *State) admitIntent(e *Event) (change, error) {
 	if e.Attempt != it.Attempts+1 {
 		return change{}, refusal(e, fmt.Sprintf("the next attempt is %d", it.Attempts+1))
 	}
-	if err := d.Request.check(); err != nil {
-		return change{}, refusal(e, err.Error())
-	}
 	it.Attempts++
 	it.Orphan = true
-	ch.request, ch.blob = d.Request, &d.Request
-	return ch, nil
+	ch.request = d.Request
+	return ch, s.blob(e, &ch, &d.Request)
 }
 
 func (s *State) admitOutcome(e *Event) (change, error) {
@@ -336,16 +349,17 @@ func (s *State) admitOutcome(e *Event) (change, error) {
 	if d.Outcome == "" || d.Outcome.Final() != (e.Type == EventReply) {
 		return change{}, refusal(e, fmt.Sprintf("outcome %q does not go with this event", d.Outcome))
 	}
-	if d.Response != nil {
-		if err := d.Response.check(); err != nil {
-			return change{}, refusal(e, err.Error())
-		}
+	if d.HeadersBlob != nil && d.Headers != nil {
+		return change{}, refusal(e, "its headers are given twice")
 	}
 	it.Orphan = false
 	it.Settled = e.Type == EventReply
 	it.Outcome = d.Outcome
-	ch.attempt, ch.blob = d, d.Response
-	return ch, nil
+	ch.attempt = d
+	if err := s.blob(e, &ch, d.Response); err != nil {
+		return change{}, err
+	}
+	return ch, s.blob(e, &ch, d.HeadersBlob)
 }
 
 // apply folds an admitted event and its line.
@@ -366,8 +380,10 @@ func (s *State) apply(e *Event, ch change, line []byte, hash string) {
 	case EventResume:
 		s.Stopped = false
 	}
-	if r := ch.blob; r != nil {
-		s.ends[r.Segment] = max(s.ends[r.Segment], r.Offset+r.Length)
+	for _, r := range ch.blobs {
+		if r != nil {
+			s.ends[r.Segment] = max(s.ends[r.Segment], r.Offset+r.Length)
+		}
 	}
 }
 

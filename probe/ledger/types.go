@@ -190,7 +190,11 @@ type Prompt struct {
 	Lang     string `json:"lang"`
 	Category string `json:"category,omitempty"`
 	System   string `json:"system,omitempty"` // chats only
-	Text     string `json:"text"`
+	Text     string `json:"text,omitempty"`
+	// Leaf stands in a salted plan for System, Text and Reading, which are then in
+	// prompts.jsonl: the hex SHA-256 of the line there. Salt is that line's.
+	Leaf string `json:"leaf,omitempty"`
+	Salt string `json:"-"`
 	// Targets are those that are asked; none means all of the plan.
 	Targets []string `json:"targets,omitempty"`
 	// Reading is what the prompt's family needs to know to read the reply
@@ -307,7 +311,7 @@ type Caps struct {
 
 // Plan is everything that was decided before the first request.
 type Plan struct {
-	Format       int        `json:"format"` // PlanFormat
+	Format       int        `json:"format"` // PlanPlain or PlanSalted
 	CaseID       string     `json:"case_id"`
 	Created      time.Time  `json:"created"`
 	Demo         bool       `json:"demo"`
@@ -337,8 +341,12 @@ type Plan struct {
 	Program    Build      `json:"program"`
 }
 
-// PlanFormat is the version of plan.json that this program writes.
-const PlanFormat = 1
+// The versions of plan.json. A plain plan holds its prompts; of a salted one, and of
+// the replies to it, each can be withheld ([Plan.AddSalts]).
+const (
+	PlanPlain  = 1
+	PlanSalted = 2
+)
 
 // PowerRow is the planner's promise for one test.
 type PowerRow struct {
@@ -425,12 +433,15 @@ type Event struct {
 	Data    json.RawMessage `json:"data,omitempty"`
 }
 
-// BlobRef addresses raw bytes in a segment file.
+// BlobRef addresses raw bytes in a segment file. The first Salt bytes there are
+// random and belong to no content: without them nobody can guess from the hash
+// what was stored.
 type BlobRef struct {
 	Segment int    `json:"segment"`
 	Offset  int64  `json:"offset"`
-	Length  int64  `json:"length"`
-	SHA256  string `json:"sha256"`
+	Length  int64  `json:"length"` // with the salt
+	SHA256  string `json:"sha256"` // of salt and content
+	Salt    int64  `json:"salt,omitempty"`
 }
 
 // Intent is the data of an intent event.
@@ -454,8 +465,9 @@ type Attempt struct {
 	Kind         string            `json:"kind"` // chat, completion or imported
 	Stream       bool              `json:"stream"`
 	Status       int               `json:"status"`
-	Complete     bool              `json:"complete"`          // the body was read to its end
-	Headers      map[string]string `json:"headers,omitempty"` // of the response, an allow-list, redacted
+	Complete     bool              `json:"complete"`               // the body was read to its end
+	Headers      map[string]string `json:"headers,omitempty"`      // of the response, an allow-list, redacted
+	HeadersBlob  *BlobRef          `json:"headers_blob,omitempty"` // where they lie instead, as a JSON object, in salted cases
 	Response     *BlobRef          `json:"response,omitempty"`
 	Model        string            `json:"model,omitempty"`
 	Fingerprint  string            `json:"system_fingerprint,omitempty"`

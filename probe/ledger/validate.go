@@ -52,8 +52,8 @@ func (p *Plan) Validate() error {
 
 func (p *Plan) validateHead() error {
 	switch {
-	case p.Format != PlanFormat:
-		return fmt.Errorf("format is %d, this program writes %d", p.Format, PlanFormat)
+	case p.Format != PlanPlain && p.Format != PlanSalted:
+		return fmt.Errorf("format is %d, this program writes %d", p.Format, PlanSalted)
 	case !namePattern.MatchString(p.CaseID):
 		return fmt.Errorf("case id %q is not a name of letters, digits, dots, hyphens and underscores", p.CaseID)
 	case p.Created.IsZero():
@@ -163,7 +163,9 @@ func (p *Plan) validatePrompts() error {
 			return fmt.Errorf("prompt %q: the id must be of letters, digits, dots, hyphens and underscores", q.ID)
 		case seen[id]:
 			return fmt.Errorf("prompt %q of suite %q is given twice", q.ID, q.Suite)
-		case strings.TrimSpace(q.Text) == "":
+		case (q.Leaf != "") != (p.Format == PlanSalted), q.Leaf != "" && !isHexSHA256(q.Leaf):
+			return fmt.Errorf("prompt %q: a salted plan, and no other, has the salted hash of each prompt", q.ID)
+		case strings.TrimSpace(q.Text) == "" && !q.Withheld():
 			return fmt.Errorf("prompt %q is empty", q.ID)
 		case !utf8.ValidString(q.Text) || !utf8.ValidString(q.System):
 			return fmt.Errorf("prompt %q is not valid UTF-8", q.ID)

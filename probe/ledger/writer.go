@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -19,10 +21,12 @@ import (
 // anything that matters to the order of an audit's events.
 const maxClockSkew = 2 * time.Second
 
-// WriterOptions are the clocks of a writer. The zero value is the system's.
+// WriterOptions are the clocks of a writer, and where its salts come from. The zero
+// value is the system's.
 type WriterOptions struct {
-	Now  func() time.Time
-	Mono func() time.Duration // from any origin
+	Now   func() time.Time
+	Mono  func() time.Duration // from any origin
+	Salts io.Reader            // a source of secrets
 
 	wrap    func(name string, f file) file // tests: failing files
 	reserve int64                          // tests: smaller than reserveSize
@@ -95,6 +99,9 @@ func OpenWriter(dir string, opt WriterOptions) (*Writer, error) {
 	}
 	if opt.Mono == nil {
 		opt.Mono = func() time.Duration { return time.Since(start) }
+	}
+	if opt.Salts == nil {
+		opt.Salts = rand.Reader
 	}
 	if opt.wrap == nil {
 		opt.wrap = func(_ string, f file) file { return f }
@@ -275,8 +282,10 @@ func (w *Writer) push(e Event) (Event, error) {
 	if err != nil {
 		return e, err
 	}
-	if ch.blob != nil && !w.segments.holds(*ch.blob) {
-		return e, refusal(&e, "its blob was not put into this case")
+	for _, ref := range ch.blobs {
+		if ref != nil && !w.segments.holds(*ref) {
+			return e, refusal(&e, "its blob was not put into this case")
+		}
 	}
 	line, err := encodeEvent(e)
 	if err != nil {
@@ -377,8 +386,9 @@ func faultEvent(err error) Event {
 	return Event{Type: EventFault, Data: data}
 }
 
-// PutBlob stores raw bytes, at most 32 MiB, in the current segment. They are on
-// the disk before any event that is appended after PutBlob has returned.
+// PutBlob stores raw bytes, at most 32 MiB, in the current segment, in a salted case
+// behind a fresh salt. They are on the disk before any event that is appended after
+// PutBlob has returned.
 func (w *Writer) PutBlob(b []byte) (BlobRef, error) {
 	if len(b) > maxBlob {
 		return BlobRef{}, fmt.Errorf("storing %d bytes: at most %d MiB are stored in one piece", len(b), maxBlob>>20)
@@ -388,18 +398,46 @@ func (w *Writer) PutBlob(b []byte) (BlobRef, error) {
 	if err == nil && w.closed {
 		err = errors.New("the ledger is closed")
 	}
+	var salt []byte
+	if err == nil && w.c.plan.Format == PlanSalted {
+		salt = make([]byte, saltSize)
+		_, err = io.ReadFull(w.opt.Salts, salt)
+	}
 	w.mu.Unlock()
 	if err != nil {
 		return BlobRef{}, fmt.Errorf("storing %d bytes: %w", len(b), err)
 	}
-	ref, err := w.segments.put(b)
+	stored := b
+	if salt != nil {
+		stored = slices.Concat(salt, b)
+	}
+	ref, err := w.segments.put(stored)
 	if err != nil && w.release(err) {
-		ref, err = w.segments.put(b)
+		ref, err = w.segments.put(stored)
 	}
 	if err != nil {
 		return BlobRef{}, fmt.Errorf("storing %d bytes: %w: %w", len(b), ErrStorage, err)
 	}
+	ref.Salt = int64(len(salt))
 	return ref, nil
+}
+
+// PutHeaders stores the headers of an attempt where they can be withheld: apart from
+// the ledger's line, in a salted case. In a plain one they stay in the line.
+func (w *Writer) PutHeaders(a *Attempt) error {
+	if w.c.plan.Format != PlanSalted || len(a.Headers) == 0 {
+		return nil
+	}
+	data, err := json.Marshal(a.Headers)
+	if err != nil {
+		return err
+	}
+	ref, err := w.PutBlob(data)
+	if err != nil {
+		return err
+	}
+	a.Headers, a.HeadersBlob = nil, &ref
+	return nil
 }
 
 // Close waits for pending events, gives the reserve back and releases the case.

@@ -108,6 +108,7 @@ type design struct {
 	earlyPlan  bool          // the plan is stamped before it was made
 	future     bool          // commitments stamped after the plan was made
 	noServing  bool          // nobody says when serving began
+	plain      bool          // as earlier versions made cases: no salts
 	after      *fixture      // the first run that this one repeats
 	apart      time.Duration // after it
 }
@@ -182,6 +183,11 @@ func build(t testing.TB, d design) *fixture {
 		stampTime = caseTime.Add(time.Hour)
 	}
 	plan, files := f.plan(t, d)
+	if !d.plain {
+		if err := plan.AddSalts(stream(8)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	f.dir = filepath.Join(t.TempDir(), plan.CaseID)
 	planBytes := must[[]byte](t)(ledger.EncodePlan(plan))
 	envelope := must[[]byte](t)(f.signer.SignDSSE("application/vnd.stillmark.plan+json", planBytes))
@@ -241,7 +247,7 @@ func (f *fixture) plan(t testing.TB, d design) (*ledger.Plan, []ledger.File) {
 	sum := sha256.Sum256(seed[:])
 	temperature := 1.0
 	p := &ledger.Plan{
-		Format: ledger.PlanFormat, CaseID: "2026-11-20_acme-nova-1_01JD8K7Q", Created: f.start.Add(-2 * time.Minute),
+		Format: ledger.PlanPlain, CaseID: "2026-11-20_acme-nova-1_01JD8K7Q", Created: f.start.Add(-2 * time.Minute),
 		Authority: "Example AI, legal department", Purpose: "A test of the whole path.",
 		Propositions: []string{
 			"H0: the replies of acme-nova-1 are independent of the secret keys.",
@@ -311,7 +317,9 @@ func (f *fixture) plan(t testing.TB, d design) (*ledger.Plan, []ledger.File) {
 // collect writes the ledger as a run would have.
 func (f *fixture) collect(t testing.TB, c *ledger.Case, d design) {
 	t.Helper()
-	w := must[*ledger.Writer](t)(ledger.OpenWriter(f.dir, steady(f.start)))
+	clock := steady(f.start)
+	clock.Salts = stream(11)
+	w := must[*ledger.Writer](t)(ledger.OpenWriter(f.dir, clock))
 	mark := must[watermark.Scheme](t)(f.keys[0].Mark())
 	rng := rand.New(rand.NewPCG(1, 2+uint64(d.apart)))
 	event := func(typ, item string, attempt int, data any) {
@@ -349,9 +357,12 @@ func (f *fixture) collect(t testing.TB, c *ledger.Case, d design) {
 		ref := must[ledger.BlobRef](t)(w.PutBlob(body))
 		a := ledger.Attempt{
 			Target: it.Target.Name, Kind: "chat", Status: 200, Complete: true, Response: &ref, Model: it.Target.Model,
-			Fingerprint: "fp_1", RequestID: fmt.Sprintf("req-%d", i), TotalMS: 120.5 + float64(i),
+			Fingerprint: "fp_1", RequestID: fmt.Sprintf("req-%d", i), TotalMS: 120.5 + float64(i), Headers: map[string]string{"server": "acme"},
 		}
 		a.Outcome = family.Decode(ledger.ReplyRecord{Attempt: a, Response: body}).Outcome
+		if err := w.PutHeaders(&a); err != nil {
+			t.Fatal(err)
+		}
 		event(ledger.EventReply, it.ID, attempt, a)
 	}
 	event(ledger.EventStop, "", 0, family.StopEvent{Reason: family.StopComplete})

@@ -546,3 +546,14 @@ func BenchmarkVerify(b *testing.B) {
 		})
 	}
 }
+
+// A case as earlier versions made it, without salts, verifies as ever.
+func TestPlainCase(t *testing.T) {
+	t.Parallel()
+	f := build(t, design{plain: true})
+	for _, path := range []string{f.dir, f.zip} {
+		if r := f.verify(t, path, f.trust()); r.State != Trusted || r.Numbers.Recomputed != r.Numbers.Total-r.Numbers.Exempt {
+			t.Errorf("%s: %+v\n%s", path, r.Numbers, text(t, r))
+		}
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/stillmark/stillmark/probe/ledger"
 )
 
 // fixed, numbered and the names that a plan refers to are all that a sealed case
@@ -26,6 +28,9 @@ var (
 func (s *Sealed) checkPlaces(fsys fs.FS) error {
 	plan := s.Case.Plan()
 	known := slices.Clone(fixed)
+	if plan.Format == ledger.PlanSalted {
+		known = append(known, "prompts.jsonl")
+	}
 	if plan.Decoys.SeedCommitment != "" {
 		known = append(known, "decoys.json")
 	}
