@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/stillmark/stillmark/probe/family"
@@ -31,6 +32,7 @@ type BuildOptions struct {
 	Keys      []*watermark.Key     // for the exhibits
 	Tokenizer family.OpenTokenizer // of Keys; nil means the built-in ones
 	Program   ledger.Build
+	Lang      string // of [model.Languages]; "" is English
 }
 
 // Built is a report as it was written.
@@ -49,6 +51,9 @@ type Built struct {
 // gives the same folder with the same bytes, and nothing is ever replaced. An
 // analysis that was made without one of the keys is refused.
 func Build(ctx context.Context, dir string, opt BuildOptions) (*Built, error) {
+	if opt.Lang != "" && !slices.Contains(model.Languages(), opt.Lang) {
+		return nil, usage(fmt.Errorf("no report is written in language %q; there is %s", opt.Lang, strings.Join(model.Languages(), ", ")))
+	}
 	c, err := ledger.Open(dir)
 	if err != nil {
 		return nil, usage(err)
@@ -66,7 +71,7 @@ func Build(ctx context.Context, dir string, opt BuildOptions) (*Built, error) {
 		return nil, err
 	}
 	r, err := model.Build(ctx, c, findings, model.Options{
-		Analysis: opt.Analysis, FindingsSHA256: sum, Keys: opt.Keys, Tokenizer: opt.Tokenizer, Program: opt.Program,
+		Analysis: opt.Analysis, FindingsSHA256: sum, Keys: opt.Keys, Tokenizer: opt.Tokenizer, Program: opt.Program, Lang: opt.Lang,
 	})
 	if err != nil {
 		return nil, err

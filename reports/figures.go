@@ -97,19 +97,19 @@ func (s scale) ticks(n int) []float64 {
 	return out
 }
 
-// label writes a tick's value with as many decimals as its neighbours need.
-func label(v float64, ticks []float64) string {
+// tick writes a tick's value with as many decimals as its neighbours need.
+func (d *design) tick(v float64, ticks []float64) string {
 	decimals := 0
 	if len(ticks) > 1 {
 		if step := math.Abs(ticks[1] - ticks[0]); step < 1 {
 			decimals = int(math.Ceil(-math.Log10(step) - 1e-9))
 		}
 	}
-	return minus(strconv.FormatFloat(v, 'f', decimals, 64))
+	return d.decimal(minus(strconv.FormatFloat(v, 'f', decimals, 64)))
 }
 
 // forest draws effects with their intervals, one panel per unit.
-func forest(i int, p model.ForestPanel) figure {
+func (d *design) forest(i int, p model.ForestPanel) figure {
 	const row, top, left, right = 25.0, 8.0, 150.0, 74.0
 	f := figure{ID: fmt.Sprintf("forest-%d", i), Name: p.Scheme, Note: p.Unit, W: figureWidth}
 	lo, hi := 0.0, 0.0
@@ -126,7 +126,7 @@ func forest(i int, p model.ForestPanel) figure {
 	ticks := x.ticks(4)
 	for _, v := range ticks {
 		f.line("grid", x.at(v), top, x.at(v), bottom)
-		f.text("s mid", x.at(v), bottom+17, label(v, ticks))
+		f.text("s mid", x.at(v), bottom+17, d.tick(v, ticks))
 	}
 	f.line("zero", x.at(0), top-4, x.at(0), bottom+4)
 	var said []string
@@ -144,19 +144,19 @@ func forest(i int, p model.ForestPanel) figure {
 		} else {
 			f.circle(fill, x.at(r.Effect), y, 4)
 		}
-		f.text("s", figureWidth-right+12, y+4, effectText(r.Effect))
-		said = append(said, fmt.Sprintf("%s %s, interval %s to %s", r.Target, effectText(r.Effect), effectText(r.Lo), effectText(r.Hi)))
+		f.text("s", figureWidth-right+12, y+4, d.effectText(r.Effect))
+		said = append(said, d.fill("fig.interval", "name", r.Target, "effect", d.effectText(r.Effect), "lo", d.effectText(r.Lo), "hi", d.effectText(r.Hi)))
 	}
 	f.Desc = strings.Join(said, "; ") + "."
 	return f
 }
 
 // histogram draws the decoys and the real key.
-func histogram(i int, h model.Histogram) figure {
+func (d *design) histogram(i int, h model.Histogram) figure {
 	const top, bottom, left, right = 26.0, 150.0, 40.0, 14.0
 	f := figure{ID: fmt.Sprintf("decoys-%d", i), W: figureWidth, H: 184}
 	f.Name = h.Target + ", " + h.Scheme
-	f.Note = fmt.Sprintf("%s decoys, rank p %s", integer(int64(h.N)), significant(h.RankP))
+	f.Note = d.fill("fig.decoys", "n", d.integer(int64(h.N)), "p", d.significant(h.RankP))
 	end := h.From + h.Width*float64(len(h.Bins))
 	far := h.Observed > end+1
 	x := scale{h.From, math.Max(end, h.Observed+.4), left, figureWidth - right}
@@ -172,7 +172,7 @@ func histogram(i int, h model.Histogram) figure {
 	for _, v := range y.ticks(3) {
 		if v > 0 {
 			f.line("grid", left, y.at(v), figureWidth-right, y.at(v))
-			f.text("s end", left-6, y.at(v)+4, integer(int64(v)))
+			f.text("s end", left-6, y.at(v)+4, d.integer(int64(v)))
 		}
 	}
 	for j, n := range h.Bins {
@@ -190,7 +190,7 @@ func histogram(i int, h model.Histogram) figure {
 	for _, v := range []float64{-4, -2, 0, 2, 4} {
 		f.text("s mid", x.at(v), bottom+17, minus(strconv.FormatFloat(v, 'f', 0, 64)))
 	}
-	f.text("s mid", (x.at(h.From)+x.at(end))/2, bottom+32, "standardised score")
+	f.text("s mid", (x.at(h.From)+x.at(end))/2, bottom+32, d.fill("fig.score"))
 	seen := x.at(math.Max(h.Observed, h.From))
 	align := "seentext mid"
 	if far {
@@ -205,14 +205,13 @@ func histogram(i int, h model.Histogram) figure {
 		align = "seentext"
 	}
 	f.line("seen", seen, top-4, seen, bottom)
-	f.text(align, seen, top-10, "real key "+minus(strconv.FormatFloat(h.Observed, 'f', 1, 64)))
-	f.Desc = fmt.Sprintf("Histogram of the standardised scores of %d decoy keys; the highest is %s. The real key scores %s; rank p %s.",
-		h.N, minus(strconv.FormatFloat(h.Largest, 'f', 2, 64)), minus(strconv.FormatFloat(h.Observed, 'f', 2, 64)), significant(h.RankP))
+	f.text(align, seen, top-10, d.fill("fig.key", "z", d.fixed(h.Observed, 1)))
+	f.Desc = d.fill("fig.histogram", "n", d.integer(int64(h.N)), "max", d.fixed(h.Largest, 2), "z", d.fixed(h.Observed, 2), "p", d.significant(h.RankP))
 	return f
 }
 
 // curves draws evidence against tokens read for the targets under one key.
-func curves(i int, p model.CurvePanel) figure {
+func (d *design) curves(i int, p model.CurvePanel) figure {
 	const top, bottom, left, right = 12.0, 190.0, 44.0, 126.0
 	f := figure{ID: fmt.Sprintf("curve-%d", i), Name: p.Scheme, Note: p.Key, W: figureWidth, H: 226}
 	value := func(c ledger.CurvePoint) float64 {
@@ -231,13 +230,13 @@ func curves(i int, p model.CurvePanel) figure {
 	ticks := y.ticks(4)
 	for _, v := range ticks {
 		f.line("grid", left, y.at(v), figureWidth-right, y.at(v))
-		f.text("s end", left-7, y.at(v)+4, label(v, ticks))
+		f.text("s end", left-7, y.at(v)+4, d.tick(v, ticks))
 	}
 	for _, v := range x.ticks(4) {
-		f.text("s mid", x.at(v), bottom+17, thousands(v))
+		f.text("s mid", x.at(v), bottom+17, d.thousands(v))
 	}
 	f.line("axis", left, bottom, figureWidth-right, bottom)
-	f.text("s mid", (left+figureWidth-right)/2, bottom+33, "tokens read")
+	f.text("s mid", (left+figureWidth-right)/2, bottom+33, d.fill("fig.tokens"))
 	if p.Threshold > 0 {
 		f.line("limit", left, y.at(p.Threshold), figureWidth-right, y.at(p.Threshold))
 	}
@@ -262,7 +261,7 @@ func curves(i int, p model.CurvePanel) figure {
 		}
 		f.path(class, points)
 		ends = append(ends, end{y.at(last), c.Target, text})
-		said = append(said, fmt.Sprintf("%s ends at %s", c.Target, strconv.FormatFloat(last, 'f', 1, 64)))
+		said = append(said, d.fill("fig.ends", "name", c.Target, "v", d.fixed(last, 1)))
 	}
 	slices.SortStableFunc(ends, func(a, b end) int {
 		switch {
@@ -284,8 +283,7 @@ func curves(i int, p model.CurvePanel) figure {
 	for _, e := range ends {
 		f.text(e.class, figureWidth-right+6, e.y+4, fit(e.name, 18))
 	}
-	f.Desc = fmt.Sprintf("Decades of evidence against tokens read, up to %s tokens; a test must reach %s by itself. %s.",
-		integer(int64(tokens)), strconv.FormatFloat(p.Threshold, 'f', 1, 64), strings.Join(said, "; "))
+	f.Desc = d.fill("fig.curve", "n", d.integer(int64(tokens)), "limit", d.fixed(p.Threshold, 1), "said", strings.Join(said, "; "))
 	return f
 }
 
@@ -305,9 +303,9 @@ func thin(points []ledger.CurvePoint) []ledger.CurvePoint {
 }
 
 // accountingBars draws what became of the planned items.
-func accountingBars(accounts []model.Account) figure {
+func (d *design) accountingBars(accounts []model.Account) figure {
 	const row, top, left, right = 26.0, 6.0, 150.0, 92.0
-	f := figure{ID: "accounting-bars", Name: "Data accounting", W: figureWidth}
+	f := figure{ID: "accounting-bars", Name: d.fill("accounting"), W: figureWidth}
 	most := 1.0
 	for _, a := range accounts {
 		most = math.Max(most, float64(a.Planned))
@@ -332,8 +330,8 @@ func accountingBars(accounts []model.Account) figure {
 			text = "rt end"
 		}
 		f.text(text, left-12, y+row/2+3, fit(a.Target, 19))
-		f.text("s", figureWidth-right+10, y+row/2+3, fmt.Sprintf("%s / %s", integer(a.Analysed), integer(a.Planned)))
-		said = append(said, fmt.Sprintf("%s: %d planned, %d analysed, %d settled otherwise, %d without a reply", a.Target, a.Planned, a.Analysed, settled, a.Missing))
+		f.text("s", figureWidth-right+10, y+row/2+3, fmt.Sprintf("%s / %s", d.integer(a.Analysed), d.integer(a.Planned)))
+		said = append(said, d.fill("fig.account", "name", a.Target, "planned", d.integer(a.Planned), "analysed", d.integer(a.Analysed), "settled", d.integer(settled), "missing", d.integer(a.Missing)))
 	}
 	f.H = int(top+row*float64(len(accounts))) + 4
 	f.Desc = strings.Join(said, "; ") + "."
@@ -349,9 +347,9 @@ func fit(s string, runes int) string {
 	return string(r[:runes-1]) + "…"
 }
 
-func thousands(v float64) string {
+func (d *design) thousands(v float64) string {
 	if v >= 1000 {
-		return strconv.FormatFloat(v/1000, 'f', -1, 64) + "k"
+		return d.fill("fig.thousand", "n", d.decimal(strconv.FormatFloat(v/1000, 'f', -1, 64)))
 	}
 	return strconv.FormatFloat(v, 'f', 0, 64)
 }

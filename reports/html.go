@@ -2,20 +2,19 @@ package reports
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"html/template"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
+	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/reports/model"
 )
@@ -73,35 +72,78 @@ var sections = []string{
 	"accounting", "exhibits", "custody", "howto", "limits", "build", "glossary",
 }
 
-// design is the parsed layout, read once.
+// design is the parsed layout in one language.
 type design struct {
 	page   *template.Template
 	style  string
 	labels map[string]string
+	lang   string
+	locale model.Locale
 }
 
-var loadDesign = sync.OnceValues(func() (*design, error) {
-	d := &design{}
+// designs are read once each.
+var designs sync.Map
+
+// designOf returns the layout in a language: its labels stand in layout/<language>.json.
+func designOf(language string) (*design, error) {
+	if d, ok := designs.Load(language); ok {
+		return d.(*design), nil
+	}
+	d := &design{lang: language}
+	var err error
+	if d.locale, err = model.LocaleOf(language); err != nil {
+		return nil, err
+	}
 	style, err := layout.ReadFile("layout/style.css")
 	if err != nil {
 		return nil, err
 	}
 	d.style = string(style)
-	text, err := layout.ReadFile("layout/en.json")
+	name := "layout/" + cmp.Or(language, family.English) + ".json"
+	text, err := layout.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal(text, &d.labels); err != nil {
-		return nil, fmt.Errorf("layout/en.json: %w", err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	d.page, err = template.New("report.html.tmpl").Funcs(d.funcs()).ParseFS(layout, "layout/report.html.tmpl")
-	return d, err
-})
+	if d.page, err = template.New("report.html.tmpl").Funcs(d.funcs()).ParseFS(layout, "layout/report.html.tmpl"); err != nil {
+		return nil, err
+	}
+	designs.Store(language, d)
+	return d, nil
+}
+
+// label is a label of the layout with values set into it.
+func (d *design) label(key string, pairs ...string) (string, error) {
+	s, ok := d.labels[key]
+	if !ok || len(pairs)%2 != 0 {
+		return "", fmt.Errorf("no label %q for %d values", key, len(pairs)/2)
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		s = strings.ReplaceAll(s, "{"+pairs[i]+"}", pairs[i+1])
+	}
+	return s, nil
+}
+
+// fill is a label that is known to be there.
+func (d *design) fill(key string, pairs ...string) string {
+	s, _ := d.label(key, pairs...)
+	return s
+}
+
+// word is the label of a value of a kind, or the value where it has none.
+func (d *design) word(kind, value string) string {
+	if s, ok := d.labels[kind+"."+value]; ok {
+		return s
+	}
+	return value
+}
 
 // HTML lays a report out as one self-contained page: no scripts, nothing loaded
 // from elsewhere, the same bytes for the same report.
 func HTML(r *model.Report) ([]byte, error) {
-	d, err := loadDesign()
+	d, err := designOf(r.Lang)
 	if err != nil {
 		return nil, fmt.Errorf("load the layout: %w", err)
 	}
@@ -117,11 +159,11 @@ func HTML(r *model.Report) ([]byte, error) {
 	if len(r.Tests) > 0 {
 		p.Threshold = &r.Tests[0].Threshold
 	}
-	drawn := figuresOf(r)
+	drawn := d.figuresOf(r)
 	p.Forest, p.Histograms, p.MoreHistograms, p.Curves = drawn.forest, drawn.histograms, drawn.more, drawn.curves
 	p.CurveCaption = d.labels[drawn.caption]
 	if len(r.Accounting) > 0 {
-		f := accountingBars(r.Accounting)
+		f := d.accountingBars(r.Accounting)
 		p.AccountFigure = &f
 	}
 	for _, a := range r.Accounting {
@@ -145,28 +187,28 @@ type drawn struct {
 	caption                    string // label of the curves' caption
 }
 
-func figuresOf(r *model.Report) drawn {
-	d := drawn{caption: "curve.caption"}
+func (d *design) figuresOf(r *model.Report) drawn {
+	out := drawn{caption: "curve.caption"}
 	for i, panel := range r.Plots.Forest {
-		d.forest = append(d.forest, forest(i, panel))
+		out.forest = append(out.forest, d.forest(i, panel))
 	}
 	// The targets under audit come first where not all histograms fit.
 	order := slices.Clone(r.Plots.Decoys)
 	slices.SortStableFunc(order, func(a, b model.Histogram) int { return rank(a.Role) - rank(b.Role) })
 	for i, h := range order {
 		if i == maxHistograms {
-			d.more = true
+			out.more = true
 			break
 		}
-		d.histograms = append(d.histograms, histogram(i, h))
+		out.histograms = append(out.histograms, d.histogram(i, h))
 	}
 	for i, panel := range r.Plots.Curves {
 		if panel.Mode == ledger.ModeAnytime {
-			d.caption = "curve.caption.e"
+			out.caption = "curve.caption.e"
 		}
-		d.curves = append(d.curves, curves(i, panel))
+		out.curves = append(out.curves, d.curves(i, panel))
 	}
-	return d
+	return out
 }
 
 func rank(r ledger.Role) int {
@@ -236,28 +278,19 @@ func scored(gs []group) []group {
 
 // rankLine says how a comparison came out.
 func (d *design) rankLine(c *ledger.Comparison) string {
-	fill := func(key string, pairs ...string) string {
-		s := d.labels[key]
-		for i := 0; i+1 < len(pairs); i += 2 {
-			s = strings.ReplaceAll(s, "{"+pairs[i]+"}", pairs[i+1])
-		}
-		return s
-	}
-	line := fill("comparison.rank", "rank", integer(int64(c.Rank)), "of", integer(int64(c.Of)), "p", logarithm(c.Log10P), "floor", logarithm(c.Log10Floor),
-		"t", logarithm(c.Log10Parametric), "vendors", integer(int64(c.Vendors)))
+	line := d.fill("comparison.rank", "rank", d.integer(int64(c.Rank)), "of", d.integer(int64(c.Of)), "p", d.logarithm(c.Log10P), "floor", d.logarithm(c.Log10Floor),
+		"t", d.logarithm(c.Log10Parametric), "vendors", d.integer(int64(c.Vendors)))
 	if c.LikelihoodRatio != nil {
-		line += "; " + fill("comparison.lr", "lr", significant(*c.LikelihoodRatio), "cap", significant(c.Cap))
+		line += "; " + d.fill("comparison.lr", "lr", d.significant(*c.LikelihoodRatio), "cap", d.significant(c.Cap))
 	}
 	return line
 }
-
-func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 // shared is a sentence with the tests that it is said of.
 type shared struct{ Text, Tests string }
 
 // sharedBy lists the distinct sentences of all rows.
-func sharedBy(gs []group, of func(model.TestRow) []string) []shared {
+func (d *design) sharedBy(gs []group, of func(model.TestRow) []string) []shared {
 	var order []string
 	tests := map[string][]string{}
 	total := 0
@@ -276,7 +309,7 @@ func sharedBy(gs []group, of func(model.TestRow) []string) []shared {
 	for _, s := range order {
 		names := strings.Join(tests[s], ", ")
 		if len(tests[s]) == total && total > 1 {
-			names = fmt.Sprintf("all %d tests", total)
+			names = d.fill("tests.all", "n", strconv.Itoa(total))
 		}
 		out = append(out, shared{s, names})
 	}
@@ -284,24 +317,10 @@ func sharedBy(gs []group, of func(model.TestRow) []string) []shared {
 }
 
 func (d *design) funcs() template.FuncMap {
-	label := func(key string) (string, error) {
-		if s, ok := d.labels[key]; ok {
-			return s, nil
-		}
-		return "", fmt.Errorf("no label %q", key)
-	}
 	return template.FuncMap{
-		"L": label,
-		"fill": func(key string, pairs ...string) (string, error) {
-			s, err := label(key)
-			if err != nil || len(pairs)%2 != 0 {
-				return "", errors.Join(err, fmt.Errorf("label %q: odd pairs", key))
-			}
-			for i := 0; i < len(pairs); i += 2 {
-				s = strings.ReplaceAll(s, "{"+pairs[i]+"}", pairs[i+1])
-			}
-			return s, nil
-		},
+		"L":    func(key string) (string, error) { return d.label(key) },
+		"fill": d.label,
+		"word": func(kind string, value any) string { return d.word(kind, fmt.Sprint(value)) },
 		"dict": func(pairs ...any) map[string]any {
 			m := map[string]any{}
 			for i := 0; i+1 < len(pairs); i += 2 {
@@ -310,24 +329,26 @@ func (d *design) funcs() template.FuncMap {
 			return m
 		},
 		"hash": func(s string) string { return s[:min(16, len(s))] + "…" },
-		"int":  anyInteger,
-		"p":    logarithm,
+		"int":  d.anyInteger,
+		"p":    d.logarithm,
 		"effect": func(v any) string {
 			if p, ok := v.(*float64); ok {
-				return effectText(*p)
+				return d.effectText(*p)
 			}
-			return effectText(v.(float64))
+			return d.effectText(v.(float64))
 		},
-		"signed":  effectText,
-		"sig":     significant,
-		"fix1":    func(v float64) string { return minus(grouped(v, 1)) },
-		"fix3":    fixed3,
-		"pct":     percent,
-		"time":    clock,
-		"words":   func(s string) string { return strings.ReplaceAll(s, "_", " ") },
-		"role":    func(r ledger.Role) (string, error) { return label(string(r)) },
-		"verdict": model.VerdictLabel,
-		"chip":    chip,
+		"interval": d.interval,
+		"bounds":   d.bounds,
+		"signed":   d.effectText,
+		"sig":      d.significant,
+		"fix1":     func(v float64) string { return minus(d.grouped(v, 1)) },
+		"fix3":     d.fixed3,
+		"pct":      d.percent,
+		"time":     d.clock,
+		"words":    func(s string) string { return strings.ReplaceAll(s, "_", " ") },
+		"role":     func(r ledger.Role) (string, error) { return d.label(string(r)) },
+		"verdict":  d.verdict,
+		"chip":     chip,
 		"stateclass": func(s string) string {
 			switch s {
 			case model.StateTested, model.StateDesign:
@@ -337,47 +358,41 @@ func (d *design) funcs() template.FuncMap {
 			}
 			return ""
 		},
-		"counts":  counted,
-		"classes": classList,
+		"counts":  d.counted,
+		"classes": d.classList,
 		"json": func(v any) (string, error) {
 			b, err := json.Marshal(v)
 			return string(b), err
 		},
-		"samples": func(n int) string {
-			if n == 1 {
-				return d.labels["sample"]
-			}
-			return strings.ReplaceAll(d.labels["samples"], "{n}", integer(int64(n)))
-		},
+		"samples":  d.samples,
 		"caps":     d.caps,
 		"joined":   joined,
 		"compared": compared,
 		"parted":   parted,
 		"scored":   scored,
 		"rankline": d.rankLine,
-		"day":      day,
+		"day":      d.day,
 		"meanings": func(gs []group) []shared {
-			return sharedBy(gs, func(r model.TestRow) []string { return []string{r.Sentence} })
+			return d.sharedBy(gs, func(r model.TestRow) []string { return []string{r.Sentence} })
 		},
 		"nulls": func(gs []group) []shared {
-			return sharedBy(gs, func(r model.TestRow) []string { return []string{r.Null} })
+			return d.sharedBy(gs, func(r model.TestRow) []string { return []string{r.Null} })
 		},
 		"warnings": func(gs []group) []shared {
-			return sharedBy(gs, func(r model.TestRow) []string { return r.Warnings })
+			return d.sharedBy(gs, func(r model.TestRow) []string { return r.Warnings })
 		},
 	}
 }
 
-func fixed3(v float64) string { return minus(strconv.FormatFloat(v, 'f', 3, 64)) }
+// verdict names a verdict in a few words.
+func (d *design) verdict(v ledger.Verdict) string { return model.VerdictLabel(d.lang, v) }
 
-func percent(v float64) string { return strconv.FormatFloat(100*v, 'f', 1, 64) + " %" }
-
-// cmpOr writes a dash for nothing.
-func cmpOr(s string) string {
-	if s == "" {
-		return "–"
+// samples counts the samples of a prompt.
+func (d *design) samples(n int) string {
+	if n == 1 {
+		return d.labels["sample"]
 	}
-	return s
+	return d.fill("samples", "n", d.integer(int64(n)))
 }
 
 // chip is the style of a verdict: what carries evidence is filled, a signal is
@@ -394,108 +409,6 @@ func chip(v ledger.Verdict) string {
 	return ""
 }
 
-// minus writes a negative number with the minus sign of typography.
-func minus(s string) string {
-	if strings.HasPrefix(s, "-") {
-		if strings.Trim(s, "-0.") == "" {
-			return s[1:] // no negative zero
-		}
-		return "−" + s[1:]
-	}
-	return s
-}
-
-func clock(t time.Time) string {
-	if t.IsZero() {
-		return "–"
-	}
-	return t.UTC().Format("2006-01-02 15:04:05") + " UTC"
-}
-
-// logarithm writes log10 values with two decimals; nil, what is not reported,
-// is a dash.
-func logarithm(v any) string {
-	switch v := v.(type) {
-	case *float64:
-		if v == nil {
-			return "–"
-		}
-		return minus(grouped(*v, 2))
-	case float64:
-		return minus(grouped(v, 2))
-	}
-	return "–"
-}
-
-// effectText writes an effect with its sign and three decimals, or more where
-// that would leave nothing to see.
-func effectText(v float64) string {
-	decimals := 3
-	if a := math.Abs(v); a > 0 && a < .01 {
-		decimals = 4
-	}
-	s := minus(strconv.FormatFloat(v, 'f', decimals, 64))
-	if v > 0 && !strings.HasPrefix(s, "−") {
-		return "+" + s
-	}
-	return s
-}
-
-// significant writes three significant digits without an exponent where that
-// is short.
-func significant(v float64) string {
-	if a := math.Abs(v); a != 0 && (a < 1e-4 || a >= 1e6) {
-		return minus(strconv.FormatFloat(v, 'g', 3, 64))
-	}
-	if math.Abs(v) >= 100 {
-		return minus(grouped(v, 0))
-	}
-	s := strconv.FormatFloat(v, 'g', 3, 64)
-	return minus(s)
-}
-
-// grouped writes a number with commas and the given decimals.
-func grouped(v float64, decimals int) string {
-	s := strconv.FormatFloat(v, 'f', decimals, 64)
-	whole, fraction, _ := strings.Cut(s, ".")
-	n, err := strconv.ParseInt(whole, 10, 64)
-	if err != nil || n > -1000 && n < 1000 {
-		return s
-	}
-	s = plainMinus(integer(n))
-	if fraction != "" {
-		s += "." + fraction
-	}
-	return s
-}
-
-func plainMinus(s string) string { return strings.Replace(s, "−", "-", 1) }
-
-// integer writes a whole number with commas.
-func integer(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	sign := ""
-	if n < 0 {
-		sign, s = "−", s[1:]
-	}
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return sign + s
-}
-
-func anyInteger(v any) (string, error) {
-	switch v := v.(type) {
-	case int:
-		return integer(int64(v)), nil
-	case int64:
-		return integer(v), nil
-	case uint64:
-		return integer(int64(v)), nil
-	}
-	return "", fmt.Errorf("%T is no integer", v)
-}
-
 // caps lists the bounds of a run that are set.
 func (d *design) caps(c ledger.Caps) string {
 	var parts []string
@@ -503,13 +416,13 @@ func (d *design) caps(c ledger.Caps) string {
 		parts = append(parts, strings.ReplaceAll(d.labels["caps."+key], "{n}", value))
 	}
 	if c.MaxRequests > 0 {
-		add("requests", integer(c.MaxRequests))
+		add("requests", d.integer(c.MaxRequests))
 	}
 	if c.MaxTokens > 0 {
-		add("tokens", integer(c.MaxTokens))
+		add("tokens", d.integer(c.MaxTokens))
 	}
 	if c.MaxCost > 0 {
-		add("cost", significant(c.MaxCost))
+		add("cost", d.significant(c.MaxCost))
 	}
 	if c.MaxTime > 0 {
 		add("time", c.MaxTime.String())

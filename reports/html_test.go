@@ -11,6 +11,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -65,6 +66,7 @@ func sample(text string) *model.Report {
 	r := new(model.Report)
 	n := 0.0
 	fill(reflect.ValueOf(r).Elem(), text, &n)
+	r.Lang = "en"
 	for i := range r.Explain {
 		r.Explain[i].State = model.StateOpen
 	}
@@ -280,7 +282,7 @@ func TestContrast(t *testing.T) {
 // sample report runs through all of the template.
 func TestLabels(t *testing.T) {
 	t.Parallel()
-	d, err := loadDesign()
+	d, err := designOf("en")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,14 +294,14 @@ func TestLabels(t *testing.T) {
 		}
 		source.Write(data)
 	}
-	for _, name := range []string{"pdf_report.go", "pdf_figures.go"} {
+	for _, name := range []string{"pdf_report.go", "pdf_figures.go", "html.go", "figures.go"} {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		source.Write(data)
 	}
-	elsewhere := []string{"ours", "teacher", "state.", "mark.", "caps.", "sample", "curve.caption", "comparison.rank", "comparison.lr", "yes", "no", "unknown", "not tested", "control", "rival"}
+	elsewhere := []string{"ours", "teacher", "state.", "mark.", "caps.", "sample", "curve.caption", "tier.", "class.", "commit.", "yes", "no", "unknown", "not tested", "control", "rival"}
 	for key := range d.labels {
 		used := strings.Contains(source.String(), `"`+key+`"`)
 		for _, section := range sections {
@@ -341,19 +343,26 @@ func inside(t *testing.T, f figure) {
 
 func TestFiguresStayInside(t *testing.T) {
 	t.Parallel()
+	for _, language := range model.Languages() {
+		figuresStayInside(t, designIn(t, language))
+	}
+}
+
+func figuresStayInside(t *testing.T, d *design) {
+	t.Helper()
 	for i, v := range []float64{-300, -4.6, -2, 0, 3.3, 4.6, 5.4, 5.6, 300, 1e6} {
 		h := model.Histogram{Target: "t", Scheme: "s", N: 999, From: -4.5, Width: .25, Bins: make([]int, 36), Observed: v, RankP: .001}
 		h.Bins[18], h.Bins[0] = 400, 1
-		inside(t, histogram(i, h))
+		inside(t, d.histogram(i, h))
 	}
-	inside(t, histogram(0, model.Histogram{Target: "t", From: -4.5, Width: .25, Bins: make([]int, 36)}))
+	inside(t, d.histogram(0, model.Histogram{Target: "t", From: -4.5, Width: .25, Bins: make([]int, 36)}))
 	for i, rows := range [][]model.ForestRow{
 		nil,
 		{{Target: "a"}},
 		{{Target: "a", Effect: 1e-9, Lo: -1e-9, Hi: 2e-9}},
 		{{Target: strings.Repeat("long name ", 9), Role: ledger.Rival, Effect: 1e5, Lo: -1e5, Hi: 2e5}, {Target: "b", Effect: -3, Lo: -4, Hi: -2}},
 	} {
-		f := forest(i, model.ForestPanel{Scheme: "s", Rows: rows})
+		f := d.forest(i, model.ForestPanel{Scheme: "s", Rows: rows})
 		inside(t, f)
 	}
 	many := model.CurvePanel{Key: "k", Scheme: "s", Mode: ledger.ModeFixedN, Threshold: 7}
@@ -364,9 +373,9 @@ func TestFiguresStayInside(t *testing.T) {
 		}
 		many.Curves = append(many.Curves, c)
 	}
-	inside(t, curves(0, many))
-	inside(t, curves(1, model.CurvePanel{Scheme: "s", Mode: ledger.ModeAnytime, Threshold: 6, Curves: []model.Curve{{Target: "a"}}}))
-	inside(t, accountingBars([]model.Account{{Target: "a", Planned: 10, Analysed: 7, Missing: 1}, {Target: "b"}}))
+	inside(t, d.curves(0, many))
+	inside(t, d.curves(1, model.CurvePanel{Scheme: "s", Mode: ledger.ModeAnytime, Threshold: 6, Curves: []model.Curve{{Target: "a"}}}))
+	inside(t, d.accountingBars([]model.Account{{Target: "a", Planned: 10, Analysed: 7, Missing: 1}, {Target: "b"}}))
 }
 
 func TestTicks(t *testing.T) {
@@ -383,7 +392,7 @@ func TestTicks(t *testing.T) {
 		ticks := c.s.ticks(4)
 		var got []string
 		for _, v := range ticks {
-			got = append(got, label(v, ticks))
+			got = append(got, designIn(t, "en").tick(v, ticks))
 		}
 		if strings.Join(got, " ") != c.want {
 			t.Errorf("%v: %v, want %s", c.s, got, c.want)
@@ -391,25 +400,89 @@ func TestTicks(t *testing.T) {
 	}
 }
 
+func designIn(t testing.TB, language string) *design {
+	t.Helper()
+	d, err := designOf(language)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
 func TestNumberFormats(t *testing.T) {
 	t.Parallel()
 	v := -1234.567
-	for got, want := range map[string]string{
-		logarithm(&v):              "−1,234.57",
-		logarithm((*float64)(nil)): "–",
-		logarithm(-0.001):          "0.00",
-		effectText(.0123):          "+0.012",
-		effectText(-.00123):        "−0.0012",
-		effectText(0):              "0.000",
-		significant(.001):          "0.001",
-		significant(1.5e-7):        "1.5e-07",
-		significant(12345):         "12,345",
-		integer(-1234567):          "−1,234,567",
-		integer(999):               "999",
+	when := time.Date(2026, 11, 20, 9, 12, 4, 0, time.UTC)
+	en, fr := designIn(t, "en"), designIn(t, "fr")
+	for _, c := range []struct{ got, want string }{
+		{en.logarithm(&v), "−1,234.57"},
+		{en.logarithm((*float64)(nil)), "–"},
+		{en.logarithm(-0.001), "0.00"},
+		{en.effectText(.0123), "+0.012"},
+		{en.effectText(-.00123), "−0.0012"},
+		{en.effectText(0), "0.000"},
+		{en.significant(.001), "0.001"},
+		{en.significant(1.5e-7), "1.5e-07"},
+		{en.significant(12345), "12,345"},
+		{en.integer(-1234567), "−1,234,567"},
+		{en.integer(999), "999"},
+		{en.interval(.5, .25, .75), "+0.500 [+0.250, +0.750]"},
+		{en.clock(when), "2026-11-20 09:12:04 UTC"},
+		{en.percent(.051), "5.1\u00a0%"},
+		{fr.logarithm(&v), "−1\u00a0234,57"},
+		{fr.effectText(.0123), "+0,012"},
+		{fr.significant(1.5e-7), "1,5e-07"},
+		{fr.integer(-1234567), "−1\u00a0234\u00a0567"},
+		{fr.interval(.5, .25, .75), "+0,500 [+0,250\u00a0; +0,750]"},
+		{fr.clock(when), "20/11/2026 09:12:04 UTC"},
+		{fr.clock(time.Time{}), "–"},
+		{fr.day(when), "20/11/2026"},
+		{fr.percent(.051), "5,1\u00a0%"},
 	} {
-		if got != want {
-			t.Errorf("got %s, want %s", got, want)
+		if c.got != c.want {
+			t.Errorf("got %s, want %s", c.got, c.want)
 		}
+	}
+}
+
+var placeholderPattern = regexp.MustCompile(`\{[a-z]+\}`)
+
+// Every language has the labels of English, with the same places for values, and the
+// page and the paper in it hold no English word of the layout.
+func TestLanguages(t *testing.T) {
+	t.Parallel()
+	english := regexp.MustCompile(`(?i)(^| )(the|of|and|was|were|with|that|which|not|this|by|from)( |$)`)
+	en := designIn(t, "en").labels
+	for _, language := range model.Languages() {
+		labels := designIn(t, language).labels
+		if len(labels) != len(en) {
+			t.Errorf("%s has %d labels, English %d", language, len(labels), len(en))
+		}
+		for key, want := range en {
+			got, ok := labels[key]
+			a, b := placeholderPattern.FindAllString(want, -1), placeholderPattern.FindAllString(got, -1)
+			slices.Sort(a)
+			slices.Sort(b)
+			if !ok || !slices.Equal(a, b) {
+				t.Errorf("%s: label %q is %q, in English %q", language, key, got, want)
+			}
+			if hit := english.FindString(got); hit != "" && language != "en" {
+				t.Errorf("%s: label %q has the English word %q: %s", language, key, hit, got)
+			}
+		}
+		r := sample("text")
+		r.Lang = language
+		if page := render(t, r); !strings.Contains(page, `<html lang="`+language+`">`) {
+			t.Errorf("%s: the page does not say its language", language)
+		}
+		if _, err := PDF(r); err != nil {
+			t.Errorf("%s: %v", language, err)
+		}
+	}
+	r := sample("text")
+	r.Lang = "xx"
+	if _, err := HTML(r); err == nil || !strings.Contains(err.Error(), `language "xx"`) {
+		t.Errorf("a language that is not there: %v", err)
 	}
 }
 

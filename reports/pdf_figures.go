@@ -155,7 +155,7 @@ func (s *sheet) label(p shape, classes []string, x, y, size float64) {
 
 // plots are the figures of the report.
 func (p *paper) plots() {
-	x := figuresOf(p.r)
+	x := p.d.figuresOf(p.r)
 	if len(x.forest) > 0 {
 		p.subheading(p.l("forest"))
 		p.small(p.l("forest.caption"))

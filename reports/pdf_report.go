@@ -16,7 +16,7 @@ import (
 // same report. It has no signature; [SignPDF] appends one. The HTML is the
 // accessible form, and the first page says so.
 func PDF(r *model.Report) ([]byte, error) {
-	d, err := loadDesign()
+	d, err := designOf(r.Lang)
 	if err != nil {
 		return nil, fmt.Errorf("load the layout: %w", err)
 	}
@@ -54,12 +54,9 @@ type paper struct {
 
 // l is a label of the layout.
 func (p *paper) l(key string, pairs ...string) string {
-	text, ok := p.d.labels[key]
-	if !ok && p.err == nil {
-		p.err = fmt.Errorf("lay the PDF out: no label %q", key)
-	}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		text = strings.ReplaceAll(text, "{"+pairs[i]+"}", pairs[i+1])
+	text, err := p.d.label(key, pairs...)
+	if err != nil && p.err == nil {
+		p.err = fmt.Errorf("lay the PDF out: %w", err)
 	}
 	return text
 }
@@ -104,7 +101,7 @@ func (p *paper) front() {
 		{p.l("case"), r.Seal.CaseID},
 		{p.l("report"), r.Seal.ReportID},
 		{p.l("plan"), r.Seal.PlanSHA256},
-		{p.l("head"), fmt.Sprintf("%s (%s %s)", r.Seal.LedgerHead, integer(int64(r.Seal.Events)), p.l("events"))},
+		{p.l("head"), fmt.Sprintf("%s (%s %s)", r.Seal.LedgerHead, p.d.integer(int64(r.Seal.Events)), p.l("events"))},
 		{p.l("command"), r.Seal.Command},
 	})
 	p.small(p.l("meta", "version", r.Build.Version) + " " + p.l("pdf.accessible"))
@@ -160,7 +157,7 @@ func (p *paper) results() {
 	if len(results) > 6 {
 		var rows [][]field
 		for _, x := range results {
-			rows = append(rows, []field{{x.Target, true}, {x.Scheme, false}, {logarithm(x.Number), true}, {model.VerdictLabel(x.Verdict), false}, {x.Headline, false}})
+			rows = append(rows, []field{{x.Target, true}, {x.Scheme, false}, {p.d.logarithm(x.Number), true}, {p.d.verdict(x.Verdict), false}, {x.Headline, false}})
 		}
 		p.table([]column{{p.l("col.target"), 16, false}, {p.l("col.scheme"), 13, false}, {results[0].Measure, 13, true}, {p.l("col.verdict"), 18, false}, {p.l("pdf.words"), 60, false}}, rows)
 		return
@@ -172,17 +169,17 @@ func (p *paper) results() {
 		p.pdf.Line(marginX, y, marginX+lineW, y)
 		p.pdf.SetY(y + 1.5)
 		p.para(bold, 9.6, rivalC, marginX, lineW, x.Target+"  ·  "+x.Scheme)
-		p.para(bold, 15, black, marginX, 60, logarithm(x.Number))
+		p.para(bold, 15, black, marginX, 60, p.d.logarithm(x.Number))
 		end := p.pdf.GetY()
 		p.pdf.SetY(y + 1.5 + leading(9.6) + 1.6)
 		p.para(regular, 8.2, soft, marginX+44, lineW-44, x.Measure)
-		p.para(bold, 8.6, warnOr(x.Verdict), marginX+44, lineW-44, model.VerdictLabel(x.Verdict))
+		p.para(bold, 8.6, warnOr(x.Verdict), marginX+44, lineW-44, p.d.verdict(x.Verdict))
 		p.pdf.SetY(max(end, p.pdf.GetY()) + .6)
 		p.text(x.Headline)
 		if len(results) <= 4 { // more stand in the table of tests
 			p.small(x.Sentence)
 		}
-		p.small(fmt.Sprintf("%s %s [%s, %s] · %s · %s %s", p.l("effect"), effectText(x.Effect), effectText(x.EffectLo), effectText(x.EffectHi), x.Unit, p.l("tier"), x.Tier))
+		p.small(fmt.Sprintf("%s %s · %s · %s %s", p.l("effect"), p.d.interval(x.Effect, x.EffectLo, x.EffectHi), x.Unit, p.l("tier"), p.d.word("tier", string(x.Tier))))
 	}
 }
 
@@ -206,7 +203,7 @@ func (p *paper) section(name string) {
 			p.text(p.l("tests.none"))
 			return
 		}
-		p.text(p.l("threshold") + ": " + p.l("threshold.text", "alpha", logarithm(r.Tests[0].Threshold)) + ".")
+		p.text(p.l("threshold") + p.l("colon") + " " + p.l("threshold.text", "alpha", p.d.logarithm(r.Tests[0].Threshold)) + ".")
 		p.tests(groups(r.Tests))
 	case "exploratory":
 		if len(r.Exploratory) == 0 {
@@ -289,27 +286,27 @@ func (p *paper) tests(gs []group) {
 			}
 			decoy := "–"
 			if t.Decoys != nil {
-				decoy = significant(t.Decoys.RankP)
+				decoy = p.d.significant(t.Decoys.RankP)
 			}
 			results = append(results, []field{
 				{name, rival},
-				{integer(t.N), false},
-				{fmt.Sprintf("%s [%s, %s]", effectText(t.Effect), effectText(t.EffectLo), effectText(t.EffectHi)), false},
-				{logarithm(t.Log10P), rival},
-				{logarithm(t.Holm), rival},
-				{logarithm(t.Log10E), false},
+				{p.d.integer(t.N), false},
+				{p.d.interval(t.Effect, t.EffectLo, t.EffectHi), false},
+				{p.d.logarithm(t.Log10P), rival},
+				{p.d.logarithm(t.Holm), rival},
+				{p.d.logarithm(t.Log10E), false},
 				{decoy, false},
-				{model.VerdictLabel(t.Verdict), false},
+				{p.d.verdict(t.Verdict), false},
 			})
 			basis = append(basis, append([]field{{t.Target, rival}}, fields(
-				grouped(t.Score, 1), grouped(t.NullMean, 1)+" ± "+grouped(t.NullSD, 1), cmpOr(t.Weights), cmpOr(t.Method),
-				logarithm(t.Estimate), logarithm(t.PlainP), significant(t.Power.Effect))...))
+				p.d.grouped(t.Score, 1), p.d.grouped(t.NullMean, 1)+" ± "+p.d.grouped(t.NullSD, 1), cmpOr(t.Weights), cmpOr(t.Method),
+				p.d.logarithm(t.Estimate), p.d.logarithm(t.PlainP), p.d.significant(t.Power.Effect))...))
 			if len(scored([]group{g})) == 0 {
 				continue
 			}
 			dropped = append(dropped, append([]field{{t.Target, rival}}, fields(
-				integer(t.Replies), integer(t.Tokens), integer(t.N), integer(t.Dropped.Repeat), integer(t.Dropped.Prompt),
-				integer(t.Dropped.Short), integer(t.Dropped.Filtered), integer(t.Dropped.OutOfVocab))...))
+				p.d.integer(t.Replies), p.d.integer(t.Tokens), p.d.integer(t.N), p.d.integer(t.Dropped.Repeat), p.d.integer(t.Dropped.Prompt),
+				p.d.integer(t.Dropped.Short), p.d.integer(t.Dropped.Filtered), p.d.integer(t.Dropped.OutOfVocab))...))
 		}
 	}
 	p.small(p.l("tests.caption"))
@@ -359,7 +356,7 @@ func (p *paper) tests(gs []group) {
 		{"nulls", func(t model.TestRow) []string { return []string{t.Null} }},
 		{"warnings", func(t model.TestRow) []string { return t.Warnings }},
 	} {
-		said := sharedBy(gs, part.of)
+		said := p.d.sharedBy(gs, part.of)
 		if len(said) == 0 {
 			continue
 		}
@@ -384,11 +381,11 @@ func (p *paper) extras(gs []group) {
 				head += " · " + p.l("runs.apart", "why", r.Earlier.Apart)
 			}
 			out = append(out, []field{{text: head}},
-				fields(p.l("runs.first", "case", r.Earlier.CaseID, "from", day(r.Earlier.First), "to", day(r.Earlier.Last)), integer(r.Earlier.N),
-					logarithm(r.Earlier.Log10P), logarithm(r.Earlier.HolmLog10P), logarithm(r.Earlier.Log10E), model.VerdictLabel(r.Earlier.Verdict)),
-				fields(p.l("runs.second"), integer(r.N), logarithm(r.Log10P), logarithm(r.Holm), logarithm(r.Log10E), model.VerdictLabel(r.Verdict)))
+				fields(p.l("runs.first", "case", r.Earlier.CaseID, "from", p.d.day(r.Earlier.First), "to", p.d.day(r.Earlier.Last)), p.d.integer(r.Earlier.N),
+					p.d.logarithm(r.Earlier.Log10P), p.d.logarithm(r.Earlier.HolmLog10P), p.d.logarithm(r.Earlier.Log10E), p.d.verdict(r.Earlier.Verdict)),
+				fields(p.l("runs.second"), p.d.integer(r.N), p.d.logarithm(r.Log10P), p.d.logarithm(r.Holm), p.d.logarithm(r.Log10E), p.d.verdict(r.Verdict)))
 			if j := r.Joint; j != nil {
-				out = append(out, fields(p.l("runs.joint"), integer(j.N), logarithm(j.Log10P), "–", logarithm(j.Log10E), "–"))
+				out = append(out, fields(p.l("runs.joint"), p.d.integer(j.N), p.d.logarithm(j.Log10P), "–", p.d.logarithm(j.Log10E), "–"))
 			}
 		}
 		p.table([]column{
@@ -405,10 +402,10 @@ func (p *paper) extras(gs []group) {
 		p.small(p.l("comparison.caption"))
 		var out [][]field
 		for _, r := range rows {
-			out = append(out, []field{{text: r.Test + " · " + r.FamilyName + ": " + p.d.rankLine(r.Comparison)}},
-				[]field{{r.Target, true}, {"–", false}, {integer(r.N), false}, {significant(r.Comparison.Rival), true}})
+			out = append(out, []field{{text: r.Test + " · " + r.FamilyName + p.l("colon") + " " + p.d.rankLine(r.Comparison)}},
+				[]field{{r.Target, true}, {"–", false}, {p.d.integer(r.N), false}, {p.d.significant(r.Comparison.Rival), true}})
 			for _, c := range r.Comparison.Controls {
-				out = append(out, fields(c.Target, cmpOr(c.Vendor), integer(c.N), significant(c.Value)))
+				out = append(out, fields(c.Target, cmpOr(c.Vendor), p.d.integer(c.N), p.d.significant(c.Value)))
 			}
 			for _, why := range r.Comparison.NotControls {
 				out = append(out, []field{{text: p.l("comparison.not", "why", why)}})
@@ -423,7 +420,7 @@ func (p *paper) extras(gs []group) {
 		for _, r := range rows {
 			out = append(out, []field{{text: r.Test + " · " + r.EffectUnit}})
 			for _, x := range r.Parts {
-				out = append(out, fields(x.Name, integer(x.N), fmt.Sprintf("%s [%s, %s]", effectText(x.Effect), effectText(x.Lo), effectText(x.Hi))))
+				out = append(out, fields(x.Name, p.d.integer(x.N), p.d.interval(x.Effect, x.Lo, x.Hi)))
 			}
 		}
 		p.table([]column{{p.l("col.part"), 60, false}, {p.l("col.n"), 18, true}, {p.l("col.effect"), 40, true}}, out)
@@ -434,7 +431,7 @@ func (p *paper) answers(list []model.Answer) {
 	for _, a := range list {
 		p.room(18)
 		p.para(bold, 9, black, marginX, lineW, a.Name)
-		p.para(italic, 8.6, soft, marginX, lineW, "“"+a.Claim+"”")
+		p.para(italic, 8.6, soft, marginX, lineW, p.l("quote", "text", a.Claim))
 		p.para(regular, 9, black, marginX, lineW, a.Answer)
 		p.para(bold, 7.8, soft, marginX, lineW, p.l("state."+a.State))
 		p.gap(2.4)
@@ -445,7 +442,7 @@ func (p *paper) chain(steps []model.Step) {
 	for _, s := range steps {
 		p.room(10)
 		if !s.Time.IsZero() {
-			p.para(regular, 7.8, soft, marginX, lineW, clock(s.Time))
+			p.para(regular, 7.8, soft, marginX, lineW, p.d.clock(s.Time))
 		}
 		p.para(regular, 9, black, marginX, lineW, s.Text)
 		if s.Hash != "" {
@@ -464,7 +461,7 @@ func (p *paper) method() {
 		p.subheading(p.l("families"))
 		var rows [][]field
 		for _, x := range m.Families {
-			rows = append(rows, fields(x.ID+" "+x.Name, string(x.Tier), integer(int64(x.Tests)), cmpOr(x.Statistic), x.Rung, cmpOr(x.Extractor)))
+			rows = append(rows, fields(x.ID+" "+x.Name, p.d.word("tier", string(x.Tier)), p.d.integer(int64(x.Tests)), cmpOr(x.Statistic), x.Rung, cmpOr(x.Extractor)))
 		}
 		p.table([]column{
 			{p.l("col.family"), 24, false},
@@ -479,7 +476,7 @@ func (p *paper) method() {
 		p.subheading(p.l("schemes"))
 		var rows [][]field
 		for _, s := range m.Schemes {
-			rows = append(rows, fields(s.Scheme, s.PRF, s.Statement, significant(s.NullMean), significant(s.NullSD)))
+			rows = append(rows, fields(s.Scheme, s.PRF, s.Statement, p.d.significant(s.NullMean), p.d.significant(s.NullSD)))
 		}
 		p.table([]column{{p.l("col.scheme"), 18, false}, {p.l("col.prf"), 16, false}, {p.l("col.law"), 70, false}, {p.l("col.mean"), 12, true}, {p.l("col.sd"), 12, true}}, rows)
 	}
@@ -492,8 +489,8 @@ func (p *paper) method() {
 			if v.Pass {
 				gate = p.l("gate.pass")
 			}
-			rows = append(rows, fields(v.Test, integer(int64(v.N)), percent(v.Over95), percent(v.Over99),
-				fmt.Sprintf("%s [%s, %s]", fixed3(v.Ratio), fixed3(v.RatioLo), fixed3(v.RatioHi)), "1 ± "+fixed3(v.Tolerance), fixed3(v.KSP), gate))
+			rows = append(rows, fields(v.Test, p.d.integer(int64(v.N)), p.d.percent(v.Over95), p.d.percent(v.Over99),
+				p.d.fixed3(v.Ratio)+p.d.bounds(p.d.fixed3(v.RatioLo), p.d.fixed3(v.RatioHi)), "1 ± "+p.d.fixed3(v.Tolerance), p.d.fixed3(v.KSP), gate))
 		}
 		p.table([]column{
 			{p.l("col.test"), 34, false},
@@ -506,7 +503,7 @@ func (p *paper) method() {
 			{p.l("col.gate"), 14, false},
 		}, rows)
 	}
-	p.text(p.l("method.controls", "n", integer(int64(m.Controls.Tests)), "p", logarithm(m.Controls.Smallest), "reached", integer(int64(m.Controls.Reached))))
+	p.text(p.l("method.controls", "n", p.d.integer(int64(m.Controls.Tests)), "p", p.d.logarithm(m.Controls.Smallest), "reached", p.d.integer(int64(m.Controls.Reached))))
 }
 
 func (p *paper) prereg() {
@@ -520,27 +517,23 @@ func (p *paper) prereg() {
 	}
 	var suites []string
 	for _, s := range x.Suites {
-		suites = append(suites, fmt.Sprintf("%s %s (n = %s, seed %d, %s)", s.Name, s.Version, integer(int64(s.N)), s.Seed, s.SHA256))
+		suites = append(suites, fmt.Sprintf("%s %s (n = %s, seed %d, %s)", s.Name, s.Version, p.d.integer(int64(s.N)), s.Seed, s.SHA256))
 	}
 	params, err := json.Marshal(x.Params)
 	if err != nil && p.err == nil {
 		p.err = err
 	}
-	samples := p.l("sample")
-	if x.Samples != 1 {
-		samples = p.l("samples", "n", integer(int64(x.Samples)))
-	}
 	p.facts([][2]string{
-		{p.l("sealed"), clock(x.Sealed)},
-		{p.l("first"), clock(x.FirstIntent)},
+		{p.l("sealed"), p.d.clock(x.Sealed)},
+		{p.l("first"), p.d.clock(x.FirstIntent)},
 		{p.l("stamp"), stamp},
-		{p.l("level"), "log10 = " + logarithm(x.Log10Alpha)},
-		{p.l("declared"), integer(int64(x.Tests))},
-		{p.l("design"), p.l("design.text", "prompts", integer(int64(x.Prompts)), "samples", samples)},
+		{p.l("level"), "log10 = " + p.d.logarithm(x.Log10Alpha)},
+		{p.l("declared"), p.d.integer(int64(x.Tests))},
+		{p.l("design"), p.l("design.text", "prompts", p.d.integer(int64(x.Prompts)), "samples", p.d.samples(x.Samples))},
 		{p.l("suites"), strings.Join(suites, "; ")},
 		{p.l("params"), string(params)},
 		{p.l("seed"), fmt.Sprint(x.OrderSeed)},
-		{p.l("decoyplan"), p.l("decoyplan.text", "n", integer(int64(x.Decoys.N))) + " " + x.Decoys.SeedCommitment},
+		{p.l("decoyplan"), p.l("decoyplan.text", "n", p.d.integer(int64(x.Decoys.N))) + " " + x.Decoys.SeedCommitment},
 		{p.l("stop"), stop},
 		{p.l("caps"), p.d.caps(x.Caps)},
 		{p.l("exclusions"), strings.Join(x.Exclusions, " ")},
@@ -558,12 +551,12 @@ func (p *paper) prereg() {
 		for _, k := range x.Keys {
 			state, stamped := "–", "–"
 			if k.Check != nil {
-				state, stamped = k.Check.State, clock(k.Check.Time)
+				state, stamped = p.d.word("commit", k.Check.State), p.d.clock(k.Check.Time)
 				if k.Check.Authority != "" {
 					stamped += " " + p.l("authority", "name", k.Check.Authority)
 				}
 			}
-			rows = append(rows, fields(k.ID, k.Scheme, k.PRF, cmpOr(k.Epoch), cmpOr(k.Label), state, stamped, clock(k.ServingFrom)))
+			rows = append(rows, fields(k.ID, k.Scheme, k.PRF, cmpOr(k.Epoch), cmpOr(k.Label), state, stamped, p.d.clock(k.ServingFrom)))
 		}
 		p.table([]column{
 			{p.l("col.key"), 22, false},
@@ -581,7 +574,7 @@ func (p *paper) prereg() {
 		p.small(p.l("power.caption"))
 		var rows [][]field
 		for _, w := range x.Power {
-			rows = append(rows, fields(w.Test, integer(w.Units), logarithm(w.Log10Alpha), significant(w.Effect)+" "+w.EffectUnit))
+			rows = append(rows, fields(w.Test, p.d.integer(w.Units), p.d.logarithm(w.Log10Alpha), p.d.significant(w.Effect)+" "+w.EffectUnit))
 		}
 		p.table([]column{{p.l("col.test"), 40, false}, {p.l("col.units"), 16, true}, {p.l("col.alpha"), 16, true}, {p.l("col.effectfound"), 52, false}}, rows)
 	}
@@ -601,13 +594,13 @@ func (p *paper) acquisition() {
 	for _, t := range x.Targets {
 		rival := t.Role == ledger.Rival
 		rows = append(rows, append([]field{{t.Target + " (" + p.l(string(t.Role)) + ")", rival}}, fields(
-			t.BaseURL, t.Declared, counted(t.Models), clock(t.First)+" – "+clock(t.Last), counted(t.Statuses), integer(t.RequestIDs), significant(t.MedianTotalMS))...))
+			t.BaseURL, t.Declared, p.d.counted(t.Models), p.d.clock(t.First)+" – "+p.d.clock(t.Last), p.d.counted(t.Statuses), p.d.integer(t.RequestIDs), p.d.significant(t.MedianTotalMS))...))
 		for _, e := range t.Epochs {
 			epochs = append(epochs, append([]field{{t.Target, rival}}, fields(
-				cmpOr(e.Model), cmpOr(e.Fingerprint), cmpOr(e.Provider), clock(e.From), clock(e.To), integer(e.Replies))...))
+				cmpOr(e.Model), cmpOr(e.Fingerprint), cmpOr(e.Provider), p.d.clock(e.From), p.d.clock(e.To), p.d.integer(e.Replies))...))
 		}
 		if t.MoreEpochs > 0 {
-			epochs = append(epochs, []field{{text: t.Target + ": " + p.l("more", "n", integer(int64(t.MoreEpochs)))}})
+			epochs = append(epochs, []field{{text: t.Target + p.l("colon") + " " + p.l("more", "n", p.d.integer(int64(t.MoreEpochs)))}})
 		}
 	}
 	p.table([]column{
@@ -656,10 +649,10 @@ func (p *paper) acquisition() {
 	}
 	if x.Params.Requests > 0 {
 		p.subheading(p.l("params.sent"))
-		p.small(p.l("params.caption", "n", integer(x.Params.Requests)))
+		p.small(p.l("params.caption", "n", p.d.integer(x.Params.Requests)))
 		rows = nil
 		for _, v := range x.Params.Variants {
-			rows = append(rows, fields(v.Params, integer(v.Count)))
+			rows = append(rows, fields(v.Params, p.d.integer(v.Count)))
 		}
 		p.table([]column{{p.l("col.params"), 80, false}, {p.l("col.count"), 16, true}}, rows)
 	}
@@ -667,11 +660,11 @@ func (p *paper) acquisition() {
 		p.subheading(p.l("events.noted"))
 		rows = nil
 		for _, e := range x.Events {
-			rows = append(rows, fields(integer(int64(e.Seq)), clock(e.Time), e.Text))
+			rows = append(rows, fields(p.d.integer(int64(e.Seq)), p.d.clock(e.Time), e.Text))
 		}
 		p.table([]column{{p.l("col.event"), 12, true}, {p.l("col.time"), 26, false}, {p.l("col.what"), 80, false}}, rows)
 		if x.More > 0 {
-			p.text(p.l("more", "n", integer(int64(x.More))))
+			p.text(p.l("more", "n", p.d.integer(int64(x.More))))
 		}
 	}
 }
@@ -680,21 +673,21 @@ func (p *paper) accounting() {
 	var rows, bounds [][]field
 	for _, a := range p.r.Accounting {
 		rows = append(rows, append([]field{{a.Target, a.Role == ledger.Rival}}, fields(
-			integer(a.Planned), integer(a.Sent), integer(a.Analysed), integer(a.Missing), classList(a.Classes, string(ledger.OK)), classList(a.Failed, ""),
-			integer(a.Usage.PromptTokens)+" + "+integer(a.Usage.CompletionTokens))...))
+			p.d.integer(a.Planned), p.d.integer(a.Sent), p.d.integer(a.Analysed), p.d.integer(a.Missing), p.d.classList(a.Classes, string(ledger.OK)), p.d.classList(a.Failed, ""),
+			p.d.integer(a.Usage.PromptTokens)+" + "+p.d.integer(a.Usage.CompletionTokens))...))
 		for _, b := range a.Bounds {
 			if b.Missing == 0 {
 				continue
 			}
 			best := p.l("unbounded")
 			if b.Best != nil {
-				best = effectText(*b.Best)
+				best = p.d.effectText(*b.Best)
 			}
-			bounds = append(bounds, fields(b.Test, integer(b.Missing), effectText(b.Effect), effectText(b.NoTrace), effectText(b.Worst), best))
+			bounds = append(bounds, fields(b.Test, p.d.integer(b.Missing), p.d.effectText(b.Effect), p.d.effectText(b.NoTrace), p.d.effectText(b.Worst), best))
 		}
 	}
 	if len(p.r.Accounting) > 0 {
-		p.figure(accountingBars(p.r.Accounting), 100)
+		p.figure(p.d.accountingBars(p.r.Accounting), 100)
 		p.small("■ " + p.l("acc.analysed") + "   □ " + p.l("acc.settled") + ", " + p.l("acc.missing"))
 	}
 	p.small(p.l("accounting.caption"))
@@ -743,16 +736,16 @@ func (p *paper) exhibits() {
 			p.para(bold, 8.8, soft, marginX, lineW, g.Name)
 			p.gap(1)
 			for _, e := range g.Exhibits {
-				head := fmt.Sprintf("%s · %s %s · %s %s · %s %s", e.Item, integer(e.Units), p.l("units"), p.l("std"), effectText(e.Std), p.l("event"), integer(int64(e.Seq)))
+				head := fmt.Sprintf("%s · %s %s · %s %s · %s %s", e.Item, p.d.integer(e.Units), p.l("units"), p.l("std"), p.d.effectText(e.Std), p.l("event"), p.d.integer(int64(e.Seq)))
 				if e.RequestID != "" {
 					head += " · " + e.RequestID
 				}
 				if e.Shown < e.Tokens {
-					head += " · " + p.l("shown", "shown", integer(int64(e.Shown)), "tokens", integer(int64(e.Tokens)))
+					head += " · " + p.l("shown", "shown", p.d.integer(int64(e.Shown)), "tokens", p.d.integer(int64(e.Tokens)))
 				}
 				p.room(20)
 				p.para(bold, 7.6, black, marginX, lineW, head)
-				p.para(regular, 7.8, soft, marginX, lineW, p.l("prompt")+": "+e.Prompt)
+				p.para(regular, 7.8, soft, marginX, lineW, p.l("prompt")+p.l("colon")+" "+e.Prompt)
 				p.gap(.8)
 				p.spans(e.Spans)
 				p.gap(2.6)
@@ -834,24 +827,24 @@ func (p *paper) unprintable() {
 		return
 	}
 	p.gap(3)
-	p.small(p.l("pdf.missing", "n", integer(int64(total)), "kinds", integer(int64(len(p.missing)))))
+	p.small(p.l("pdf.missing", "n", p.d.integer(int64(total)), "kinds", p.d.integer(int64(len(p.missing)))))
 }
 
 // counted lists the entries of a map with their counts.
-func counted(m map[string]int64) string {
+func (d *design) counted(m map[string]int64) string {
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(m)) {
-		parts = append(parts, fmt.Sprintf("%s (%s)", k, integer(m[k])))
+		parts = append(parts, fmt.Sprintf("%s (%s)", k, d.integer(m[k])))
 	}
 	return cmpOr(strings.Join(parts, ", "))
 }
 
 // classList lists outcome classes but one.
-func classList(list []model.ClassCount, but string) string {
+func (d *design) classList(list []model.ClassCount, but string) string {
 	var parts []string
 	for _, c := range list {
 		if string(c.Class) != but {
-			parts = append(parts, fmt.Sprintf("%s %s", c.Class, integer(c.Count)))
+			parts = append(parts, fmt.Sprintf("%s %s", d.word("class", string(c.Class)), d.integer(c.Count)))
 		}
 	}
 	return cmpOr(strings.Join(parts, ", "))

@@ -111,7 +111,7 @@ func TestPDFSaysEverything(t *testing.T) {
 			t.Errorf("%q is not on the paper", m)
 		}
 	}
-	d, err := loadDesign()
+	d, err := designOf("en")
 	if err != nil {
 		t.Fatal(err)
 	}

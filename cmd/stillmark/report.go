@@ -6,10 +6,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stillmark/stillmark/reports"
+	"github.com/stillmark/stillmark/reports/model"
 	"github.com/stillmark/stillmark/watermark"
 )
 
@@ -35,14 +37,15 @@ func loadKeys(paths []string) ([]*watermark.Key, error) {
 func (a *app) reportBuildCommand() *cobra.Command {
 	var keyPaths []string
 	var tokenizers tokenizerFiles
-	var analysis string
+	var analysis, language string
 	c := &cobra.Command{
 		Use:   "build CASE",
 		Short: "write report.json, report.html, report.pdf and a CSV of the findings from an analysis",
 		Long: `Writes the report of the newest analysis (or --analysis ID) under reports/<id> in the
 case. The key files are needed to colour the scored tokens of the exhibits.
-Building twice gives the same bytes.`,
-		Example: "  stillmark report build case --key key.json",
+Building twice gives the same bytes. A case can hold the report in several
+languages, each under an id of its own.`,
+		Example: "  stillmark report build case --key key.json\n  stillmark report build case --key key.json --language fr",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			keys, err := loadKeys(keyPaths)
@@ -54,7 +57,7 @@ Building twice gives the same bytes.`,
 				return err
 			}
 			built, err := reports.Build(c.Context(), args[0], reports.BuildOptions{
-				Analysis: analysis, Keys: keys, Tokenizer: open, Program: build(),
+				Analysis: analysis, Keys: keys, Tokenizer: open, Program: build(), Lang: language,
 			})
 			if err != nil {
 				return err
@@ -68,6 +71,7 @@ Building twice gives the same bytes.`,
 	}
 	c.Flags().StringArrayVar(&keyPaths, "key", nil, "key file (repeatable)")
 	c.Flags().StringVar(&analysis, "analysis", "", "analysis to report (default the newest)")
+	c.Flags().StringVar(&language, "language", "en", "language of the report: "+strings.Join(model.Languages(), ", "))
 	tokenizers.bind(c.Flags())
 	return c
 }

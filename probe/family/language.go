@@ -120,9 +120,10 @@ func (b *Book) Phrase(words string, f *ledger.Finding) string {
 		var pairs []string
 		for name, v := range values {
 			if _, is := known[name]; !is {
-				if isNumber(v) {
+				switch {
+				case isNumber(v):
 					v = b.decimal(v)
-				} else {
+				case slices.Contains(spoken, name):
 					v = b.Phrase(v, f)
 				}
 			}
@@ -141,6 +142,9 @@ func (b *Book) Phrases(list []string, f *ledger.Finding) []string {
 	}
 	return out
 }
+
+// spoken are the placeholders whose values are words of ours and no names.
+var spoken = []string{"{unit}", "{withheld}", "{null}", "{times}", "{what}", "{why}"}
 
 // isNumber reports whether a value is a decimal number, which needs no translation
 // but that of its decimal point.
@@ -202,7 +206,7 @@ func (p *pattern) match(words string, known map[string]string) (map[string]strin
 				return nil, false
 			}
 		}
-		if len(name) == len("{n}") && !isNumber(words[:end]) {
+		if end == 0 || len(name) == len("{n}") && !isNumber(words[:end]) {
 			return nil, false // a placeholder of one letter stands for a number
 		}
 		values[name] = words[:end]

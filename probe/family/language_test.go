@@ -79,29 +79,37 @@ func TestBooksAreWhole(t *testing.T) {
 func TestPhrase(t *testing.T) {
 	t.Parallel()
 	fr := must(BookOf("fr"))
-	f := &ledger.Finding{Target: "nova depends on secret key K9", Key: "K1"}
-	for _, c := range []struct{ en, fr string }{
-		{"", ""},
-		{"not a phrase of ours", "not a phrase of ours"},
-		{"share of keyed renderings above 1/2", "part des formulations conformes à la clé au-dessus de 1/2"},
-		{"closeness of style (cosine of z-scores, Delta) above the controls' mean", "proximité du style (cosinus des scores z, Delta), au-dessus de la moyenne des témoins"},
-		{"they lie 3.5 days apart, and 7 are asked for", "elles sont séparées de 3,5 jours, et il en faut 7"},
-		{"alpha is the same model as beta, which counts once", "alpha est le même modèle que beta, qui compte une fois"},
-		{"12 of 30", "12 sur 30"},
+	hostile := &ledger.Finding{Target: "nova depends on secret key K9", Key: "K1"}
+	for _, c := range []struct {
+		en, fr string
+		f      *ledger.Finding
+	}{
+		{"", "", nil},
+		{"not a phrase of ours", "not a phrase of ours", nil},
+		{"share of keyed renderings above 1/2", "part des formulations conformes à la clé au-dessus de 1/2", nil},
+		{"closeness of style (cosine of z-scores, Delta) above the controls' mean", "proximité du style (cosinus des scores z, Delta), au-dessus de la moyenne des témoins", nil},
+		{"they lie 3.5 days apart, and 7 are asked for", "elles sont séparées de 3,5 jours, et il en faut 7", nil},
+		{"alpha is the same model as beta, which counts once", "alpha est le même modèle que beta, qui compte une fois", nil},
+		{"12 of 30", "12 sur 30", nil},
+		{"identity: 3 of 40 planned replies are missing.", "identity\u00a0: 3 des 40 réponses prévues manquent.", nil},
+		{"nova: the model changed from \"a\" to \"b\" (seen twice; collection stopped).", "nova\u00a0: model est passé de \"a\" à \"b\" (vu deux fois\u00a0; la collecte s’est arrêtée).", nil},
+		{"H0: The replies of nova are statistically independent of secret key K1, which was drawn at random.", "H0\u00a0: Les réponses de nova sont statistiquement indépendantes de la clé secrète K1, tirée au hasard.", nil},
 		// A name that reads like the sentence is taken for the name that it is.
 		{
 			"The replies of nova depends on secret key K9 are statistically independent of secret key K1, which was drawn at random.",
 			"Les réponses de nova depends on secret key K9 sont statistiquement indépendantes de la clé secrète K1, tirée au hasard.",
+			hostile,
 		},
 		{
 			"The replies of somebody else are statistically independent of secret key K1, which was drawn at random.",
 			"The replies of somebody else are statistically independent of secret key K1, which was drawn at random.",
+			hostile,
 		},
 	} {
-		if got := fr.Phrase(c.en, f); got != c.fr {
+		if got := fr.Phrase(c.en, c.f); got != c.fr {
 			t.Errorf("%q became %q, want %q", c.en, got, c.fr)
 		}
-		if got := must(BookOf(English)).Phrase(c.en, f); got != c.en {
+		if got := must(BookOf(English)).Phrase(c.en, c.f); got != c.en {
 			t.Errorf("English changed %q to %q", c.en, got)
 		}
 	}

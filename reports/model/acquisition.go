@@ -19,7 +19,7 @@ func (b *builder) acquisition() Acquisition {
 		items += b.plan.Count(&b.plan.Targets[i])
 	}
 	a := Acquisition{
-		Order: b.text.say("acq.order", "items", group(int64(items)),
+		Order: b.text.say("acq.order", "items", b.text.group(int64(items)),
 			"seed", strconv.FormatUint(b.plan.OrderSeed, 10)),
 		Targets: []Acquired{},
 		Matrix:  b.capabilities(),
@@ -28,7 +28,7 @@ func (b *builder) acquisition() Acquisition {
 		Params:  ParamsAsSent{Requests: b.rec.requests, Variants: []SentVariant{}},
 	}
 	if apart := b.apart(); len(apart) > 0 {
-		a.Order += " " + b.text.say("acq.apart", "targets", list(apart))
+		a.Order += " " + b.text.say("acq.apart", "targets", b.text.list(apart))
 	}
 	for _, t := range b.plan.Targets {
 		s := b.rec.targets[t.Name]
@@ -100,7 +100,7 @@ func (b *builder) accounting() []Account {
 		for i := range b.f.Findings {
 			f := &b.f.Findings[i]
 			if f.Target == a.Target && f.Family == family.Radioactivity && f.Primary && f.N > 0 && f.Replies > 0 {
-				account.Bounds = append(account.Bounds, bound(f, b.laws[f.Key], a.Planned-a.Analysed))
+				account.Bounds = append(account.Bounds, bound(f, b.laws[f.Key], a.Planned-a.Analysed, b.book.Phrase(f.EffectUnit, f)))
 			}
 		}
 		accounts = append(accounts, account)
@@ -121,8 +121,8 @@ func classes(m map[ledger.Outcome]int64) []ClassCount {
 
 // bound says how far the missing items can move an effect, when each would have
 // added as many units as an analysed reply did on average.
-func bound(f *ledger.Finding, law evidence.Law, missing int64) Bound {
-	b := Bound{Test: f.Test, Effect: f.Effect, Unit: f.EffectUnit, Missing: missing}
+func bound(f *ledger.Finding, law evidence.Law, missing int64, unit string) Bound {
+	b := Bound{Test: f.Test, Effect: f.Effect, Unit: unit, Missing: missing}
 	n := float64(f.N)
 	b.Units = n / float64(f.Replies) * float64(missing)
 	mix := func(effect float64) float64 { return (f.Effect*n + effect*b.Units) / (n + b.Units) }

@@ -28,12 +28,12 @@ func (b *builder) alternatives() []Answer {
 		if !exact {
 			key, chance.State = "alt.chance.exploratory", StateBounded
 		}
-		chance.Answer = t.say(key, "p", logp(*holm), "alpha", logp(b.alpha), "m", count(len(b.plan.Tests), "test", "tests"))
+		chance.Answer = t.say(key, "p", b.text.logp(*holm), "alpha", b.text.logp(b.alpha), "m", count(b.text, len(b.plan.Tests), "test"))
 	}
 	convergence := answer("convergence", StateDesign, t.say("alt.convergence.nocontrol"))
 	if best, p := strongest(controls); best != nil {
 		convergence.State = StateTested
-		convergence.Answer = t.say("alt.convergence.answer", "n", count(len(controls), "test", "tests"), "p", logp(p))
+		convergence.Answer = t.say("alt.convergence.answer", "n", count(b.text, len(controls), "test"), "p", b.text.logp(p))
 	}
 	if !exact {
 		convergence.State = StateBounded
@@ -43,18 +43,18 @@ func (b *builder) alternatives() []Answer {
 		s := b.specs[k.ID]
 		words := k.ID + " (" + s.Scheme
 		if s.Label != "" {
-			words += ", label " + s.Label
+			words += t.say("key.label", "label", s.Label)
 		}
 		keys = append(keys, words+")")
 	}
 	return []Answer{
 		chance,
 		convergence,
-		answer("quoting", StateDesign, t.say("alt.quoting.answer", "n", group(b.dropped().Prompt))),
+		answer("quoting", StateDesign, t.say("alt.quoting.answer", "n", b.text.group(b.dropped().Prompt))),
 		answer("forwarding", StateOpen, t.say("alt.forwarding.answer")),
 		answer("weights", StateOpen, t.say("alt.weights.answer")),
 		answer("retrieval", StateOpen, t.say("alt.retrieval.answer")),
-		answer("web", StateOpen, t.say("alt.web.answer", "keys", list(keys))),
+		answer("web", StateOpen, t.say("alt.web.answer", "keys", b.text.list(keys))),
 		answer("leak", StateOpen, t.say("alt.leak.answer")),
 		answer("wrapper", StateBounded, t.say("alt.wrapper.answer", "changes", b.changes())),
 	}
@@ -77,9 +77,9 @@ func (b *builder) changes() string {
 		n += s.changes()
 	}
 	if n == 0 {
-		return "no change"
+		return b.text.say("changes.none")
 	}
-	return count(n, "change", "changes")
+	return count(b.text, n, "change")
 }
 
 // limitations answers, by name, what an opposing expert attacks.
@@ -92,15 +92,15 @@ func (b *builder) limitations() []Answer {
 		b.forking(answer),
 		b.stopping(answer),
 		b.multiplicity(answer),
-		answer("repeats", StateDesign, t.say("lim.repeats.answer", "n", group(b.dropped().Repeat))),
+		answer("repeats", StateDesign, t.say("lim.repeats.answer", "n", b.text.group(b.dropped().Repeat))),
 		b.theory(answer),
-		answer("controls", StateDesign, t.say("lim.controls.answer", "n", count(len(b.of(ledger.Control, false)), "test", "tests"))),
+		answer("controls", StateDesign, t.say("lim.controls.answer", "n", count(b.text, len(b.of(ledger.Control, false)), "test"))),
 		answer("contamination", StateBounded, t.say("lim.contamination.answer")),
 		b.retries(answer),
 		b.drift(answer),
 		b.params(answer),
 		b.keyChosen(answer),
-		answer("fabricated", StateOpen, t.say("lim.fabricated.answer", "ids", group(b.rec.replyIDs), "replies", group(b.analysed()))),
+		answer("fabricated", StateOpen, t.say("lim.fabricated.answer", "ids", b.text.group(b.rec.replyIDs), "replies", b.text.group(b.analysed()))),
 		b.bugs(answer),
 		answer("paraphrase", StateBounded, t.say("lim.paraphrase.answer")),
 	}
@@ -112,7 +112,7 @@ func (b *builder) forking(answer answerFunc) Answer {
 	t := b.text
 	deviations := t.say("deviations.none")
 	if n := len(b.f.Deviations); n > 0 {
-		deviations = t.say("deviations.some", "n", count(n, "deviation", "deviations"))
+		deviations = t.say("deviations.some", "n", count(b.text, n, "deviation"))
 	}
 	state, order := StateDesign, t.say("lim.forking.stamp")
 	switch {
@@ -121,15 +121,15 @@ func (b *builder) forking(answer answerFunc) Answer {
 	case b.planStamp() == "":
 		state, order = StateBounded, t.say("lim.forking.record")
 	}
-	said := []string{"plan", b.f.PlanSHA256[:16], "sealed", b.rec.sealed.UTC().Format(short), "order", order, "deviations", deviations}
+	said := []string{"plan", b.f.PlanSHA256[:16], "sealed", b.text.time(b.rec.sealed), "order", order, "deviations", deviations}
 	if b.rec.firstIntent.IsZero() {
 		return answer("forking", state, t.say("lim.forking.unsent", said...))
 	}
-	return answer("forking", state, t.say("lim.forking.answer", append(said, "first", b.rec.firstIntent.UTC().Format(short))...))
+	return answer("forking", state, t.say("lim.forking.answer", append(said, "first", b.text.time(b.rec.firstIntent))...))
 }
 
 func (b *builder) retries(answer answerFunc) Answer {
-	text := b.text.say("lim.retries.answer", "retried", group(b.rec.failed))
+	text := b.text.say("lim.retries.answer", "retried", b.text.group(b.rec.failed))
 	if len(b.imported()) > 0 {
 		return answer("retries", StateBounded, text+" "+b.text.say("lim.retries.imported"))
 	}
@@ -139,13 +139,13 @@ func (b *builder) retries(answer answerFunc) Answer {
 func (b *builder) drift(answer answerFunc) Answer {
 	changes := sentenceCase(b.changes())
 	if apart := b.apart(); len(apart) > 0 {
-		return answer("drift", StateBounded, b.text.say("lim.drift.apart", "changes", changes, "targets", list(apart)))
+		return answer("drift", StateBounded, b.text.say("lim.drift.apart", "changes", changes, "targets", b.text.list(apart)))
 	}
 	return answer("drift", StateTested, b.text.say("lim.drift.answer", "changes", changes))
 }
 
 func (b *builder) params(answer answerFunc) Answer {
-	text := b.text.say("lim.params.answer", "requests", group(b.rec.requests), "variants", count(len(b.rec.variants), "set", "sets"))
+	text := b.text.say("lim.params.answer", "requests", b.text.group(b.rec.requests), "variants", count(b.text, len(b.rec.variants), "set"))
 	switch {
 	case len(b.imported()) == 0:
 		return answer("params", StateTested, text)
@@ -163,7 +163,7 @@ func (b *builder) stopping(answer answerFunc) Answer {
 	for _, a := range b.f.Accounting {
 		planned += a.Planned
 	}
-	text := b.text.say("lim.stopping.fixed", "planned", group(planned), "analysed", group(b.analysed()))
+	text := b.text.say("lim.stopping.fixed", "planned", b.text.group(planned), "analysed", b.text.group(b.analysed()))
 	if len(b.imported()) > 0 {
 		return answer("stopping", StateBounded, text+" "+b.text.say("lim.stopping.imported"))
 	}
@@ -186,7 +186,7 @@ func (b *builder) multiplicity(answer answerFunc) Answer {
 		}
 	}
 	return answer("multiplicity", StateDesign, b.text.say("lim.multiplicity.answer",
-		"m", count(primary, "test", "tests"), "others", b.text.say("lim.multiplicity.analyses")))
+		"m", count(b.text, primary, "test"), "others", b.text.say("lim.multiplicity.analyses")))
 }
 
 // gates counts the tests with decoy keys, and those of them that passed the gate
@@ -206,7 +206,7 @@ func (b *builder) gates() (passed, tests int) {
 func (b *builder) bugs(answer answerFunc) Answer {
 	text := b.text.say("lim.bugs.answer")
 	if passed, tests := b.gates(); tests > 0 {
-		text += " " + b.text.say("lim.bugs.decoys", "passed", strconv.Itoa(passed), "tests", count(tests, "test", "tests"))
+		text += " " + b.text.say("lim.bugs.decoys", "passed", strconv.Itoa(passed), "tests", count(b.text, tests, "test"))
 	}
 	return answer("bugs", StateBounded, text)
 }
@@ -217,7 +217,7 @@ func (b *builder) theory(answer answerFunc) Answer {
 		return answer("theory", StateOpen, b.text.say("lim.theory.unchecked"))
 	}
 	return answer("theory", StateTested, b.text.say("lim.theory.answer",
-		"passed", strconv.Itoa(passed), "tests", count(tests, "test", "tests")))
+		"passed", strconv.Itoa(passed), "tests", count(b.text, tests, "test")))
 }
 
 func (b *builder) keyChosen(answer answerFunc) Answer {
@@ -231,7 +231,7 @@ func (b *builder) keyChosen(answer answerFunc) Answer {
 		return answer("key", StateOpen, b.text.say("lim.key.none"))
 	}
 	return answer("key", StateDesign, b.text.say("lim.key.exact",
-		"committed", strconv.Itoa(inTime), "keys", count(len(b.plan.Keys), "key", "keys")))
+		"committed", strconv.Itoa(inTime), "keys", count(b.text, len(b.plan.Keys), "key")))
 }
 
 // commitment is what the analysis found out about a key's commitment.
@@ -244,7 +244,7 @@ func (b *builder) commitment(key string) *ledger.CommitmentCheck {
 	return nil
 }
 
-// sentenceCase makes the first letter of an English phrase large.
+// sentenceCase makes a first letter large that is plain Latin.
 func sentenceCase(s string) string {
 	if s == "" || s[0] < 'a' || s[0] > 'z' {
 		return s

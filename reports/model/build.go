@@ -2,13 +2,13 @@ package model
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"math"
 	"reflect"
 	"slices"
-	"time"
 
 	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
@@ -24,6 +24,7 @@ type Options struct {
 	Keys           []*watermark.Key     // for the exhibits; a test whose key is missing has none
 	Tokenizer      family.OpenTokenizer // of Keys; nil means the built-in ones
 	Program        ledger.Build         // that writes the report
+	Lang           string               // of all sentences, as in [Languages]; "" is English
 }
 
 // Build makes the report of a case. It sees the case as the analysis saw it:
@@ -38,16 +39,25 @@ func Build(ctx context.Context, c *ledger.Case, f *ledger.Findings, opt Options)
 	if f.PlanSHA256 != c.PlanSHA256() {
 		return nil, fmt.Errorf("build report: the findings are about another plan (%.12s, the case has %.12s); analyze this case first", f.PlanSHA256, c.PlanSHA256())
 	}
-	rec, err := gather(c)
+	t, err := tableOf(opt.Lang)
 	if err != nil {
 		return nil, fmt.Errorf("build report: %w", err)
 	}
-	exhibits, replyIDs, err := chooseExhibits(ctx, c, f, opt.Keys, opt.Tokenizer)
+	opt.Lang = cmp.Or(opt.Lang, family.English)
+	book, err := family.BookOf(opt.Lang)
+	if err != nil {
+		return nil, fmt.Errorf("build report: %w", err)
+	}
+	rec, err := gather(c, t)
+	if err != nil {
+		return nil, fmt.Errorf("build report: %w", err)
+	}
+	exhibits, replyIDs, err := chooseExhibits(ctx, c, f, opt.Keys, opt.Tokenizer, t)
 	if err != nil {
 		return nil, fmt.Errorf("build report: %w", err)
 	}
 	rec.replyIDs = replyIDs
-	b := &builder{c: c, plan: p, f: f, opt: opt, rec: rec, text: english(), exhibits: exhibits}
+	b := &builder{c: c, plan: p, f: f, opt: opt, rec: rec, text: t, book: book, exhibits: exhibits}
 	if err := b.prepare(); err != nil {
 		return nil, fmt.Errorf("build report: %w", err)
 	}
@@ -103,6 +113,7 @@ type builder struct {
 	opt      Options
 	rec      *record
 	text     text
+	book     *family.Book // of the sentences about findings
 	exhibits []Exhibits
 
 	alpha float64                   // log10 of the family-wise level
@@ -140,7 +151,7 @@ func (b *builder) report() *Report {
 	t := b.text
 	r := &Report{
 		Format: Format,
-		Lang:   lang,
+		Lang:   b.opt.Lang,
 		Title:  b.title(),
 		Seal: SealStrip{
 			CaseID: b.f.CaseID, AnalysisID: b.opt.Analysis,
@@ -182,9 +193,9 @@ func (b *builder) report() *Report {
 func (b *builder) title() string {
 	rivals := b.targets(ledger.Rival)
 	if len(rivals) > 2 {
-		return b.text.say("title.many", "n", group(int64(len(rivals))))
+		return b.text.say("title.many", "n", b.text.group(int64(len(rivals))))
 	}
-	return b.text.say("title", "rivals", list(rivals))
+	return b.text.say("title", "rivals", b.text.list(rivals))
 }
 
 // targets names the targets of a role in the plan's order.
@@ -226,15 +237,15 @@ func (b *builder) of(role ledger.Role, primary bool) []*ledger.Finding {
 
 // row lays a finding out with its words and the controls under the same key.
 func (b *builder) row(f *ledger.Finding) TestRow {
-	said := family.Say(f, b.alpha)
+	said := b.book.Say(f, b.alpha)
 	row := TestRow{
 		Test: f.Test, Family: f.Family, Target: f.Target, Role: f.Role, Key: f.Key,
 		Scheme: f.Scheme, PRF: f.PRF, Tier: f.Tier, Mode: f.Mode, Primary: f.Primary,
-		Null: f.Null, Hypothesis: f.Hypothesis,
+		Null: b.book.Phrase(f.Null, f), Hypothesis: b.book.Phrase(f.Hypothesis, f),
 		Replies: f.Replies, Tokens: f.Tokens, N: f.N, Dropped: f.Dropped, Weights: f.Weights,
 		Score: f.Score, NullMean: f.Mean, NullSD: f.SD,
-		Effect: f.Effect, EffectLo: f.EffectLo, EffectHi: f.EffectHi, EffectUnit: f.EffectUnit,
-		Log10P: f.Log10P, Method: f.Log10PMethod, Estimate: f.Log10PEstimate,
+		Effect: f.Effect, EffectLo: f.EffectLo, EffectHi: f.EffectHi, EffectUnit: b.book.Phrase(f.EffectUnit, f),
+		Log10P: f.Log10P, Method: b.book.Phrase(f.Log10PMethod, f), Estimate: f.Log10PEstimate,
 		PlainScore: f.PlainScore, PlainP: f.PlainLog10P, Log10E: f.Log10E,
 		Holm: f.HolmLog10P, M: f.M, Threshold: math.Min(b.alpha, family.Log10Accusation),
 		Power: f.Power, Commitment: f.Committed, Verdict: f.Verdict,
@@ -242,10 +253,11 @@ func (b *builder) row(f *ledger.Finding) TestRow {
 		Warnings: orEmpty(said.Warnings), NotShown: orEmpty(said.NotShown), Controls: []ControlRow{},
 	}
 	if b.families() {
-		row.FamilyName = familyName(f.Family)
+		row.FamilyName = b.familyName(f.Family)
 	}
-	row.Statistic, row.Extractor, row.Parts, row.Comparison = f.Statistic, f.Extractor, f.Parts, f.Comparison
-	row.Earlier, row.Joint = f.Earlier, f.Joint
+	row.Power.EffectUnit = b.book.Phrase(f.Power.EffectUnit, f)
+	row.Statistic, row.Extractor = b.book.Phrase(f.Statistic, f), f.Extractor
+	row.Parts, row.Comparison, row.Earlier, row.Joint = b.parts(f), b.comparison(f), b.earlier(f), f.Joint
 	if d := f.Decoys; d != nil {
 		row.Decoys = &DecoyRow{
 			N: d.N, RankP: d.RankP, SDRatio: d.SDRatio, SDRatioLo: d.SDRatioLo, SDRatioHi: d.SDRatioHi,
@@ -280,11 +292,49 @@ func (b *builder) scored() bool {
 	return slices.ContainsFunc(b.f.Findings, func(f ledger.Finding) bool { return f.Family == family.Radioactivity })
 }
 
-func familyName(id string) string {
+func (b *builder) familyName(id string) string {
 	if fam, ok := family.ByID(id); ok {
-		return fam.Name
+		return b.book.Phrase(fam.Name, nil)
 	}
 	return id
+}
+
+// parts, comparison and earlier are a finding's own, their words in the report's
+// language.
+func (b *builder) parts(f *ledger.Finding) []ledger.Part {
+	parts := slices.Clone(f.Parts)
+	for i := range parts {
+		parts[i].Name = b.book.Phrase(parts[i].Name, f)
+	}
+	return parts
+}
+
+func (b *builder) comparison(f *ledger.Finding) *ledger.Comparison {
+	if f.Comparison == nil {
+		return nil
+	}
+	c := *f.Comparison
+	c.NotControls = b.book.Phrases(c.NotControls, f)
+	c.Traits = slices.Clone(c.Traits)
+	for i := range c.Traits {
+		t := &c.Traits[i]
+		t.Name, t.Rival, t.Ours = b.book.Phrase(t.Name, f), b.book.Phrase(t.Rival, f), b.book.Phrase(t.Ours, f)
+	}
+	if c.Permutation != nil {
+		p := *c.Permutation
+		p.Null = b.book.Phrase(p.Null, f)
+		c.Permutation = &p
+	}
+	return &c
+}
+
+func (b *builder) earlier(f *ledger.Finding) *ledger.RunResult {
+	if f.Earlier == nil {
+		return nil
+	}
+	r := *f.Earlier
+	r.Apart = b.book.Phrase(r.Apart, f)
+	return &r
 }
 
 // orEmpty makes a nil list an empty one, which JSON writes as [].
@@ -306,29 +356,29 @@ func (b *builder) summary() Summary {
 		}
 	}
 	s := Summary{Question: t.say("question"), Results: []Result{}, NotShown: []string{}}
-	asked := []string{"prompts", group(int64(len(b.plan.Prompts))), "samples", count(b.plan.Samples, "sample", "samples")}
+	asked := []string{"prompts", b.text.group(int64(len(b.plan.Prompts))), "samples", count(b.text, b.plan.Samples, "sample")}
 	key := "done.unsent"
 	if len(apart) < len(b.plan.Targets) {
-		key, asked = "done.sent", append(asked, "sent", group(sent), "targets", b.parties())
+		key, asked = "done.sent", append(asked, "sent", b.text.group(sent), "targets", b.parties())
 		if len(apart) > 0 {
 			key = "done.apart"
 		}
 	}
 	s.Done = append(s.Done, t.say(key, asked...))
 	if names := b.imported(); len(names) > 0 {
-		s.Done = append(s.Done, t.say("done.imported", "targets", list(names)))
+		s.Done = append(s.Done, t.say("done.imported", "targets", b.text.list(names)))
 	}
 	if names := b.where(func(t *ledger.Target) bool { return t.Cached != nil }); len(names) > 0 {
-		s.Done = append(s.Done, t.say("done.cached", "targets", list(names)))
+		s.Done = append(s.Done, t.say("done.cached", "targets", b.text.list(names)))
 	}
-	s.Done = append(s.Done, t.say("done.analysed", "analysed", group(analysed), "planned", group(planned)))
-	m := count(len(b.plan.Tests), "test", "tests")
+	s.Done = append(s.Done, t.say("done.analysed", "analysed", b.text.group(analysed), "planned", b.text.group(planned)))
+	m := count(b.text, len(b.plan.Tests), "test")
 	if b.scored() {
 		key := "done.scored"
 		if len(b.where(func(t *ledger.Target) bool { return t.Imported != nil && t.Imported.IDs })) > 0 {
 			key = "done.ids"
 		}
-		s.Done = append(s.Done, t.say(key, "keys", count(len(b.laws), "secret key", "secret keys"), "m", m, "before", b.before()))
+		s.Done = append(s.Done, t.say(key, "keys", count(b.text, len(b.laws), "secret"), "m", m, "before", b.before()))
 	} else {
 		s.Done = append(s.Done, t.say("done.declared", "m", m, "before", b.before()))
 	}
@@ -337,19 +387,19 @@ func (b *builder) summary() Summary {
 		for _, x := range b.familyInfos() {
 			names = append(names, x.ID+" ("+x.Name+")")
 		}
-		s.Done = append(s.Done, t.say("done.families", "families", list(names)))
+		s.Done = append(s.Done, t.say("done.families", "families", b.text.list(names)))
 	}
 	if after := b.plan.After; after != nil {
-		s.Done = append(s.Done, t.say("done.after", "case", after.CaseID, "first", after.First.UTC().Format(time.DateOnly), "last", after.Last.UTC().Format(time.DateOnly)))
+		s.Done = append(s.Done, t.say("done.after", "case", after.CaseID, "first", b.text.date(after.First), "last", b.text.date(after.Last)))
 	}
 	if n := b.decoys(); n > 0 {
-		s.Done = append(s.Done, t.say("done.decoys", "n", group(int64(n))))
+		s.Done = append(s.Done, t.say("done.decoys", "n", b.text.group(int64(n))))
 	} else {
 		s.Done = append(s.Done, t.say("done.nodecoys"))
 	}
 	for _, f := range b.of(ledger.Rival, true) {
 		s.Results = append(s.Results, b.result(f))
-		for _, line := range family.Say(f, b.alpha).NotShown {
+		for _, line := range b.book.Say(f, b.alpha).NotShown {
 			if !slices.Contains(s.NotShown, line) {
 				s.NotShown = append(s.NotShown, line)
 			}
@@ -378,12 +428,12 @@ func (b *builder) parties() string {
 	}
 	var words []string
 	if rivals := asked(ledger.Rival); rivals > 0 {
-		words = append(words, count(rivals, "target under audit", "targets under audit"))
+		words = append(words, count(b.text, rivals, "audited"))
 	}
 	if controls := asked(ledger.Control); controls > 0 {
-		words = append(words, count(controls, "control", "controls"))
+		words = append(words, count(b.text, controls, "control"))
 	}
-	return list(words)
+	return b.text.list(words)
 }
 
 // decoys is the largest number of decoys of any finding.
@@ -398,11 +448,11 @@ func (b *builder) decoys() int {
 }
 
 func (b *builder) result(f *ledger.Finding) Result {
-	said := family.Say(f, b.alpha)
+	said := b.book.Say(f, b.alpha)
 	r := Result{
 		Target: f.Target, Test: f.Test, Scheme: f.Scheme, Tier: f.Tier, Verdict: f.Verdict,
 		Headline: said.Headline, Sentence: said.Meaning, Measure: b.text.say("measure.none"),
-		Effect: f.Effect, EffectLo: f.EffectLo, EffectHi: f.EffectHi, Unit: f.EffectUnit,
+		Effect: f.Effect, EffectLo: f.EffectLo, EffectHi: f.EffectHi, Unit: b.book.Phrase(f.EffectUnit, f),
 	}
 	switch {
 	case f.HolmLog10P != nil:
@@ -410,7 +460,7 @@ func (b *builder) result(f *ledger.Finding) Result {
 		if f.Mode == ledger.ModeAnytime {
 			key = "measure.holm.e"
 		}
-		r.Number, r.Measure = f.HolmLog10P, b.text.say(key, "m", count(f.M, "test", "tests"))
+		r.Number, r.Measure = f.HolmLog10P, b.text.say(key, "m", count(b.text, f.M, "test"))
 	case f.Log10E != nil:
 		r.Number, r.Measure = f.Log10E, b.text.say("measure.e")
 	case f.Decoys != nil:
@@ -449,15 +499,15 @@ func (b *builder) controls() string {
 		return b.text.say("controls.none")
 	}
 	best, p := strongest(findings)
-	n := count(len(findings), "test", "tests")
+	n := count(b.text, len(findings), "test")
 	if best == nil {
 		return b.text.say("controls.nop", "n", n)
 	}
-	reached := "none"
+	reached := b.text.list(nil)
 	if k := b.reached(findings); k > 0 {
-		reached = group(int64(k))
+		reached = b.text.group(int64(k))
 	}
-	return b.text.say("controls.some", "n", n, "p", logp(p), "target", best.Target, "reached", reached)
+	return b.text.say("controls.some", "n", n, "p", b.text.logp(p), "target", best.Target, "reached", reached)
 }
 
 // reached counts findings at or beyond the threshold.

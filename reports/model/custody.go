@@ -19,7 +19,7 @@ func (b *builder) custody() Custody {
 		{Text: stamp},
 		{Time: b.rec.firstIntent, Text: t.say("custody.first")},
 		{Time: b.rec.lastReply, Text: t.say("custody.last")},
-		{Text: t.say("custody.chain", "events", count(b.f.Events, "event", "events"), "resumes", count(b.rec.resumes, "resumption", "resumptions"))},
+		{Text: t.say("custody.chain", "events", count(b.text, b.f.Events, "event"), "resumes", count(b.text, b.rec.resumes, "resumption"))},
 		{Text: t.say("custody.head"), Hash: b.f.LedgerHead},
 		{Text: t.say("custody.findings"), Hash: b.opt.FindingsSHA256},
 		{Text: t.say("custody.seal")},
@@ -45,7 +45,7 @@ func (b *builder) keyStep(k ledger.KeyRef) Step {
 	case "before-serving":
 		serving := t.say("time.none")
 		if !k.ServingFrom.IsZero() {
-			serving = k.ServingFrom.UTC().Format(short)
+			serving = b.text.time(k.ServingFrom)
 		}
 		step.Text = t.say("key.before-serving", "key", k.ID, "authority", authority, "serving", serving)
 	case "late", "serving-unknown":
@@ -62,10 +62,14 @@ func (b *builder) keyStep(k ledger.KeyRef) Step {
 // the commands that a reader runs.
 func (r *Report) Name(id string) {
 	r.Seal.ReportID = id
-	r.HowTo = howTo(english(), r.Seal.Command, "reports/"+id)
+	t, err := tableOf(r.Lang)
+	if err != nil {
+		t = english()
+	}
+	r.HowTo = howTo(t, r.Seal.Command, "reports/"+id)
 }
 
-// VerifyCommand is the command that checks a case. The names in it stand for the
+// VerifyCommand is the command that checks a case, in every language. The names in it stand for the
 // reader's own files; a root is asked for where there are timestamps to check.
 func VerifyCommand(stamps bool) string {
 	if stamps {

@@ -45,7 +45,7 @@ type ranked struct {
 // chooseExhibits reads the replies twice: once to rank them, once to show the
 // chosen ones. It also counts the analysed replies that bear an id of the
 // provider's.
-func chooseExhibits(ctx context.Context, c *ledger.Case, f *ledger.Findings, keys []*watermark.Key, open family.OpenTokenizer) ([]Exhibits, int64, error) {
+func chooseExhibits(ctx context.Context, c *ledger.Case, f *ledger.Findings, keys []*watermark.Key, open family.OpenTokenizer, t text) ([]Exhibits, int64, error) {
 	scorers, err := newScorers(c.Plan(), f, keys, open)
 	if err != nil {
 		return nil, 0, err
@@ -75,7 +75,7 @@ func chooseExhibits(ctx context.Context, c *ledger.Case, f *ledger.Findings, key
 		return nil, 0, err
 	}
 	for _, s := range scorers {
-		s.choose()
+		s.choose(t)
 	}
 	err = c.Replies(func(rec ledger.ReplyRecord) error {
 		for _, s := range scorers {
@@ -98,7 +98,7 @@ func chooseExhibits(ctx context.Context, c *ledger.Case, f *ledger.Findings, key
 		if len(s.chosen) > 0 {
 			out = append(out, Exhibits{
 				Test: s.finding.Test, Target: s.finding.Target, Scheme: s.finding.Scheme,
-				Rule: english().say("exhibit.rule"), Groups: s.groups,
+				Rule: t.say("exhibit.rule"), Groups: s.groups,
 			})
 		}
 	}
@@ -193,7 +193,7 @@ func (s *scorer) rank(rec ledger.ReplyRecord, reply *ledger.Reply) error {
 }
 
 // choose applies the rule: the highest, those around the median, the lowest.
-func (s *scorer) choose() {
+func (s *scorer) choose(t text) {
 	slices.SortFunc(s.ranked, func(a, b ranked) int {
 		return cmp.Or(cmp.Compare(b.std, a.std), cmp.Compare(a.item, b.item))
 	})
@@ -202,7 +202,6 @@ func (s *scorer) choose() {
 	from := max(k, (n-k)/2) // of the median group
 	to := min(from+k, n)
 	last := max(to, n-k)
-	t := english()
 	s.chosen = map[string]int{}
 	for i, group := range [][]ranked{s.ranked[:min(k, n)], s.ranked[min(from, n):to], s.ranked[min(last, n):]} {
 		if i == 2 {

@@ -24,6 +24,7 @@ const (
 
 // record is what one pass over the ledger finds out, findings apart.
 type record struct {
+	text        text
 	sealed      time.Time
 	firstIntent time.Time
 	lastReply   time.Time
@@ -51,9 +52,9 @@ type seen struct {
 }
 
 // gather reads the ledger once.
-func gather(c *ledger.Case) (*record, error) {
+func gather(c *ledger.Case, t text) (*record, error) {
 	r := &record{
-		targets: map[string]*seen{}, variants: map[string]int64{},
+		text: t, targets: map[string]*seen{}, variants: map[string]int64{},
 	}
 	for _, t := range c.Plan().Targets {
 		r.targets[t.Name] = &seen{models: map[string]int64{}, providers: map[string]int64{}, statuses: map[string]int64{}}
@@ -224,8 +225,8 @@ func (r *record) note(e ledger.Event) {
 		r.unnoted++
 		return
 	}
-	t := english()
-	detail := clip(describe(e), 300)
+	t := r.text
+	detail := clip(t.describe(e), 300)
 	text := clip(e.Type, 40)
 	if _, known := t["event."+kind]; known {
 		text = strings.TrimSpace(t.say("event."+kind, "detail", detail))
@@ -234,44 +235,44 @@ func (r *record) note(e ledger.Event) {
 }
 
 // describe words the data of an event that is no attempt.
-func describe(e ledger.Event) string {
+func (t text) describe(e ledger.Event) string {
 	parse := func(v any) bool { return json.Unmarshal(e.Data, v) == nil }
 	switch e.Type {
 	case ledger.EventDrift:
 		var d family.DriftEvent
 		if parse(&d) {
-			return fmt.Sprintf("%s: %s was %q and became %q.", d.Target, d.Field, d.From, d.To)
+			return t.say("detail.drift", "target", d.Target, "field", d.Field, "from", strconv.Quote(d.From), "to", strconv.Quote(d.To))
 		}
 	case ledger.EventPause:
 		var p family.PauseEvent
 		if parse(&p) {
-			return fmt.Sprintf("%s: %s, for %s.", p.Target, p.Reason, time.Duration(p.WaitMS)*time.Millisecond)
+			return t.say("detail.pause", "target", p.Target, "reason", p.Reason, "wait", (time.Duration(p.WaitMS) * time.Millisecond).String())
 		}
 	case ledger.EventStop:
 		var s family.StopEvent
 		if parse(&s) {
-			return fmt.Sprintf("Reason: %s; %s settled, %s missing. %s", s.Reason, group(s.Settled), group(s.Missing), s.Detail)
+			return t.say("detail.stop", "reason", s.Reason, "settled", t.group(s.Settled), "missing", t.group(s.Missing), "detail", s.Detail)
 		}
 	case ledger.EventClockJump:
 		var j ledger.ClockJump
 		if parse(&j) {
-			return fmt.Sprintf("By %.1f s.", j.Seconds)
+			return t.say("detail.jump", "s", t.Locale().Decimal(strconv.FormatFloat(j.Seconds, 'f', 1, 64)))
 		}
 	case ledger.EventFault:
 		var f ledger.Fault
 		if parse(&f) {
-			return fmt.Sprintf("%s: %s", f.Kind, f.Detail)
+			return t.say("detail.fault", "kind", f.Kind, "detail", f.Detail)
 		}
 	case ledger.EventResume, ledger.EventConfigChange:
 		var s family.SessionEvent
 		if parse(&s) && s.Kind == family.KindTarget {
-			return fmt.Sprintf("%s answers again.", s.Target)
+			return t.say("detail.back", "target", s.Target)
 		} else if parse(&s) {
-			words := []string{fmt.Sprintf("Number %d; %s settled before it.", s.Number, group(s.Settled))}
+			words := t.say("detail.session", "n", strconv.Itoa(s.Number), "settled", t.group(s.Settled))
 			if len(s.Changed) > 0 {
-				words = append(words, "Changed: "+list(s.Changed)+".")
+				words += " " + t.say("detail.changed", "options", t.list(s.Changed))
 			}
-			return strings.Join(words, " ")
+			return words
 		}
 	}
 	return string(e.Data)

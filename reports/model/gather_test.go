@@ -33,13 +33,13 @@ func TestNotedEvents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &record{}
+		r := &record{text: english()}
 		r.note(ledger.Event{Type: c.typ, Data: data})
 		if got := r.noted[0].Text; got != c.want {
 			t.Errorf("%s: %q, want %q", c.typ, got, c.want)
 		}
 	}
-	r := &record{}
+	r := &record{text: english()}
 	for range maxNoted + 7 {
 		r.note(ledger.Event{Type: ledger.EventPause, Data: json.RawMessage(`{}`)})
 	}
@@ -68,7 +68,7 @@ func TestFingerprintTimeline(t *testing.T) {
 
 func TestParametersAsSent(t *testing.T) {
 	t.Parallel()
-	r := &record{variants: map[string]int64{}}
+	r := &record{text: english(), variants: map[string]int64{}}
 	r.sent([]byte(`{"model":"m","messages":[],"temperature":0,"seed":1,"max_tokens":5}`))
 	r.sent([]byte(`{"max_tokens":5,"seed":2,"model":"n","temperature":0,"messages":[{"x":1}]}`))
 	r.sent([]byte(`not JSON`))

@@ -35,7 +35,7 @@ func (b *builder) method() Method {
 	}
 	for _, f := range b.f.Findings {
 		if f.Decoys != nil {
-			m.Paragraphs = append(m.Paragraphs, t.say("method.gate", "tol", strconv.FormatFloat(100*f.Decoys.Tolerance, 'f', 1, 64)+" %"))
+			m.Paragraphs = append(m.Paragraphs, t.say("method.gate", "tol", t.Locale().Decimal(strconv.FormatFloat(100*f.Decoys.Tolerance, 'f', 1, 64))+t.say("format.percent")))
 			break
 		}
 	}
@@ -78,12 +78,12 @@ func (b *builder) familyInfos() []FamilyInfo {
 		if at < 0 {
 			info := FamilyInfo{ID: f.Family, Name: f.Family}
 			if fam, ok := family.ByID(f.Family); ok {
-				info.Name, info.Tier, info.Rung = fam.Name, fam.Tier, fam.Rung
+				info.Name, info.Tier, info.Rung = b.book.Phrase(fam.Name, nil), fam.Tier, b.book.Phrase(fam.Rung, nil)
 			}
 			at, out = len(out), append(out, info)
 		}
 		if out[at].Statistic == "" {
-			out[at].Statistic, out[at].Extractor = f.Statistic, f.Extractor
+			out[at].Statistic, out[at].Extractor = b.book.Phrase(f.Statistic, f), f.Extractor
 		}
 		out[at].Tests++
 	}
@@ -110,12 +110,15 @@ func validation(f *ledger.Finding) Validation {
 func (b *builder) prereg() Prereg {
 	p := b.plan
 	r := Prereg{
-		Propositions: orEmpty(p.Propositions),
+		Propositions: orEmpty(b.book.Phrases(p.Propositions, nil)),
 		Sealed:       b.rec.sealed, FirstIntent: b.rec.firstIntent, StampFile: b.planStamp(),
 		Alpha: p.Alpha, Log10Alpha: b.alpha, Tests: len(p.Tests), Prompts: len(p.Prompts), Samples: p.Samples,
 		Suites: orEmpty(p.Suites), Params: p.Params, OrderSeed: p.OrderSeed, Decoys: p.Decoys, Stop: p.Stop, Caps: p.Caps,
-		Exclusions: orEmpty(p.Exclusions), Power: orEmpty(p.Power), Keys: []KeyRow{},
-		Wording: p.Wording, Program: p.Program, Deviations: orEmpty(b.f.Deviations),
+		Exclusions: orEmpty(b.book.Phrases(p.Exclusions, nil)), Power: orEmpty(slices.Clone(p.Power)), Keys: []KeyRow{},
+		Wording: p.Wording, Program: p.Program, Deviations: orEmpty(b.book.Phrases(b.f.Deviations, nil)),
+	}
+	for i := range r.Power {
+		r.Power[i].EffectUnit = b.book.Phrase(r.Power[i].EffectUnit, nil)
 	}
 	for _, k := range p.Keys {
 		s := b.specs[k.ID]

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/stillmark/stillmark/corpora/tokens"
+	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark"
 	"github.com/stillmark/stillmark/watermark/evidence"
@@ -102,7 +103,10 @@ func FuzzDecode(f *testing.F) {
 // them is used. What an opponent claims is the opponent's.
 func TestText(t *testing.T) {
 	t.Parallel()
-	forbidden := regexp.MustCompile(`(?i)\bprove[sd]?\b|theft|thief|steal|stole|guilt|\bcertain(ly|ty)\b|infring|illegal|confidence`)
+	forbidden := map[string]*regexp.Regexp{
+		"en": regexp.MustCompile(`(?i)\bprove[sd]?\b|theft|thief|steal|stole|guilt|\bcertain(ly|ty)\b|infring|illegal|confidence`),
+		"fr": regexp.MustCompile(`(?i)prouv|(^|[ ’(])preuve|(^|[ ’(])vol(s|é|ée|és|ées|er)?[ .,;]|voleu|dérob|coupable|culpab|certitude|certainement|contrefa[çi]|enfrein|illégal|illicite|(degré|niveau|intervalle) de confiance|démontré`),
+	}
 	var source strings.Builder
 	entries, err := os.ReadDir(".")
 	if err != nil {
@@ -117,13 +121,17 @@ func TestText(t *testing.T) {
 			source.Write(data)
 		}
 	}
-	for key, s := range english() {
-		if hit := forbidden.FindString(s); hit != "" && !strings.HasSuffix(key, ".claim") {
-			t.Errorf("%s says %q: %s", key, hit, s)
+	for language, table := range tables() {
+		for key, s := range table {
+			if hit := forbidden[language].FindString(s); hit != "" && !strings.HasSuffix(key, ".claim") {
+				t.Errorf("%s: %s says %q: %s", language, key, hit, s)
+			}
+			if s == "" || strings.Contains(s, "  ") || strings.TrimSpace(s) != s && !strings.HasPrefix(key, "format.") {
+				t.Errorf("%s: %s is badly spaced: %q", language, key, s)
+			}
 		}
-		if s == "" || strings.Contains(s, "  ") || strings.TrimSpace(s) != s {
-			t.Errorf("%s is badly spaced: %q", key, s)
-		}
+	}
+	for key := range english() {
 		parts := strings.Split(key, ".")
 		// Keys are written whole, or put together of prefix, name and suffix.
 		used := strings.Contains(source.String(), `"`+key+`"`) || strings.Contains(source.String(), `"`+parts[0]+`."`)
@@ -138,8 +146,10 @@ func TestText(t *testing.T) {
 		ledger.VerdictDependence, ledger.VerdictSingleRun, ledger.VerdictExploratory, ledger.VerdictWeak,
 		ledger.VerdictNone, ledger.VerdictWithheld, ledger.VerdictInsufficient, ledger.VerdictUnverified,
 	} {
-		if VerdictLabel(v) == string(v) {
-			t.Errorf("verdict %s has no label", v)
+		for _, language := range Languages() {
+			if VerdictLabel(language, v) == string(v) {
+				t.Errorf("verdict %s has no label in %s", v, language)
+			}
 		}
 	}
 }
@@ -152,26 +162,81 @@ func TestSayKeepsValuesApart(t *testing.T) {
 	}
 }
 
+var (
+	placeholders = regexp.MustCompile(`\{[a-z]+\}`)
+	// What denies, and what holds a sentence back, in either language.
+	denies = map[string]*regexp.Regexp{
+		"en": regexp.MustCompile(`(?i)\b(not|no|never|neither|nor|nothing|nobody|cannot|none|without)\b`),
+		"fr": regexp.MustCompile(`(?i)(^|[ (\x{a0}’])(pas|non|jamais|ni|rien|personne|aucune?|sans|ne|nul|hors)([ ,.;:)\x{a0}]|$)|n’`),
+	}
+	englishWord = regexp.MustCompile(`(?i)(^| )(the|of|and|was|were|with|that|which|not|this|by|from)( |$)`)
+)
+
+// Every language says what English says: all of its sentences, with the same places
+// for values, denying what it denies.
+func TestLanguagesSayTheSame(t *testing.T) {
+	t.Parallel()
+	for language, table := range tables() {
+		if language == family.English {
+			continue
+		}
+		if _, err := family.BookOf(language); err != nil {
+			t.Error(err)
+		}
+		if len(table) != len(english()) {
+			t.Errorf("%s has %d sentences, English %d", language, len(table), len(english()))
+		}
+		for key, en := range english() {
+			s := table[key]
+			a, b := placeholders.FindAllString(en, -1), placeholders.FindAllString(s, -1)
+			slices.Sort(a)
+			slices.Sort(b)
+			if !slices.Equal(slices.Compact(a), slices.Compact(b)) {
+				t.Errorf("%s: %s has other places for values: %s", language, key, s)
+			}
+			if denies["en"].MatchString(en) && !denies[language].MatchString(s) {
+				t.Errorf("%s: %s does not deny what %q denies: %s", language, key, en, s)
+			}
+			if hit := englishWord.FindString(s); hit != "" {
+				t.Errorf("%s: %s has the English word %q: %s", language, key, hit, s)
+			}
+		}
+	}
+	if _, err := tableOf("xx"); err == nil || !strings.Contains(err.Error(), "there is en, fr") {
+		t.Errorf("a language that is not there: %v", err)
+	}
+}
+
 func TestNumbersInWords(t *testing.T) {
 	t.Parallel()
+	en, fr := english(), tables()["fr"]
 	for n, want := range map[int64]string{0: "0", 7: "7", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1234: "-1,234"} {
-		if got := group(n); got != want {
+		if got := en.group(n); got != want {
 			t.Errorf("group(%d) = %s", n, got)
 		}
-	}
-	if got := count(1, "test", "tests"); got != "1 test" {
-		t.Error(got)
-	}
-	for _, c := range []struct {
-		names []string
-		want  string
-	}{{nil, "none"}, {[]string{"a"}, "a"}, {[]string{"a", "b"}, "a and b"}, {[]string{"a", "b", "c"}, "a, b and c"}} {
-		if got := list(c.names); got != c.want {
-			t.Errorf("list(%v) = %s", c.names, got)
+		if got := fr.group(n); got != strings.ReplaceAll(want, ",", "\u00a0") {
+			t.Errorf("in French group(%d) = %s", n, got)
 		}
 	}
-	if got := logp(math.Copysign(0, -1)); got != "0.00" {
-		t.Error(got)
+	for got, want := range map[string]string{
+		count(en, 1, "test"): "1 test", count(en, 0, "test"): "0 tests", count(en, 12345, "key"): "12,345 keys",
+		count(fr, 1, "key"): "1 clé", count(fr, 0, "key"): "0 clé", count(fr, 12345, "key"): "12\u00a0345 clés",
+		en.logp(math.Copysign(0, -1)): "0.00", fr.logp(-6.125): "-6,12",
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	for _, c := range []struct {
+		names  []string
+		en, fr string
+	}{{nil, "none", "aucun"}, {[]string{"a"}, "a", "a"}, {[]string{"a", "b"}, "a and b", "a et b"}, {[]string{"a", "b", "c"}, "a, b and c", "a, b et c"}} {
+		if got := en.list(c.names); got != c.en {
+			t.Errorf("list(%v) = %s", c.names, got)
+		}
+		if got := fr.list(c.names); got != c.fr {
+			t.Errorf("list(%v) = %s", c.names, got)
+		}
 	}
 }
 
@@ -183,7 +248,7 @@ func TestChoose(t *testing.T) {
 		for i := range n {
 			s.ranked = append(s.ranked, ranked{item: fmt.Sprintf("i%03d", i), units: 1, std: float64((i * 37) % 101)})
 		}
-		s.choose()
+		s.choose(english())
 		seen := map[string]bool{}
 		var order []float64
 		for g, group := range s.groups {
@@ -286,19 +351,19 @@ func TestLevels(t *testing.T) {
 func TestBound(t *testing.T) {
 	t.Parallel()
 	f := &ledger.Finding{Test: "t", N: 900, Replies: 90, Effect: .1}
-	b := bound(f, evidence.Bernoulli(.25), 10)
+	b := bound(f, evidence.Bernoulli(.25), 10, "u")
 	// 10 missing replies of 10 units each beside 900: a tenth of all units.
 	near := func(got, want float64) bool { return math.Abs(got-want) < 1e-12 }
 	if !near(b.Units, 100) || !near(b.NoTrace, .09) || !near(b.Worst, .09-.025) || b.Best == nil || !near(*b.Best, .09+.075) {
 		t.Errorf("%+v", b)
 	}
-	if b := bound(f, evidence.Exponential(), 10); b.Best != nil || !near(b.Worst, .09-.1) {
+	if b := bound(f, evidence.Exponential(), 10, "u"); b.Best != nil || !near(b.Worst, .09-.1) {
 		t.Errorf("%+v", b)
 	}
-	if b := bound(f, evidence.FairBits(30), 10); !near(b.Worst, .09-.05) || !near(*b.Best, .09+.05) {
+	if b := bound(f, evidence.FairBits(30), 10, "u"); !near(b.Worst, .09-.05) || !near(*b.Best, .09+.05) {
 		t.Errorf("%+v", b)
 	}
-	if b := bound(f, evidence.Bernoulli(.25), 0); !near(b.Worst, .1) || !near(b.NoTrace, .1) {
+	if b := bound(f, evidence.Bernoulli(.25), 0, "u"); !near(b.Worst, .1) || !near(b.NoTrace, .1) {
 		t.Errorf("nothing is missing, but %+v", b)
 	}
 }

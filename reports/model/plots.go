@@ -25,13 +25,13 @@ func (b *builder) plots() Plots {
 		}
 		name := f.Scheme
 		if f.Family != family.Radioactivity {
-			name = f.Family + " " + familyName(f.Family)
+			name = f.Family + " " + b.familyName(f.Family)
 		}
 		at, ok := panels[name]
 		if !ok {
 			at = len(p.Forest)
 			panels[name] = at
-			p.Forest = append(p.Forest, ForestPanel{Scheme: name, Unit: f.EffectUnit, Rows: []ForestRow{}})
+			p.Forest = append(p.Forest, ForestPanel{Scheme: name, Unit: b.book.Phrase(f.EffectUnit, f), Rows: []ForestRow{}})
 		}
 		p.Forest[at].Rows = append(p.Forest[at].Rows, ForestRow{
 			Target: f.Target, Test: f.Test, Role: f.Role, Effect: f.Effect, Lo: f.EffectLo, Hi: f.EffectHi,

@@ -104,6 +104,7 @@ type design struct {
 	noPaperKey bool
 	mode       string
 	broken     bool          // some replies fail
+	lang       string        // of the report
 	latePlan   bool          // the plan is stamped after the first request
 	earlyPlan  bool          // the plan is stamped before it was made
 	future     bool          // commitments stamped after the plan was made
@@ -219,7 +220,7 @@ func build(t testing.TB, d design) *fixture {
 	findings := must[*ledger.Findings](t)(family.Analyze(t.Context(), c, f.keys, family.Options{}))
 	encoded := must[[]byte](t)(family.Encode(findings))
 	f.analysis = must[string](t)(ledger.SaveAnalysis(f.dir, encoded))
-	built := must[*reports.Built](t)(reports.Build(t.Context(), f.dir, reports.BuildOptions{Keys: f.keys, Program: testBuild}))
+	built := must[*reports.Built](t)(reports.Build(t.Context(), f.dir, reports.BuildOptions{Keys: f.keys, Program: testBuild, Lang: d.lang}))
 	f.report = built.ID
 	stampTime = f.start.Add(3 * time.Hour)
 	f.zip = f.dir + ".zip"

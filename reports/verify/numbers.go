@@ -73,7 +73,7 @@ func (v *verifier) numbers(ctx context.Context) error {
 	v.exact(findings)
 	rebuilt, err := model.Build(ctx, s.Case, basis, model.Options{
 		Report: s.Predicate.Report, Analysis: s.Predicate.Analysis, FindingsSHA256: sum,
-		Keys: v.shown(findings, report), Tokenizer: v.opt.Tokenizer, Program: report.Build,
+		Keys: v.shown(findings, report), Tokenizer: v.opt.Tokenizer, Program: report.Build, Lang: report.Lang,
 	})
 	if err != nil {
 		return v.notComputed(ctx, reportFile, err)

@@ -46,6 +46,7 @@ func TestTrusted(t *testing.T) {
 		"fixed n":      {},
 		"e-process":    {mode: ledger.ModeAnytime},
 		"faults":       {broken: true, prompts: 14},
+		"in French":    {broken: true, prompts: 14, lang: "fr"},
 		"hostile text": {hostile: "\x1b[31m<script>alert(1)</script>\u202e\x00 </svg> 你好 مرحبا"},
 	} {
 		t.Run(name, func(t *testing.T) {
