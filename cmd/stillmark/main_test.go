@@ -1,9 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,6 +38,40 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 			time.Sleep(100 * time.Millisecond)
 		}
 		ts.Fatalf("nothing listens at %s after 30 s", args[0])
+	},
+	// complete URL KEY N FILE asks a server for N completions of 120 tokens, with an API
+	// key unless it is "-", and writes them as JSON lines; or, with ! before it, demands
+	// that the first one is refused, and writes the refusal.
+	"complete": func(ts *testscript.TestScript, neg bool, args []string) {
+		var n int
+		fmt.Sscanf(args[2], "%d", &n)
+		var lines strings.Builder
+		for i := range n {
+			body := fmt.Sprintf(`{"prompt":"The harbour of town %d is","max_tokens":120}`, i)
+			request, err := http.NewRequest(http.MethodPost, args[0]+"/v1/completions", strings.NewReader(body))
+			ts.Check(err)
+			if args[1] != "-" {
+				request.Header.Set("Authorization", "Bearer "+args[1])
+			}
+			response, err := http.DefaultClient.Do(request)
+			ts.Check(err)
+			data, err := io.ReadAll(response.Body)
+			response.Body.Close()
+			ts.Check(err)
+			if neg != (response.StatusCode != http.StatusOK) {
+				ts.Fatalf("%s: %s", response.Status, data)
+			}
+			if neg {
+				lines.Write(data)
+				break
+			}
+			var reply struct{ Choices []struct{ Text string } }
+			ts.Check(json.Unmarshal(data, &reply))
+			line, err := json.Marshal(map[string]string{"id": fmt.Sprint(i), "text": reply.Choices[0].Text})
+			ts.Check(err)
+			fmt.Fprintf(&lines, "%s\n", line)
+		}
+		ts.Check(os.WriteFile(ts.MkAbs(args[3]), []byte(lines.String()), 0o600))
 	},
 	// exits CODE COMMAND… runs a command that must end with that exit code.
 	"exits": func(ts *testscript.TestScript, _ bool, args []string) {
@@ -118,16 +155,21 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", Cmds: scriptCommands, RequireExplicitExec: true, Setup: func(env *testscript.Env) error {
 		env.Setenv("TOKENS", tokenizers)
 		env.Setenv("NEURAL", neural)
-		// A port that nothing listens on, for a script's server: several checkouts may
+		// Ports that nothing listens on, for a script's servers: several checkouts may
 		// be tested on one machine.
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
+		for _, name := range []string{"PORT", "PORT2"} {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			_, port, err := net.SplitHostPort(l.Addr().String())
+			if err != nil {
+				return err
+			}
+			env.Setenv(name, port)
 		}
-		defer l.Close()
-		_, port, err := net.SplitHostPort(l.Addr().String())
-		env.Setenv("PORT", port)
-		return err
+		return nil
 	}})
 }
 

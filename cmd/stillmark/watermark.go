@@ -18,9 +18,9 @@ import (
 )
 
 func (a *app) watermarkCommand() *cobra.Command {
-	return holder("watermark", "embed and detect the mark: generate, detect, monitor, scan, identify, power, windows, schemes, strength",
+	return holder("watermark", "embed and detect the mark: generate, detect, serve, monitor, scan, identify, power, windows, schemes, strength",
 		"  stillmark watermark detect --key key.json reply.txt",
-		a.generateCommand(), a.detectCommand(), a.monitorCommand(), a.scanCommand(), a.identifyCommand(), a.powerCommand(), a.windowsCommand(), a.schemesCommand(), a.strengthCommand())
+		a.generateCommand(), a.detectCommand(), a.serveCommand(), a.monitorCommand(), a.scanCommand(), a.identifyCommand(), a.powerCommand(), a.windowsCommand(), a.schemesCommand(), a.strengthCommand())
 }
 
 func (a *app) schemesCommand() *cobra.Command {

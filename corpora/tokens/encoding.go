@@ -28,6 +28,7 @@ type Encoding struct {
 	table   *table
 	pieces  []string         // by id, special tokens included; "" where the id is unused
 	special map[string]int32 // text of a special token to its id
+	control map[int32]bool   // special tokens that are no part of a text
 }
 
 func newEncoding(name, pattern string, t *table, special map[string]int32) (*Encoding, error) {
@@ -43,8 +44,10 @@ func newEncoding(name, pattern string, t *table, special map[string]int32) (*Enc
 // addSpecial completes the list of pieces.
 func (e *Encoding) addSpecial(special map[string]int32) {
 	e.special = special
+	e.control = make(map[int32]bool, len(special))
 	e.pieces = append(e.pieces, e.table.pieces...)
 	for text, id := range special {
+		e.control[id] = true
 		for int(id) >= len(e.pieces) {
 			e.pieces = append(e.pieces, "")
 		}
@@ -145,6 +148,11 @@ func (e *Encoding) Special(text string) (int32, bool) {
 	id, ok := e.special[text]
 	return id, ok
 }
+
+// Control reports whether an id is a special token that servers leave out of the text
+// of a reply, such as <|endoftext|>. Tokens that a tokenizer.json adds without the
+// special mark, such as <think> of Qwen, are part of the text.
+func (e *Encoding) Control(id int32) bool { return e.control[id] }
 
 // validPrefix returns the length of the longest valid UTF-8 prefix of s.
 func validPrefix(s string) int {

@@ -136,6 +136,11 @@ func parseTokenizerJSON(name string, data []byte) (*Encoding, error) {
 	}
 	e := &Encoding{name: name, split: split, table: t, nfc: normalize, hash: t.hashMerges(model.IgnoreMerges, normalize, patterns)}
 	e.addSpecial(special)
+	for _, a := range f.AddedTokens {
+		if !a.Special {
+			delete(e.control, int32(a.ID))
+		}
+	}
 	return e, nil
 }
 

@@ -16,6 +16,7 @@ type GenRequest struct {
 	Model       string
 	Messages    []Message // chat; nil for completions
 	Prompt      string    // completions; for chats the contents of the messages, joined by blank lines
+	PromptIDs   []int32   // completions whose prompt is token ids, instead of Prompt; only for a [Coder]
 	MaxTokens   int       // 0 means the generator's default
 	Temperature float64   // 1 if the request does not say
 	TopP        float64   // 1 if the request does not say
@@ -59,12 +60,19 @@ type Echoer interface {
 	Echo(ctx context.Context, req GenRequest, emit func(Piece) error) error
 }
 
+// Coder is a generator with a tokenizer, which takes prompts of token ids.
+type Coder interface {
+	Encode(text string) ([]int32, error)
+	Decode(ids []int32) []byte
+}
+
 // Options are the settings of a server.
 type Options struct {
 	Models map[string]Generator
 	Script *Script // nil: no faults, plain personalities
 	APIKey string  // bearer token that requests must carry; "" asks for none
 	Seed   uint64  // draws the seeds of requests that carry none
+	NoLog  bool    // keep no request log
 }
 
 // Record is one line of the request log.

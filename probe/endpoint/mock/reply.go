@@ -151,7 +151,9 @@ func (p *reply) usage() *usage {
 		return nil
 	}
 	u := &usage{CompletionTokens: p.pieces}
-	if c, ok := p.gen.(PromptCounter); ok {
+	if p.q.gen.PromptIDs != nil {
+		u.PromptTokens = len(p.q.gen.PromptIDs)
+	} else if c, ok := p.gen.(PromptCounter); ok {
 		u.PromptTokens = c.CountTokens(p.q.gen.Prompt)
 	} else {
 		u.PromptTokens = len(strings.Fields(p.q.gen.Prompt))
@@ -292,9 +294,15 @@ func (p *reply) textLogprobs(pieces []Piece, offset int) *textLogprobs {
 	if p.q.gen.Logprobs < 0 {
 		return nil
 	}
+	name := func(text string, token int32) string {
+		if p.q.idNames {
+			return "token_id:" + strconv.Itoa(int(token))
+		}
+		return tokenString(text)
+	}
 	out := &textLogprobs{Tokens: []string{}, TokenLogprobs: []*float64{}, TopLogprobs: []map[string]float64{}, TextOffset: []int{}}
 	for _, piece := range pieces {
-		out.Tokens = append(out.Tokens, tokenString(piece.Text))
+		out.Tokens = append(out.Tokens, name(piece.Text, piece.Token))
 		out.TextOffset = append(out.TextOffset, offset)
 		offset += utf8.RuneCountInString(piece.Text)
 		if piece.NoLogprob {
@@ -306,7 +314,7 @@ func (p *reply) textLogprobs(pieces []Piece, offset int) *textLogprobs {
 		out.TokenLogprobs = append(out.TokenLogprobs, &lp)
 		top := map[string]float64{}
 		for _, a := range piece.Top {
-			top[tokenString(a.Text)] = finite(a.Logprob)
+			top[name(a.Text, a.Token)] = finite(a.Logprob)
 		}
 		out.TopLogprobs = append(out.TopLogprobs, top)
 	}

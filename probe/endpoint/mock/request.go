@@ -11,6 +11,7 @@ import (
 type request struct {
 	gen       GenRequest
 	chat      bool
+	idNames   bool // tokens of log-probabilities are named "token_id:N"
 	stream    bool
 	wantUsage bool // stream_options.include_usage
 	seeded    bool
@@ -28,7 +29,7 @@ func parseRequest(body []byte, chat bool) (*request, error) {
 			Role    string          `json:"role"`
 			Content json.RawMessage `json:"content"`
 		} `json:"messages"`
-		Prompt              *string         `json:"prompt"`
+		Prompt              json.RawMessage `json:"prompt"`
 		MaxTokens           *int            `json:"max_tokens"`
 		MaxCompletionTokens *int            `json:"max_completion_tokens"`
 		Temperature         *float64        `json:"temperature"`
@@ -39,6 +40,7 @@ func parseRequest(body []byte, chat bool) (*request, error) {
 		Logprobs            json.RawMessage `json:"logprobs"`
 		TopLogprobs         int             `json:"top_logprobs"`
 		PromptLogprobs      *int            `json:"prompt_logprobs"`
+		TokensAsIDs         bool            `json:"return_tokens_as_token_ids"`
 		Echo                bool            `json:"echo"`
 		N                   *int            `json:"n"`
 	}
@@ -88,10 +90,11 @@ func parseRequest(body []byte, chat bool) (*request, error) {
 		g.Seed, q.seeded = uint64(*in.Seed), true
 	}
 	if !chat {
-		if in.Prompt == nil {
-			return nil, errors.New("prompt must be a string")
+		q.idNames = in.TokensAsIDs
+		// An array of ids is what vLLM and llama.cpp take beside a text.
+		if string(in.Prompt) == "null" || json.Unmarshal(in.Prompt, &g.Prompt) != nil && (json.Unmarshal(in.Prompt, &g.PromptIDs) != nil || len(g.PromptIDs) == 0) {
+			return nil, errors.New("prompt must be a string or an array of token ids")
 		}
-		g.Prompt = *in.Prompt
 		return q, completionLogprobs(in.Logprobs, g)
 	}
 	if len(in.Messages) == 0 {

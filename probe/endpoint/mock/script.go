@@ -33,6 +33,9 @@ type Personality struct {
 	NoZeroTemp    bool   `json:"no_zero_temperature,omitempty"` // 400
 	IgnoreMax     bool   `json:"ignore_max_tokens,omitempty"`   // the generator's own limit holds
 	ContentParts  bool   `json:"content_parts,omitempty"`       // content as an array of text parts
+	NoTokenIDs    bool   `json:"no_token_ids,omitempty"`        // 400 for prompts of ids, log-probabilities by text, no /tokenize
+	MaxLogprobs   int    `json:"max_logprobs,omitempty"`        // 400 for more alternatives
+	MaxModelLen   int    `json:"max_model_len,omitempty"`       // 400 for longer prompts of ids
 	ReportAs      string `json:"report_as,omitempty"`           // name in replies, if not the model's own
 	Fingerprint   string `json:"system_fingerprint,omitempty"`
 }

@@ -118,7 +118,8 @@ func (s *Server) Requests() []Record {
 	return slices.Clone(s.log)
 }
 
-// ServeHTTP serves /v1/chat/completions, /v1/completions and /v1/models.
+// ServeHTTP serves /v1/chat/completions, /v1/completions and /v1/models, and for
+// generators that are [Coder]s vLLM's /tokenize and /detokenize.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.opt.APIKey != "" && r.Header.Get("Authorization") != "Bearer "+s.opt.APIKey {
 		writeError(w, http.StatusUnauthorized, "incorrect API key provided", "invalid_request_error", "invalid_api_key")
@@ -131,6 +132,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.generate(w, r, true)
 	case "POST /v1/completions":
 		s.generate(w, r, false)
+	case "POST /tokenize":
+		s.tokenize(w, r)
+	case "POST /detokenize":
+		s.detokenize(w, r)
 	default:
 		writeError(w, http.StatusNotFound, "no such path: "+r.Method+" "+r.URL.Path, "invalid_request_error", "not_found")
 	}
@@ -141,13 +146,14 @@ func (s *Server) models(w http.ResponseWriter) {
 		ID      string `json:"id"`
 		Object  string `json:"object"`
 		OwnedBy string `json:"owned_by"`
+		Length  int    `json:"max_model_len,omitempty"`
 	}
 	list := struct {
 		Object string  `json:"object"`
 		Data   []model `json:"data"`
 	}{Object: "list"}
 	for _, n := range slices.Sorted(maps.Keys(s.opt.Models)) {
-		list.Data = append(list.Data, model{n, "model", "mock"})
+		list.Data = append(list.Data, model{n, "model", "mock", s.opt.Script.Models[n].MaxModelLen})
 	}
 	writeJSON(w, http.StatusOK, list)
 }
@@ -187,6 +193,7 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request, chat bool) {
 	if person.NoLogprobs {
 		q.gen.Logprobs = -1
 	}
+	q.idNames = q.idNames && !person.NoTokenIDs
 	rep := &reply{server: s, q: q, gen: gen, person: person, n: n, w: w, r: r, created: time.Now().Unix()}
 	if fault != nil {
 		rep.fault = *fault
@@ -212,7 +219,7 @@ func (s *Server) arrive(r *http.Request, q *request, body []byte) (int, *Fault) 
 			break
 		}
 	}
-	if len(s.log) < maxLog {
+	if !s.opt.NoLog && len(s.log) < maxLog {
 		s.log = append(s.log, rec)
 	}
 	return rec.N, fault
@@ -228,7 +235,14 @@ func (s *Server) freshSeed(model string, n int) uint64 {
 // objects says what a model refuses in a request.
 func (p *Personality) objects(q *request, gen Generator) (string, int) {
 	_, canEcho := gen.(Echoer)
+	_, canCode := gen.(Coder)
 	switch {
+	case q.gen.PromptIDs != nil && (p.NoTokenIDs || !canCode):
+		return "prompt must be a string", http.StatusBadRequest
+	case p.MaxLogprobs > 0 && q.gen.Logprobs > p.MaxLogprobs:
+		return fmt.Sprintf("requested sample logprobs of %d, which is greater than max allowed: %d", q.gen.Logprobs, p.MaxLogprobs), http.StatusBadRequest
+	case p.MaxModelLen > 0 && len(q.gen.PromptIDs) >= p.MaxModelLen:
+		return fmt.Sprintf("this model's maximum context length is %d tokens; your prompt contains %d", p.MaxModelLen, len(q.gen.PromptIDs)), http.StatusBadRequest
 	case p.NoCompletions && !q.chat:
 		return "this is not supported in the v1/completions endpoint", http.StatusNotFound
 	case p.NoStream && q.stream:

@@ -2,6 +2,7 @@ package trial
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -30,6 +31,9 @@ func (s *served) sampling(req mock.GenRequest) refmodel.Sampling {
 	// sees its last words only, so the whole of it enters the seed.
 	h := fnv.New64a()
 	io.WriteString(h, req.Prompt)
+	for _, id := range req.PromptIDs {
+		h.Write(binary.LittleEndian.AppendUint32(nil, uint32(id)))
+	}
 	sampling.Seed = req.Seed ^ h.Sum64()
 	sampling.MaxTokens = req.MaxTokens
 	if sampling.MaxTokens == 0 {
@@ -45,7 +49,7 @@ func (s *served) sampling(req mock.GenRequest) refmodel.Sampling {
 // Generate samples a reply. A model without an end token always runs to the
 // limit, which is the finish reason "length".
 func (s *served) Generate(ctx context.Context, req mock.GenRequest, emit func(mock.Piece) error) (string, error) {
-	prompt, err := s.enc.Encode(req.Prompt)
+	prompt, err := s.prompt(req)
 	if err != nil {
 		return "", err
 	}
@@ -57,7 +61,7 @@ func (s *served) Generate(ctx context.Context, req mock.GenRequest, emit func(mo
 
 // Echo scores the tokens of a prompt.
 func (s *served) Echo(_ context.Context, req mock.GenRequest, emit func(mock.Piece) error) error {
-	prompt, err := s.enc.Encode(req.Prompt)
+	prompt, err := s.prompt(req)
 	if err != nil {
 		return err
 	}
@@ -75,6 +79,19 @@ func (s *served) Echo(_ context.Context, req mock.GenRequest, emit func(mock.Pie
 	}
 	return nil
 }
+
+func (s *served) prompt(req mock.GenRequest) ([]int32, error) {
+	if req.PromptIDs != nil {
+		return req.PromptIDs, nil
+	}
+	return s.enc.Encode(req.Prompt)
+}
+
+// Encode and Decode make the model take prompts of token ids.
+func (s *served) Encode(text string) ([]int32, error) { return s.enc.Encode(text) }
+
+// Decode is the text of ids.
+func (s *served) Decode(ids []int32) []byte { return s.enc.Decode(ids) }
 
 // CountTokens counts a prompt for the usage record.
 func (s *served) CountTokens(text string) int {

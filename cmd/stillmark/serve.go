@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stillmark/stillmark/corpora/tokens"
+	"github.com/stillmark/stillmark/watermark"
+	"github.com/stillmark/stillmark/watermark/gateway"
+	"github.com/stillmark/stillmark/watermark/registry"
+)
+
+type serveOptions struct {
+	gateway.Options
+
+	key, registry, model, channel string
+	cohorts, keyEnv, listen       string
+	ends                          []string
+	drain                         time.Duration
+	tokenizers                    tokenizerFiles
+}
+
+func (a *app) serveCommand() *cobra.Command {
+	var o serveOptions
+	c := &cobra.Command{
+		Use:   "serve --upstream URL --key FILE|--registry FOLDER",
+		Short: "an OpenAI-compatible gateway in front of a model server that marks every reply",
+		Long: `Serves /v1/completions and /v1/chat/completions, streamed and not, and marks the replies
+token by token: at each step the upstream is asked for the most probable next tokens
+(one request a token; its prefix cache keeps that affordable), the request's
+temperature, min_p, top_k and top_p are applied, the scheme marks, and the token is
+drawn here. What the upstream's list leaves out is measured and logged at each request.
+
+At start the upstream is asked whether it has what that takes, and if not the gateway
+does not start and says what is missing: prompts of token ids, log-probabilities by
+token id (vLLM's return_tokens_as_token_ids, llama.cpp's n_probs), the key's own
+tokenizer. Chats are served where the upstream applies its template on request. What
+cannot be done rightly is refused by name (n, logprobs, response_format, penalties).
+
+With --registry the key that serves a cohort at the moment of a request marks its
+reply; keys and states are read again as they change. --cohorts says whose an API key
+is, by its SHA-256 (printf %s "$KEY" | sha256sum); it is read again as it changes:
+
+  key_sha256,cohort,account,mark
+  5e88…1542,acme,,
+  *,,,optional
+
+"*" is everybody else; without it others get 401. account is the name of a tracing key
+under a key with two channels. mark is always, optional (a request with "watermarking":
+false is not marked, and the log says so) or never.
+
+A scheme that draws (gumbel, tournament) marks nothing at temperature 0, where nothing
+is drawn; kgw does. Records go to standard error as JSON lines, one for each request,
+without any of its content. An interrupt lets requests under way end within --drain.`,
+		Example: `  stillmark watermark serve --upstream http://127.0.0.1:8000 --key key.json
+  stillmark watermark serve --upstream http://127.0.0.1:8000 --registry keys --model nova --cohorts accounts.csv --candidates 100
+  stillmark watermark serve --upstream http://127.0.0.1:8080 --wire llamacpp --key key.json --tokenizer tokenizer.json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if (o.key == "") == (o.registry == "") {
+				return usageError(errors.New("one of --key and --registry says what marks the replies"))
+			}
+			return a.serve(c.Context(), &o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Upstream.URL, "upstream", "", "URL of the model server (required)")
+	f.StringVar(&o.Upstream.Wire, "wire", gateway.WireVLLM, "what the upstream speaks: "+strings.Join(gateway.Wires(), " or "))
+	f.StringVar(&o.Upstream.Model, "upstream-model", "", "name of the model at the upstream, where it serves several")
+	f.StringVar(&o.keyEnv, "upstream-key-env", "", "environment variable with the API key of the upstream")
+	f.StringVar(&o.key, "key", "", "key file")
+	f.StringVar(&o.registry, "registry", "", "folder of a key registry")
+	f.StringVar(&o.model, "model", "", "with --registry: the model whose keys serve (default: the registry's only one)")
+	f.StringVar(&o.channel, "channel", "text", "with --registry: the channel whose keys serve")
+	f.StringVar(&o.cohorts, "cohorts", "", "CSV of accounts; without it everybody is served, under the key without a cohort")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8480", "address to listen on; port 0 takes a free one")
+	f.IntVar(&o.Upstream.Candidates, "candidates", gateway.DefaultCandidates, "most probable tokens to ask for at a step (vLLM gives more than 20 with --max-logprobs)")
+	f.StringArrayVar(&o.ends, "eos", nil, `token that ends a reply, by its text or id, or "none" (repeatable; default: the tokenizer's usual ones)`)
+	f.BoolVar(&o.Tools, "tools", false, "let tools of chats through to the template; calls come back as the text that the model wrote")
+	f.BoolVar(&o.TrustTokenizer, "trust-tokenizer", false, "go on where the upstream has no /tokenize to compare its tokenizer with the key's")
+	f.IntVar(&o.MaxConcurrent, "max-concurrent", gateway.DefaultMaxConcurrent, "requests under way; others get 429")
+	f.Int64Var(&o.MaxBody, "max-body", gateway.DefaultMaxBody, "bytes of a request")
+	f.IntVar(&o.MaxTokens, "max-tokens", gateway.DefaultMaxTokens, "tokens of a reply")
+	f.DurationVar(&o.MaxTime, "max-time", gateway.DefaultMaxTime, "time for a request")
+	f.DurationVar(&o.Upstream.StepTimeout, "step-timeout", gateway.DefaultStepTimeout, "time for the upstream to answer one step")
+	f.DurationVar(&o.drain, "drain", 30*time.Second, "time that requests under way have to end after an interrupt")
+	o.tokenizers.bind(f)
+	c.MarkFlagRequired("upstream")
+	return c
+}
+
+func (a *app) serve(ctx context.Context, o *serveOptions) error {
+	if o.keyEnv != "" {
+		if o.Upstream.APIKey = os.Getenv(o.keyEnv); o.Upstream.APIKey == "" {
+			return usageError(fmt.Errorf("environment variable %s is empty", o.keyEnv))
+		}
+	}
+	if o.Upstream.Candidates < 2 || o.MaxConcurrent < 1 || o.MaxTokens < 1 || o.MaxBody < 1 {
+		return usageError(errors.New("--candidates is at least 2; --max-concurrent, --max-tokens and --max-body at least 1"))
+	}
+	o.Log = slog.New(slog.NewJSONHandler(a.err, nil))
+	var err error
+	if o.Keys, err = o.keyring(ctx); err != nil {
+		return err
+	}
+	spec, err := o.Keys.Spec()
+	if err != nil {
+		return usageError(err)
+	}
+	if o.Tokenizer, err = tokenizerOf(spec, &o.tokenizers); err != nil {
+		return err
+	}
+	if o.Ends, err = endsOf(o.Tokenizer, o.ends); err != nil {
+		return usageError(err)
+	}
+	if o.cohorts != "" {
+		file, err := gateway.WatchAccounts(ctx, o.cohorts, registry.PollEvery, o.changed("accounts"))
+		if err != nil {
+			return usageError(err)
+		}
+		o.Accounts = file.Accounts
+	}
+	server, err := gateway.New(ctx, o.Options)
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return &codedError{codeUnreached, fmt.Errorf("the gateway did not start: %w", err)}
+	}
+	l, err := net.Listen("tcp", o.listen)
+	if err != nil {
+		return &codedError{codeUnreached, fmt.Errorf("the gateway did not start: %w", err)}
+	}
+	o.Log.Info("serving", slog.String("url", "http://"+l.Addr().String()+"/v1"), slog.String("model", server.Model()), slog.Any("eos", o.Ends))
+	return server.Run(ctx, l, o.drain)
+}
+
+// changed logs what became of a file that is read again.
+func (o *serveOptions) changed(what string) func(error) {
+	return func(err error) {
+		if err != nil {
+			o.Log.Error(what+" cannot be read; the last good state stays in force", slog.String("error", err.Error()))
+			return
+		}
+		o.Log.Info(what + " read again")
+	}
+}
+
+func (o *serveOptions) keyring(ctx context.Context) (*gateway.Keyring, error) {
+	if o.key != "" {
+		k, err := loadKey(o.key)
+		if err != nil {
+			return nil, err
+		}
+		if k.Published() {
+			o.Log.Warn(watermark.PublicKeyWarning, slog.String("key", k.ID))
+		}
+		return gateway.OneKey(k), nil
+	}
+	live, err := registry.Watch(ctx, o.registry, registry.PollEvery, o.changed("the registry"))
+	if err != nil {
+		return nil, usageError(err)
+	}
+	if o.model == "" {
+		var models []string
+		for _, s := range live.Registry().Slots() {
+			models = append(models, s.Model)
+		}
+		slices.Sort(models)
+		if models = slices.Compact(models); len(models) != 1 {
+			return nil, usageError(fmt.Errorf("the registry has keys of %d models: say with --model which is served", len(models)))
+		}
+		o.model = models[0]
+	}
+	return gateway.FromRegistry(live, o.model, o.channel), nil
+}
+
+// usualEnds are the texts of the tokens that end a reply in the usual tokenizers.
+var usualEnds = []string{
+	"<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|return|>", "<|EOT|>",
+	"</s>", "<eos>", "<end_of_turn>", "[EOS]", "<｜end▁of▁sentence｜>",
+}
+
+// endsOf finds the tokens that end a reply: those named, or the usual ones.
+func endsOf(enc *tokens.Encoding, names []string) ([]int32, error) {
+	var ids []int32
+	if len(names) == 0 {
+		for _, text := range usualEnds {
+			if id, ok := enc.Special(text); ok {
+				ids = append(ids, id)
+			}
+		}
+		if len(ids) == 0 {
+			return nil, fmt.Errorf("the tokenizer %s names no token that ends a reply: give it with --eos, or --eos none", enc.Name())
+		}
+		return ids, nil
+	}
+	if len(names) == 1 && names[0] == "none" {
+		return nil, nil
+	}
+	for _, name := range names {
+		id, ok := enc.Special(name)
+		if !ok {
+			n, err := strconv.ParseInt(name, 10, 32)
+			if err != nil || n < 0 {
+				return nil, fmt.Errorf("--eos %q is neither a special token of %s nor an id", name, enc.Name())
+			}
+			id = int32(n)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
