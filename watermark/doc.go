@@ -39,6 +39,42 @@
 // its uniform has 24 bits, and its windows are padded with -1, so that the first
 // tokens are marked and scored as well.
 //
+// # In a sampler
+//
+// [Key.NewRequest] begins a reply: it keeps what a step needs beside the logits, and
+// [Request.Record] says afterwards what was done, for the server's log. Its Process
+// stands last before the draw:
+//
+//		logits → penalties → temperature → top-k, top-p, min-p → grammar mask → Process → softmax → draw
+//
+//	  - Logits are natural logarithms of probabilities, up to a constant, and -Inf for
+//	    what cannot be drawn. Process never lets such a token through. gumbel leaves the
+//	    chosen token's logit and sets all others to -Inf, so that any draw takes it;
+//	    tournament writes log p of the modified distribution; kgw adds its bias.
+//	  - Truncation and temperature come before, because the schemes are exact on the
+//	    distribution that is drawn from. Hugging Face's green lists are added before
+//	    both: to mark as they do, call Process there.
+//	  - At temperature 0 nothing is drawn, and only green lists can mark: where
+//	    [MarksGreedy] says so call Process on the raw logits and take the likeliest,
+//	    otherwise do not call it. Other schemes would draw.
+//	  - Every token of the reply is appended, in order, sampled or not: tokens that a
+//	    grammar, a tool-call template or a stop sequence forced, too. Where a mask leaves
+//	    one token Process may be called or not: nothing is marked, and the token's score
+//	    follows the null law. Arguments of tool calls are text like any other; to keep
+//	    the mark out of them leave Process out, which costs evidence and not validity.
+//	  - Speculative decoding: what stands in for a rejected draft token must not be drawn
+//	    with the noise that chose it. gumbel-dual has two keys for that: the draft model
+//	    draws under [RoleDraft], what the target model puts in place of a rejected token
+//	    or adds at the end under [RoleTarget], and [Request.Truncate] takes rejected
+//	    tokens back. kgw and tournament mark the target's distribution: call Process on
+//	    the logits that verification compares, each after the draft tokens before it were
+//	    appended.
+//	  - A window that occurred before in the reply is left alone where the key says so
+//	    (Repeats): a scan of the history, under 1 ns a token, and no state.
+//	  - Whoever opts out is served under RequestOptions.Unmarked, on record.
+//	  - [Batcher] takes a step of many replies at once. A sampler elsewhere takes bit
+//	    masks ([Lister]) or noise ([Noiser]); cmd/libstillmark has all of it for C.
+//
 // # Whose text it was
 //
 // Keys of labels, which a master derives, tell accounts apart: each account's text

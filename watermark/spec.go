@@ -91,7 +91,8 @@ type Params struct {
 	// Seeding is empty (the window as it is) or SelfHash. kgw only.
 	Seeding string `json:"seeding,omitempty"`
 	// Leaves is the number of draws that meet in a match of the tournament;
-	// 0 stands for 2. tournament only.
+	// 0 stands for 2. More mark more strongly, and move the distribution: averaged over
+	// the key, likely tokens lose to unlikely ones. tournament only.
 	Leaves int `json:"leaves,omitempty"`
 	// Alpha is the share of the second key. gumbel-dual only; default .1.
 	Alpha float64 `json:"alpha,omitempty"`
