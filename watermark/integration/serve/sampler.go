@@ -29,7 +29,7 @@ type Sampler struct {
 // first call only.
 func (s *Sampler) Next(history []int32, logits []float32) int32 {
 	if s.Temperature == 0 {
-		if s.Mark != nil && s.Mark.Spec().Params.Delta > 0 {
+		if s.Mark != nil && watermark.MarksGreedy(s.Mark) {
 			s.Mark.Process(history, logits)
 		}
 		return likeliest(logits)
