@@ -43,6 +43,7 @@ type Built struct {
 	HTML   string
 	CSV    string
 	PDF    string
+	Tables string // folder of the other tables
 	Report *model.Report
 }
 
@@ -120,34 +121,46 @@ func folders(dir, part string) ([]string, error) {
 	return names, nil
 }
 
+// File is a file of a report: its name, in the report's folder, and what it holds.
+type File struct {
+	Name string
+	Data []byte
+}
+
+// Files lays a report out: everything in its folder that is made from report.json.
+func Files(r *model.Report) ([]File, error) {
+	var files []File
+	for _, f := range []struct {
+		name   string
+		render func(*model.Report) ([]byte, error)
+	}{{reportHTML, HTML}, {reportPDF, PDF}, {reportCSV, CSV}, {certificateName, Certificate}} {
+		data, err := f.render(r)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, File{f.name, data})
+	}
+	tables, err := Tables(r)
+	return append(files, tables...), err
+}
+
 func write(dir string, r *model.Report) (*Built, error) {
 	data, err := model.Encode(r)
 	if err != nil {
 		return nil, err
 	}
-	page, err := HTML(r)
-	if err != nil {
-		return nil, err
-	}
-	table, err := CSV(r)
-	if err != nil {
-		return nil, err
-	}
-	paper, err := PDF(r)
+	files, err := Files(r)
 	if err != nil {
 		return nil, err
 	}
 	b := &Built{ID: r.Seal.ReportID, Dir: filepath.Join(dir, "reports", r.Seal.ReportID), Report: r}
 	b.JSON, b.HTML, b.CSV = filepath.Join(b.Dir, reportJSON), filepath.Join(b.Dir, reportHTML), filepath.Join(b.Dir, reportCSV)
-	b.PDF = filepath.Join(b.Dir, reportPDF)
-	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
+	b.PDF, b.Tables = filepath.Join(b.Dir, reportPDF), filepath.Join(b.Dir, "tables")
+	if err := os.MkdirAll(b.Tables, 0o700); err != nil {
 		return nil, fmt.Errorf("write report: %w", err)
 	}
-	for _, f := range []struct {
-		path string
-		data []byte
-	}{{b.HTML, page}, {b.CSV, table}, {b.PDF, paper}, {b.JSON, data}} {
-		if err := writeOnce(f.path, f.data); err != nil {
+	for _, f := range append(files, File{reportJSON, data}) { // last: what has it is whole
+		if err := writeOnce(filepath.Join(b.Dir, filepath.FromSlash(f.Name)), f.Data); err != nil {
 			return nil, fmt.Errorf("write report: %w", err)
 		}
 	}

@@ -42,6 +42,9 @@ type page struct {
 	CurveCaption   string
 	AccountFigure  *figure
 	Bounds         []model.Bound
+	Declared       []model.TestRow
+	Checks         []check
+	Certificate    form
 }
 
 // group is the tests of one key, targets under audit first.
@@ -69,7 +72,7 @@ func (g *group) title(key string) string {
 // sections in reading order; they are the anchors of the contents.
 var sections = []string{
 	"summary", "tests", "exploratory", "plots", "alternatives", "method", "prereg", "acquisition",
-	"accounting", "exhibits", "custody", "howto", "limits", "build", "glossary",
+	"accounting", "exhibits", "custody", "howto", "limits", "build", "annexplan", "glossary", "checklist", "certificate",
 }
 
 // design is the parsed layout in one language.
@@ -155,6 +158,8 @@ func HTML(r *model.Report) ([]byte, error) {
 		Tests:       groups(r.Tests),
 		Exploratory: groups(r.Exploratory),
 	}
+	rows(r, func(t *model.TestRow) { p.Declared = append(p.Declared, *t) })
+	p.Checks, p.Certificate = checks, d.certificate(r)
 	p.StyleHash = template.HTMLAttr("sha256-" + base64.StdEncoding.EncodeToString(sum[:]))
 	if len(r.Tests) > 0 {
 		p.Threshold = &r.Tests[0].Threshold
@@ -260,6 +265,10 @@ func compared(gs []group) []model.TestRow {
 	return rowsOf(gs, func(r *model.TestRow) bool { return r.Comparison != nil })
 }
 
+func traited(gs []group) []model.TestRow {
+	return rowsOf(gs, func(r *model.TestRow) bool { return r.Comparison != nil && len(r.Comparison.Traits) > 0 })
+}
+
 func parted(gs []group) []model.TestRow {
 	return rowsOf(gs, func(r *model.TestRow) bool { return len(r.Parts) > 0 })
 }
@@ -284,6 +293,11 @@ func (d *design) rankLine(c *ledger.Comparison) string {
 		line += "; " + d.fill("comparison.lr", "lr", d.significant(*c.LikelihoodRatio), "cap", d.significant(c.Cap))
 	}
 	return line
+}
+
+// permutation says how the test within items beside a rank came out.
+func (d *design) permutation(p *ledger.Permutation) string {
+	return d.fill("permutation", "n", d.integer(p.N), "b", d.integer(int64(p.B)), "p", d.logarithm(p.Log10P), "null", p.Null)
 }
 
 // shared is a sentence with the tests that it is said of.
@@ -369,6 +383,8 @@ func (d *design) funcs() template.FuncMap {
 		"joined":   joined,
 		"compared": compared,
 		"parted":   parted,
+		"traited":  traited,
+		"permuted": d.permutation,
 		"scored":   scored,
 		"rankline": d.rankLine,
 		"day":      d.day,

@@ -255,6 +255,44 @@ func (p *paper) section(name string) {
 			{p.l("head"), r.Seal.LedgerHead},
 			{"findings.json", r.Seal.FindingsSHA256 + " (" + r.Seal.AnalysisID + ")"},
 		})
+	case "annexplan":
+		p.text(p.l("annexplan.text", "plan", r.Seal.PlanSHA256))
+		var out [][]field
+		rows(r, func(t *model.TestRow) {
+			in := p.l("no")
+			if t.Primary {
+				in = p.l("yes")
+			}
+			out = append(out, fields(t.Test, t.Family, t.Target, cmpOr(t.Key), p.d.word("mode", t.Mode), cmpOr(t.Weights), in))
+		})
+		p.table([]column{
+			{p.l("col.test"), 34, false},
+			{p.l("col.family"), 10, false},
+			{p.l("col.target"), 20, false},
+			{p.l("col.key"), 22, false},
+			{p.l("col.mode"), 12, false},
+			{p.l("col.weights"), 12, false},
+			{p.l("col.primary"), 14, false},
+		}, out)
+	case "checklist":
+		p.text(p.l("checklist.text"))
+		var out [][]field
+		for _, c := range checks {
+			out = append(out, fields("[  ]", p.l(c.Label), p.l(c.Section)))
+		}
+		p.table([]column{{"", 6, false}, {p.l("col.check"), 90, false}, {p.l("col.where"), 34, false}}, out)
+	case "certificate":
+		f := p.d.certificate(r)
+		p.box(warnBG, warnEdg, warnC, f.Draft)
+		p.para(bold, 9, black, marginX, lineW, f.Title)
+		p.gap(1.5)
+		for i, point := range f.Points {
+			p.text(fmt.Sprintf("%d. %s", i+1, point))
+		}
+		p.text(f.Sign)
+		p.subheading(f.KnowTitle)
+		p.list(f.Know)
+		p.text(f.Not)
 	case "glossary":
 		var rows [][2]string
 		for _, t := range r.Glossary {
@@ -407,11 +445,26 @@ func (p *paper) extras(gs []group) {
 			for _, c := range r.Comparison.Controls {
 				out = append(out, fields(c.Target, cmpOr(c.Vendor), p.d.integer(c.N), p.d.significant(c.Value)))
 			}
+			if x := r.Comparison.Permutation; x != nil {
+				out = append(out, []field{{text: p.d.permutation(x)}})
+			}
 			for _, why := range r.Comparison.NotControls {
 				out = append(out, []field{{text: p.l("comparison.not", "why", why)}})
 			}
 		}
 		p.table([]column{{p.l("col.target"), 50, false}, {p.l("col.vendor"), 40, false}, {p.l("col.n"), 18, true}, {p.l("col.value"), 22, true}}, out)
+	}
+	if list := traited(gs); len(list) > 0 {
+		p.subheading(p.l("traits"))
+		p.small(p.l("traits.caption"))
+		var out [][]field
+		for _, r := range list {
+			out = append(out, []field{{text: r.Test + " · " + r.FamilyName}})
+			for _, x := range r.Comparison.Traits {
+				out = append(out, fields(x.Name, cmpOr(x.Rival), cmpOr(x.Ours), p.l("traits.of", "n", p.d.integer(int64(x.Alike)), "of", p.d.integer(int64(x.Of)))))
+			}
+		}
+		p.table([]column{{p.l("col.trait"), 50, false}, {p.l("col.theirs"), 30, false}, {p.l("col.ours"), 30, false}, {p.l("col.alike"), 22, true}}, out)
 	}
 	if rows := parted(gs); len(rows) > 0 {
 		p.subheading(p.l("parts"))

@@ -15,7 +15,7 @@ import (
 // numbered are the files of a case whose names count: blobs, fragments of torn
 // lines, analyses and reports.
 var numbered = regexp.MustCompile(`^(blobs/segment-[0-9]{6}\.bin|ledger\.torn-[1-9][0-9]*|analysis/[0-9]{3,}-[0-9a-f]{8}/findings\.json|` +
-	`reports/[0-9]{3,}-[0-9a-f]{8}/(report\.json|report\.html|report\.pdf|findings\.csv|signer\.pem|report\.dsse\.json|report\.dsse\.tsr|statement\.intoto\.json|statement\.intoto\.json\.sshsig|allowed_signers|report\.dsse\.witness-[0-9a-f]{16}\.(json|pem)))$`)
+	`reports/[0-9]{3,}-[0-9a-f]{8}/(report\.json|report\.html|report\.pdf|findings\.csv|tables/[a-z]+\.csv|certificate-draft\.txt|signer\.pem|report\.dsse\.json|report\.dsse\.tsr|statement\.intoto\.json|statement\.intoto\.json\.sshsig|allowed_signers|report\.dsse\.witness-[0-9a-f]{16}\.(json|pem)))$`)
 
 // places are all files, but the numbered ones, that a case of a plan can hold.
 func places(p *ledger.Plan) map[string]bool {

@@ -193,31 +193,30 @@ func prepare(dir string, signer Signer, opt SealOptions) (*sealing, error) {
 }
 
 func (s *sealing) at(name string) string {
-	return filepath.Join(s.dir, filepath.FromSlash(s.folder), name)
+	return filepath.Join(s.dir, filepath.FromSlash(s.folder), filepath.FromSlash(name))
 }
 
 // checkLayout refuses a page or a table that says something else than
 // report.json: people read these.
 func (s *sealing) checkLayout() error {
-	for _, f := range []struct {
-		name   string
-		render func(*model.Report) ([]byte, error)
-	}{{reportHTML, HTML}, {reportCSV, CSV}, {reportPDF, PDF}} {
-		have, err := os.ReadFile(s.at(f.name))
-		if err != nil {
+	files, err := Files(s.report)
+	if err != nil {
+		return usage(err)
+	}
+	for _, f := range files {
+		have, err := os.ReadFile(s.at(f.Name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return usage(fmt.Errorf("%s has no %s; move %s away and build the report again", s.folder, f.Name, s.folder))
+		} else if err != nil {
 			return usage(err)
 		}
-		want, err := f.render(s.report)
-		if err != nil {
-			return usage(err)
-		}
-		same := bytes.Equal(have, want)
-		if f.name == reportPDF && !same {
-			_, err := CheckPDF(have, want)
+		same := bytes.Equal(have, f.Data)
+		if f.Name == reportPDF && !same {
+			_, err := CheckPDF(have, f.Data)
 			same = err == nil
 		}
 		if !same {
-			return usage(fmt.Errorf("%s/%s is not what this version lays out from report.json beside it; move %s away and build the report again", s.folder, f.name, s.folder))
+			return usage(fmt.Errorf("%s/%s is not what this version lays out from report.json beside it; move %s away and build the report again", s.folder, f.Name, s.folder))
 		}
 	}
 	return nil

@@ -40,7 +40,7 @@ func (a *app) reportBuildCommand() *cobra.Command {
 	var analysis, language string
 	c := &cobra.Command{
 		Use:   "build CASE",
-		Short: "write report.json, report.html, report.pdf and a CSV of the findings from an analysis",
+		Short: "write the report of an analysis: report.json, page, paper and CSV tables",
 		Long: `Writes the report of the newest analysis (or --analysis ID) under reports/<id> in the
 case. The key files are needed to colour the scored tokens of the exhibits.
 Building twice gives the same bytes. A case can hold the report in several
@@ -63,9 +63,9 @@ languages, each under an id of its own.`,
 				return err
 			}
 			if a.asJSON {
-				return a.printJSON(map[string]string{"id": built.ID, "json": built.JSON, "html": built.HTML, "pdf": built.PDF, "csv": built.CSV})
+				return a.printJSON(map[string]string{"id": built.ID, "json": built.JSON, "html": built.HTML, "pdf": built.PDF, "csv": built.CSV, "tables": built.Tables})
 			}
-			fmt.Fprintf(a.out, "report  %s\nhtml    %s\npdf     %s\njson    %s\ncsv     %s\n", built.ID, built.HTML, built.PDF, built.JSON, built.CSV)
+			fmt.Fprintf(a.out, "report  %s\nhtml    %s\npdf     %s\njson    %s\ncsv     %s\ntables  %s\n", built.ID, built.HTML, built.PDF, built.JSON, built.CSV, built.Tables)
 			return nil
 		},
 	}

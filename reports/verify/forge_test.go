@@ -106,7 +106,7 @@ func TestAPageOfAnotherVersion(t *testing.T) {
 		t.Errorf("%s, exit %d\n%s", r.State, r.Exit, said)
 	}
 	// Nor is it sealed by this program.
-	for name, data := range map[string]string{"report.html": "<h1>Guilty</h1>", "findings.csv": "test\n"} {
+	for name, data := range map[string]string{"report.html": "<h1>Guilty</h1>", "findings.csv": "test\n", "tables/events.csv": "", "certificate-draft.txt": "signed"} {
 		dir := f.copyTo(t, t.TempDir())
 		write(t, dir, folder+name, []byte(data))
 		_, err := reports.Seal(t.Context(), dir, f.signer, reports.SealOptions{})

@@ -169,6 +169,8 @@ func TestSealedWords(t *testing.T) {
 		"the page":         {replace(folder+"report.html", "no trace found", "trace found!!!"), folder + "report.html"},
 		"the page's style": {replace(folder+"report.html", "color-scheme: light dark", "color-scheme: light dork"), folder + "report.html"},
 		"the table":        {replace(folder+"findings.csv", "no-trace", "yes-trace"), folder + "findings.csv"},
+		"another table":    {replace(folder+"tables/accounting.csv", "acme-nova-1,rival,8,", "acme-nova-1,rival,9,"), folder + "tables/accounting.csv"},
+		"a certificate":    {replace(folder+"certificate-draft.txt", "I do not certify", "I certify"), folder + "certificate-draft.txt"},
 		"a limitation taken": {func(t *testing.T, dir string) {
 			editReport(t, dir, folder, func(r *model.Report) { r.Limits = r.Limits[1:] })
 		}, folder + "report.json"},

@@ -281,67 +281,87 @@ func (v *verifier) exact(f *ledger.Findings) {
 	}
 }
 
-// layout renders HTML, CSV and VERIFY.md from the sealed report and compares the bytes.
-// Another version of the program may lay the same numbers out differently, and
-// anybody can write another version into a report: what was not compared keeps
-// the case from being TRUSTED.
+// layout lays the sealed report out again, all of its files and VERIFY.md, and
+// compares the bytes. Another version of the program may lay the same numbers out
+// differently, and anybody can write another version into a report: what was not
+// compared keeps the case from being TRUSTED.
 func (v *verifier) layout(r *model.Report) {
+	files, err := reports.Files(r)
+	if err != nil {
+		v.fail(integrity.ExitDiffers, CodeLayout, "layout", v.sealed.Folder+"/report.json", -1, "cannot be laid out: %v", err)
+		return
+	}
+	differ, tables := []string{}, 0
+	for _, f := range files {
+		file := v.sealed.Folder + "/" + f.Name
+		if !v.has(file) && !slices.Contains(alwaysThere, f.Name) {
+			v.line(LevelNote, CodeLayout, "layout", "the report has no %s: an earlier version built it", f.Name)
+			continue
+		}
+		switch same := v.laidOut(r, file, f.Name, &differ, f.Data); {
+		case !same:
+		case strings.HasPrefix(f.Name, "tables/"):
+			tables++
+		default:
+			v.line(LevelOK, CodeLayout, "layout", "%s shows report.json and nothing else", f.Name)
+		}
+	}
+	if tables > 0 {
+		v.line(LevelOK, CodeLayout, "layout", "tables/ shows report.json and nothing else, %d files", tables)
+	}
+	var guides [][]byte // with and without timestamps
+	for _, stamped := range []bool{true, false} {
+		if guide, err := reports.Instructions(v.pkg.FS, r, v.sealed.Signer, stamped); err == nil {
+			guides = append(guides, guide)
+		}
+	}
+	if v.laidOut(r, "VERIFY.md", "VERIFY.md", &differ, guides...) {
+		v.line(LevelOK, CodeLayout, "layout", "VERIFY.md holds the commands for this case and nothing else")
+	}
+	if len(differ) > 0 {
+		v.caps = append(v.caps, fmt.Sprintf("%s not compared: written by %s", strings.Join(differ, ", "), v.writtenBy(r)))
+	}
+}
+
+// alwaysThere are the files that every version laid out; others came later.
+var alwaysThere = []string{"report.html", "findings.csv"}
+
+// laidOut reports whether a file is one of what this version lays out; if it is not,
+// the check fails, or where another version wrote it, its name is added to differ.
+func (v *verifier) laidOut(r *model.Report, file, name string, differ *[]string, want ...[]byte) bool {
+	sealed, err := integrity.ReadFile(v.pkg.FS, file)
+	if err != nil {
+		v.fail(integrity.ExitIncomplete, string(integrity.CodeMissing), "layout", file, -1, "%v", err)
+		return false
+	}
+	at := 0 // the first byte that no rendering has
+	for _, data := range want {
+		if bytes.Equal(sealed, data) || name == paperName && v.paper(file, sealed, data) {
+			return true
+		}
+		n := 0
+		for n < min(len(sealed), len(data)) && sealed[n] == data[n] {
+			n++
+		}
+		at = max(at, n)
+	}
+	if r.Build.Version == v.opt.Program.Version && r.Build.Arch == v.opt.Program.Arch {
+		v.fail(integrity.ExitDiffers, CodeLayout, "layout", file, int64(at), "not what this version lays out from report.json")
+		return false
+	}
+	v.line(LevelWarn, CodeLayout, "layout", "%s was written by %s and was not compared; rely on report.json", name, v.writtenBy(r))
+	*differ = append(*differ, name)
+	return false
+}
+
+// writtenBy names the version of the program that wrote a report, and where that is
+// this one its architecture.
+func (v *verifier) writtenBy(r *model.Report) string {
 	by := "version " + r.Build.Version
 	if r.Build.Version == v.opt.Program.Version {
 		by += " on " + r.Build.Arch
 	}
-	var differ []string
-	instructions := func(stamped bool) func(*model.Report) ([]byte, error) {
-		return func(r *model.Report) ([]byte, error) {
-			return reports.Instructions(v.pkg.FS, r, v.sealed.Signer, stamped)
-		}
-	}
-	for _, f := range []struct {
-		file   string
-		shows  string
-		render []func(*model.Report) ([]byte, error) // one of them
-	}{
-		{v.sealed.Folder + "/report.html", "shows report.json and nothing else", []func(*model.Report) ([]byte, error){reports.HTML}},
-		{v.sealed.Folder + "/findings.csv", "shows report.json and nothing else", []func(*model.Report) ([]byte, error){reports.CSV}},
-		{v.sealed.Folder + "/" + paperName, "prints report.json and nothing else", []func(*model.Report) ([]byte, error){reports.PDF}},
-		{"VERIFY.md", "holds the commands for this case and nothing else", []func(*model.Report) ([]byte, error){instructions(true), instructions(false)}},
-	} {
-		file, name := f.file, path.Base(f.file)
-		sealed, err := integrity.ReadFile(v.pkg.FS, file)
-		if name == paperName && !v.has(file) {
-			v.line(LevelNote, CodeLayout, "layout", "the report has no %s: an earlier version built it", name)
-			continue
-		}
-		if err != nil {
-			v.fail(integrity.ExitIncomplete, string(integrity.CodeMissing), "layout", file, -1, "%v", err)
-			continue
-		}
-		at := 0 // the first byte that no rendering has
-		same := slices.ContainsFunc(f.render, func(render func(*model.Report) ([]byte, error)) bool {
-			want, err := render(r)
-			n := 0
-			for n < min(len(sealed), len(want)) && sealed[n] == want[n] {
-				n++
-			}
-			at = max(at, n)
-			if err == nil && name == paperName {
-				return v.paper(file, sealed, want)
-			}
-			return err == nil && bytes.Equal(sealed, want)
-		})
-		switch {
-		case same:
-			v.line(LevelOK, CodeLayout, "layout", "%s %s", name, f.shows)
-		case r.Build.Version == v.opt.Program.Version && r.Build.Arch == v.opt.Program.Arch:
-			v.fail(integrity.ExitDiffers, CodeLayout, "layout", file, int64(at), "not what this version lays out from report.json")
-		default:
-			v.line(LevelWarn, CodeLayout, "layout", "%s was written by %s and was not compared; rely on report.json", name, by)
-			differ = append(differ, name)
-		}
-	}
-	if len(differ) > 0 {
-		v.caps = append(v.caps, fmt.Sprintf("%s not compared: written by %s", strings.Join(differ, ", "), by))
-	}
+	return by
 }
 
 // paperName is the report as a PDF, which may bear a signature of its own.

@@ -19,7 +19,7 @@ var (
 		regexp.MustCompile(`^blobs/segment-[0-9]{6}\.bin$`),
 		regexp.MustCompile(`^ledger\.torn-[1-9][0-9]*$`),
 		regexp.MustCompile(`^analysis/[0-9]{3,}-[0-9a-f]{8}/findings\.json$`),
-		regexp.MustCompile(`^reports/[0-9]{3,}-[0-9a-f]{8}/(report\.json|report\.html|report\.pdf|findings\.csv|` +
+		regexp.MustCompile(`^reports/[0-9]{3,}-[0-9a-f]{8}/(report\.json|report\.html|report\.pdf|findings\.csv|tables/[a-z]+\.csv|certificate-draft\.txt|` +
 			`signer\.pem|report\.dsse\.json|report\.dsse\.tsr|statement\.intoto\.json|statement\.intoto\.json\.sshsig|allowed_signers|report\.dsse\.witness-[0-9a-f]{16}\.(json|pem))$`),
 	}
 )
