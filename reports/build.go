@@ -236,6 +236,9 @@ type usageError struct{ error }
 
 func usage(err error) error { return usageError{err} }
 
+// Usage marks an error as one of use, with exit code 2.
+func Usage(err error) error { return usage(err) }
+
 func (e usageError) Unwrap() error { return e.error }
 
 // ExitCode is the code of usage errors.

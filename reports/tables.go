@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -298,4 +299,22 @@ var tables = []table{
 			}
 		},
 	},
+}
+
+// Expected is what the same tests on as many new replies should give, if nothing
+// changed and chance alone tells the two runs apart: both have an interval of half
+// width h, so that in 95 of 100 pairs of runs the effects differ by no more than
+// sqrt(2) h. It is a table of the reproduction kit (package repro).
+func Expected(r *model.Report) ([]byte, error) {
+	t := table{
+		"expected",
+		[]string{"test", "target", "n", "effect", "effect_lo", "effect_hi", "effect_unit", "repeat_lo", "repeat_hi", "log10_p", "holm_log10_p", "verdict"},
+		func(r *model.Report, row func(...any)) {
+			rows(r, func(t *model.TestRow) {
+				lo, hi := t.Effect-math.Sqrt2*(t.Effect-t.EffectLo), t.Effect+math.Sqrt2*(t.EffectHi-t.Effect)
+				row(t.Test, t.Target, t.N, t.Effect, t.EffectLo, t.EffectHi, t.EffectUnit, lo, hi, t.Log10P, t.Holm, t.Verdict)
+			})
+		},
+	}
+	return t.encode(r)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -12,13 +13,14 @@ import (
 
 	"github.com/stillmark/stillmark/reports"
 	"github.com/stillmark/stillmark/reports/model"
+	"github.com/stillmark/stillmark/reports/repro"
 	"github.com/stillmark/stillmark/watermark"
 )
 
 func (a *app) reportCommand() *cobra.Command {
-	return holder("report", "the evidence report: build, seal, open",
+	return holder("report", "the evidence report: build, seal, open, reproduce",
 		"  stillmark report build case --key key.json\n  stillmark report seal case --signer signer.pem --disclose key.json -o case.zip",
-		a.reportBuildCommand(), a.reportSealCommand(), a.reportCosignCommand(), a.reportOpenCommand())
+		a.reportBuildCommand(), a.reportSealCommand(), a.reportCosignCommand(), a.reportReproCommand(), a.reportOpenCommand())
 }
 
 // loadKeys reads several key files.
@@ -193,6 +195,45 @@ the witness keeps a copy. CASE is the folder; with -o it is packed into a zip ag
 	c.Flags().StringVar(&signerPath, "signer", "", "private signing key of the witness (required)")
 	c.Flags().StringVarP(&output, "output", "o", "", "zip to write")
 	c.MarkFlagRequired("signer")
+	return c
+}
+
+func (a *app) reportReproCommand() *cobra.Command {
+	var output, report string
+	c := &cobra.Command{
+		Use:   "repro CASE -o DIR",
+		Short: "write what an opposing expert needs to compute and to run it again",
+		Long: `Writes a folder with the sealed plan, the prompts as they were drawn, the items in the
+order of sending, the targets as a configuration, disclosed subkeys as key files, the
+results with the tolerances for a repeat, the program's build with its modules, and
+REPRODUCE.md: the exact commands, and what cannot be reproduced.
+
+The same case gives the same bytes. Nothing secret is written that the case does not
+disclose already. DIR must not exist.`,
+		Example: "  stillmark report repro case -o kit",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if output == "" {
+				return usageError(errors.New("name the folder to write (-o DIR)"))
+			}
+			made, err := repro.Write(args[0], output, repro.Options{Report: report, Program: build(), Modules: modules()})
+			if err != nil {
+				return err
+			}
+			if a.asJSON {
+				return a.printJSON(made)
+			}
+			fmt.Fprintf(a.out, "kit      %s, %d files, of report %s\nread     %s\n", made.Dir, len(made.Files), made.Report, filepath.Join(made.Dir, "REPRODUCE.md"))
+			if len(made.Keys) > 0 {
+				fmt.Fprintf(a.out, "keys     %s, as the case discloses them\n", strings.Join(made.Keys, ", "))
+			} else {
+				fmt.Fprintln(a.out, "keys     none: the case discloses none")
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "", "folder to write (required)")
+	c.Flags().StringVar(&report, "report", "", "report to reproduce (default the newest)")
 	return c
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/reports/repro"
 )
 
 // version is set by release builds with -ldflags "-X main.version=v1.2.3".
@@ -22,6 +23,17 @@ func build() ledger.Build {
 	return b
 }
 
+// modules are those that this program was built from.
+func modules() []repro.Module {
+	list := []repro.Module{}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			list = append(list, repro.Module{Path: m.Path, Version: m.Version, Sum: m.Sum})
+		}
+	}
+	return list
+}
+
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
@@ -29,20 +41,10 @@ func (a *app) versionCommand() *cobra.Command {
 		Example: "  stillmark version --json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			type module struct {
-				Path    string `json:"path"`
-				Version string `json:"version"`
-				Sum     string `json:"sum"`
-			}
 			record := struct {
 				ledger.Build
-				Modules []module `json:"modules"`
-			}{Build: build(), Modules: []module{}}
-			if info, ok := debug.ReadBuildInfo(); ok {
-				for _, m := range info.Deps {
-					record.Modules = append(record.Modules, module{m.Path, m.Version, m.Sum})
-				}
-			}
+				Modules []repro.Module `json:"modules"`
+			}{Build: build(), Modules: modules()}
 			if a.asJSON {
 				return a.printJSON(record)
 			}
