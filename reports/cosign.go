@@ -72,6 +72,12 @@ func Cosign(dir string, witness Signer, out string) (*CosignResult, error) {
 	if err := ledger.WriteFile(at, envelope, 0o600); err != nil {
 		return nil, fmt.Errorf("co-sign: %w", err)
 	}
+	err = ledger.AppendCustody(dir, ledger.Custody{
+		What: ledger.CustodyCosigned, Who: key.Name, Detail: "key " + key.KeyID, SHA256: hexSum(envelope),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("co-sign: %w", err)
+	}
 	result := &CosignResult{
 		Report: sealed.Predicate.Report, KeyID: key.KeyID, Envelope: at, EnvelopeSHA256: hexSum(envelope), Witnesses: 1,
 	}

@@ -20,7 +20,7 @@ var numbered = regexp.MustCompile(`^(blobs/segment-[0-9]{6}\.bin|ledger\.torn-[1
 // places are all files, but the numbered ones, that a case of a plan can hold.
 func places(p *ledger.Plan) map[string]bool {
 	names := map[string]bool{
-		"case.json": true, "plan.json": true, planEnvelope: true, planToken: true, "ledger.jsonl": true, manifestName: true, verifyName: true,
+		"case.json": true, "plan.json": true, planEnvelope: true, planToken: true, "ledger.jsonl": true, ledger.CustodyName: true, manifestName: true, verifyName: true,
 	}
 	if p.Format == ledger.PlanSalted {
 		names["prompts.jsonl"] = true

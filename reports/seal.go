@@ -99,6 +99,9 @@ func Seal(ctx context.Context, dir string, signer Signer, opt SealOptions) (*Sea
 	if err := s.describe(opt.Stamp != nil); err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
+	if err := s.enterCustody(opt.Clock); err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
 	if err := s.closeLedger(opt.Clock); err != nil {
 		return nil, fmt.Errorf("seal: close the ledger: %w", err)
 	}
@@ -130,6 +133,9 @@ func prepare(dir string, signer Signer, opt SealOptions) (*sealing, error) {
 	c, err := ledger.Open(dir)
 	if err != nil {
 		return nil, usage(err)
+	}
+	if c.Redaction() != nil {
+		return nil, usage(fmt.Errorf("%s is a redacted copy: its seal is that of the whole case", dir))
 	}
 	if opt.Report == "" {
 		newest, err := Newest(dir)
@@ -414,6 +420,21 @@ func Instructions(fsys fs.FS, r *model.Report, signer ledger.PublicKey, stamped 
 	return b.Bytes(), err
 }
 
+// enterCustody begins the custody log, or goes on with it, and takes its head into
+// what is signed.
+func (s *sealing) enterCustody(clock ledger.WriterOptions) error {
+	e := ledger.Custody{What: ledger.CustodySealed, Who: s.public.Name, Detail: "report " + s.state.Report, SHA256: s.state.ReportSHA256}
+	if clock.Now != nil {
+		e.Time = clock.Now()
+	}
+	if err := ledger.AppendCustody(s.dir, e); err != nil {
+		return err
+	}
+	log, err := ledger.ReadCustody(os.DirFS(s.dir))
+	s.state.Custody = ledger.HeadOf(log, uint64(len(log)))
+	return err
+}
+
 // closeLedger appends the seal event, unless it is there already, over the same
 // files, from a seal that did not come to its end; and reads the ledger's head.
 func (s *sealing) closeLedger(clock ledger.WriterOptions) error {
@@ -450,7 +471,7 @@ func (s *sealing) closeLedger(clock ledger.WriterOptions) error {
 // exempt are the files that the manifest cannot list.
 func (s *sealing) exempt(name string) bool {
 	dir, base := path.Split(name)
-	return name == manifestName || dir == s.folder+"/" && (base == envelopeName || base == tokenName || base == statementName || base == sshName || integrity.IsWitness(base))
+	return name == manifestName || name == ledger.CustodyName || dir == s.folder+"/" && (base == envelopeName || base == tokenName || base == statementName || base == sshName || integrity.IsWitness(base))
 }
 
 // files is the hash of the manifest without the ledger's line: what the seal

@@ -25,7 +25,8 @@ It ends in one of three states:
   INVALID                 something is wrong; the first failing file is named
   VALID (…)               unaltered, but signed by a key that you did not name (--trust),
                           or timestamps that exact findings rest on were not checked
-                          (--tsa-root), or numbers need a key that is withheld (--key)
+                          (--tsa-root), or numbers need a key that is withheld (--key),
+                          or what a redacted copy lacks
   TRUSTED                 unaltered, signed by a key that you trust, recomputed in full
 
 Exit codes: 0 trusted, 30 altered, 31 bad signature, 32 valid but not trusted, 33 timestamp or plan order, 34 incomplete or newer format, 35 recomputation

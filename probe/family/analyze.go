@@ -29,6 +29,8 @@ type Options struct {
 	Decoys *int
 	// Tokenizer opens the tokenizers of the keys; nil means the built-in ones.
 	Tokenizer OpenTokenizer
+	// Skip leaves out tests, as if their key was not given: what they read is not there.
+	Skip func(*ledger.Test) bool
 }
 
 // Progress says which test is being computed, and how many of its decoys are done.
@@ -233,6 +235,9 @@ func (a *analysis) prepare(fam *Family, i int) (*Input, error) {
 		Test: t.ID, Family: t.Family, Target: t.Target, Role: g.target.Role, Key: t.Key,
 		Tier: ledger.Exploratory, Primary: t.Primary, Mode: t.Mode, Hypothesis: fam.Rung, Null: t.Null,
 		Weights: t.Weights, Curve: []ledger.CurvePoint{}, Power: ledger.PowerRow{Test: t.ID}, M: a.m(t),
+	}
+	if a.opt.Skip != nil && a.opt.Skip(t) {
+		return nil, nil
 	}
 	in := a.input(i)
 	if fam.Tier == ledger.Comparative {

@@ -13,8 +13,12 @@ import (
 
 // Decode reads a settled attempt's reply out of its raw bytes again. The class
 // that the runner wrote down counts for one thing only: that another model
-// answered, which the bytes alone cannot say.
+// answered, which the bytes alone cannot say. Of a reply whose bytes are withheld
+// there is nothing but what the runner wrote down.
 func Decode(rec ledger.ReplyRecord) ledger.Reply {
+	if a := &rec.Attempt; rec.Withheld {
+		return ledger.Reply{Outcome: a.Outcome, Detail: a.Detail, Model: a.Model, Fingerprint: a.Fingerprint, Provider: a.Provider, Usage: a.Usage}
+	}
 	r := wire.Decode(wire.Exchange{
 		Status: rec.Attempt.Status, Kind: rec.Attempt.Kind, Stream: rec.Attempt.Stream,
 		Body: rec.Response, Complete: rec.Attempt.Complete,

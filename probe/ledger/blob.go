@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -48,9 +50,43 @@ func (r BlobRef) check() error {
 	return nil
 }
 
+// The parts of an attempt that have raw bytes.
+const (
+	PartRequest  = "request"
+	PartResponse = "response"
+	PartHeaders  = "headers"
+	PartContent  = "content" // of an observation
+)
+
+// RefsOf are the raw bytes that an event refers to, by part.
+func RefsOf(e *Event) (map[string]BlobRef, error) {
+	switch e.Type {
+	case EventIntent, EventReply, EventAttemptFailed, EventObservation:
+	default:
+		return nil, nil
+	}
+	var d struct {
+		Request     *BlobRef `json:"request"`
+		Response    *BlobRef `json:"response"`
+		HeadersBlob *BlobRef `json:"headers_blob"`
+		Content     *BlobRef `json:"content"`
+	}
+	if err := json.Unmarshal(e.Data, &d); err != nil {
+		return nil, fmt.Errorf("event %d: %w", e.Seq, err)
+	}
+	refs := map[string]BlobRef{}
+	for part, ref := range map[string]*BlobRef{PartRequest: d.Request, PartResponse: d.Response, PartHeaders: d.HeadersBlob, PartContent: d.Content} {
+		if ref != nil {
+			refs[part] = *ref
+		}
+	}
+	return refs, nil
+}
+
 // segments reads blobs from the segment files of a case.
 type segments struct {
-	fsys fs.FS
+	fsys     fs.FS
+	redacted bool // bytes may be withheld: zeros stand for them, or nothing
 
 	mu     sync.Mutex
 	cached []cachedSegment // newest last
@@ -61,8 +97,7 @@ type cachedSegment struct {
 	data []byte
 }
 
-// load returns the bytes of a blob without its salt, in a fresh slice, its hash
-// checked.
+// load returns the bytes of a blob with its salt, in a fresh slice, its hash checked.
 func (s *segments) load(ref BlobRef) ([]byte, error) {
 	if err := ref.check(); err != nil {
 		return nil, err
@@ -72,6 +107,9 @@ func (s *segments) load(ref BlobRef) ([]byte, error) {
 		return &DamageError{File: name, Offset: ref.Offset, Reason: reason}
 	}
 	f, err := s.fsys.Open(name)
+	if s.redacted && errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrWithheld
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +118,9 @@ func (s *segments) load(ref BlobRef) ([]byte, error) {
 	if at, ok := f.(io.ReaderAt); ok {
 		n, err := at.ReadAt(data, ref.Offset)
 		if n < len(data) {
+			if err == io.EOF && s.redacted && isZero(data[:n]) {
+				return nil, ErrWithheld
+			}
 			if err == io.EOF {
 				return nil, damage(fmt.Sprintf("the file ends inside a blob of %d bytes", ref.Length))
 			}
@@ -91,14 +132,20 @@ func (s *segments) load(ref BlobRef) ([]byte, error) {
 			return nil, fmt.Errorf("reading %s: %w", name, err)
 		}
 		if ref.Offset+ref.Length > int64(len(whole)) {
+			if s.redacted && (ref.Offset >= int64(len(whole)) || isZero(whole[ref.Offset:])) {
+				return nil, ErrWithheld
+			}
 			return nil, damage(fmt.Sprintf("the file ends inside a blob of %d bytes", ref.Length))
 		}
 		copy(data, whole[ref.Offset:])
 	}
 	if hexSHA256(data) != ref.SHA256 {
+		if s.redacted && isZero(data) {
+			return nil, ErrWithheld
+		}
 		return nil, damage(fmt.Sprintf("the blob of %d bytes that begins here does not have the SHA-256 in the ledger", ref.Length))
 	}
-	return data[ref.Salt:], nil
+	return data, nil
 }
 
 // whole returns a segment through the cache.

@@ -74,7 +74,7 @@ func Create(dir string, p *Plan, files ...File) (*Case, error) {
 		if err != nil {
 			return nil, fmt.Errorf("creating the case: %w", err)
 		}
-		all = append(all, File{promptsName, prompts})
+		all = append(all, File{PromptsName, prompts})
 	}
 	all = append(all, File{caseName, info})
 	if err := os.Mkdir(filepath.Join(dir, blobsName), 0o700); err != nil {
@@ -101,7 +101,7 @@ func checkFileName(name string) error {
 	switch {
 	case !fs.ValidPath(name) || name == "." || strings.ContainsAny(name, "\\\r\n:"):
 		return fmt.Errorf("%q is not a path inside a case", name)
-	case name == caseName || name == planName || name == promptsName || name == ledgerName || path.Dir(name) == blobsName:
+	case name == caseName || name == planName || name == PromptsName || name == ledgerName || path.Dir(name) == blobsName:
 		return fmt.Errorf("%s is written by the case itself", name)
 	}
 	return nil
@@ -118,7 +118,8 @@ type Case struct {
 	index     *planIndex
 	segments  *segments
 	controls  *controls
-	limit     uint64 // events that are seen; 0 = all
+	redaction *Redaction // nil: this is the whole case
+	limit     uint64     // events that are seen; 0 = all
 }
 
 // Open opens a case folder. Plan and identity are read and checked; the ledger
@@ -156,6 +157,13 @@ func OpenFS(fsys fs.FS) (*Case, error) {
 	if err := decodeStrict(raw, &info); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", caseName, err)
 	}
+	redaction, err := readRedaction(fsys)
+	if err != nil {
+		return nil, err
+	}
+	if redaction != nil {
+		fsys = redactedFS{fsys}
+	}
 	planBytes, err := readLimited(fsys, planName, maxPlan)
 	if err != nil {
 		return nil, err
@@ -165,11 +173,11 @@ func OpenFS(fsys fs.FS) (*Case, error) {
 		return nil, err
 	}
 	if plan.Format == PlanSalted {
-		prompts, err := readLimited(fsys, promptsName, maxPlan)
+		prompts, err := readLimited(fsys, PromptsName, maxPlan)
 		if err != nil {
 			return nil, err
 		}
-		if err := plan.addPrompts(prompts); err != nil {
+		if err := plan.addPrompts(prompts, redaction != nil); err != nil {
 			return nil, err
 		}
 	}
@@ -186,7 +194,7 @@ func OpenFS(fsys fs.FS) (*Case, error) {
 	return &Case{
 		fsys: fsys, info: info, plan: plan, planBytes: planBytes,
 		index:    indexPlan(plan, hexSHA256(planBytes)),
-		segments: &segments{fsys: fsys},
+		segments: &segments{fsys: fsys, redacted: redaction != nil}, redaction: redaction,
 		controls: &controls{fsys: fsys, open: map[string]*Case{}},
 	}, nil
 }
@@ -324,8 +332,17 @@ func (c *Case) LedgerHead() (Head, error) {
 }
 
 // Blob loads raw bytes and checks their hash. A blob that is not what the
-// ledger says is a *[DamageError].
-func (c *Case) Blob(ref BlobRef) ([]byte, error) { return c.segments.load(ref) }
+// ledger says is a *[DamageError]; one that a redacted copy lacks is [ErrWithheld].
+func (c *Case) Blob(ref BlobRef) ([]byte, error) {
+	data, err := c.segments.load(ref)
+	if err != nil {
+		return nil, err
+	}
+	return data[ref.Salt:], nil
+}
+
+// Stored loads raw bytes as [Case.Blob] does, with the salt before them.
+func (c *Case) Stored(ref BlobRef) ([]byte, error) { return c.segments.load(ref) }
 
 // ReplyRecord is one settled attempt with its raw bytes.
 type ReplyRecord struct {
@@ -333,6 +350,7 @@ type ReplyRecord struct {
 	Item     Item  // of the plan
 	Attempt  Attempt
 	Response []byte  // raw body, nil if none was stored; owned by the callee
+	Withheld bool    // a body was stored, but is not in this copy of the case
 	Request  BlobRef // of the intent; Case.Blob loads it
 	// Ref finds the record again.
 	Ref ReplyRef
@@ -376,11 +394,15 @@ func (ref ReplyRef) Read() (ReplyRecord, error) {
 // fill loads the bytes of a record.
 func (c *Case) fill(rec *ReplyRecord) (err error) {
 	if ref := rec.Attempt.Response; ref != nil {
-		if rec.Response, err = c.blobOf(&rec.Event, *ref); err != nil {
+		rec.Response, err = c.blobOf(&rec.Event, *ref)
+		if rec.Withheld = errors.Is(err, ErrWithheld); !rec.Withheld && err != nil {
 			return err
 		}
 	}
 	rec.Attempt.Headers, err = c.Headers(&rec.Attempt)
+	if errors.Is(err, ErrWithheld) {
+		return nil
+	}
 	if err != nil {
 		err = fmt.Errorf("event %d (%s): %w", rec.Event.Seq, rec.Event.Item, err)
 	}
@@ -479,19 +501,26 @@ func (c *Case) blobOf(e *Event, ref BlobRef) ([]byte, error) {
 
 // CheckBlobs loads every blob that the ledger refers to, requests and failed
 // attempts included, and returns how many there are. The error names the first
-// that is missing or changed.
+// that is missing or changed. Of a redacted copy just what it says may be withheld.
 func (c *Case) CheckBlobs() (int, error) {
 	n := 0
 	var failed error
+	lacking := absent{present: map[int][]span{}}
 	c.fold(func(l Line, ch change, err error) bool {
 		for _, ref := range ch.blobs {
 			if err == nil && ref != nil {
 				_, err = c.blobOf(&l.Event, *ref)
+				if c.redaction != nil {
+					err = lacking.note(&l.Event, ch.attempt, ref, err)
+				}
 				n++
 			}
 		}
 		failed = err
 		return err == nil
 	})
+	if failed == nil && c.redaction != nil {
+		failed = lacking.check(c)
+	}
 	return n, failed
 }

@@ -20,7 +20,9 @@
 //	analysis/<id>/            findings.json
 //	reports/<id>/             report.json, report.html, envelopes
 //	disclosed/                subkeys that were disclosed with the report
-//	manifest-sha256.txt       every file but the signature envelopes
+//	manifest-sha256.txt       every file but the signature envelopes and the custody log
+//	custody.jsonl             who did what to the case, when and why
+//	redaction.json, redacted/ in a copy that withholds something: what, and what is left
 //	VERIFY.md                 how to check this very case without the program
 //
 // Folders are 0700 and files 0600. Files are written to a temporary name,

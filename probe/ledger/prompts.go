@@ -8,8 +8,8 @@ import (
 	"io"
 )
 
-// promptsName is the file of what the prompts of a salted plan say.
-const promptsName = "prompts.jsonl"
+// PromptsName is the file of what the prompts of a salted plan say.
+const PromptsName = "prompts.jsonl"
 
 // saltSize is the length of a salt in bytes. Who does not know it cannot find out
 // by guessing what a salted hash stands for, however short that is.
@@ -82,23 +82,24 @@ func EncodePrompts(p *Plan) ([]byte, error) {
 }
 
 // addPrompts completes a plan that was decoded with what its prompts say. A line that
-// does not have the hash in the plan is a *[DamageError].
-func (p *Plan) addPrompts(data []byte) error {
+// does not have the hash in the plan is a *[DamageError]; of a redacted copy, lines may
+// be withheld.
+func (p *Plan) addPrompts(data []byte, redacted bool) error {
 	if len(data) > maxPlan {
-		return fmt.Errorf("%s is larger than %d MiB, the most that is read", promptsName, maxPlan>>20)
+		return fmt.Errorf("%s is larger than %d MiB, the most that is read", PromptsName, maxPlan>>20)
 	}
 	offset := int64(0)
 	for i := range p.Prompts {
 		q := &p.Prompts[i]
 		line, rest, whole := bytes.Cut(data, []byte{'\n'})
 		damage := func(reason string) error {
-			return &DamageError{File: promptsName, Line: i + 1, Offset: offset, Reason: reason}
+			return &DamageError{File: PromptsName, Line: i + 1, Offset: offset, Reason: reason}
 		}
 		var in promptLine
 		switch {
 		case !whole:
 			return damage("the file ends before the plan's prompts do")
-		case bytes.Equal(line, withheldLine(q.Leaf)):
+		case redacted && bytes.Equal(line, withheldLine(q.Leaf)):
 		case hexSHA256(line) != q.Leaf:
 			return damage(fmt.Sprintf("it does not have the SHA-256 that the plan holds for prompt %s", q.ID))
 		case decodeStrict(line, &in) != nil || in.Suite != q.Suite || in.ID != q.ID || !isHexSHA256(in.Salt):
@@ -117,7 +118,7 @@ func (p *Plan) addPrompts(data []byte) error {
 		data = rest
 	}
 	if len(data) > 0 {
-		return &DamageError{File: promptsName, Line: len(p.Prompts) + 1, Offset: offset, Reason: "text follows the last prompt of the plan"}
+		return &DamageError{File: PromptsName, Line: len(p.Prompts) + 1, Offset: offset, Reason: "text follows the last prompt of the plan"}
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -123,7 +122,7 @@ func TestSaltedCase(t *testing.T) {
 func TestPromptsDamaged(t *testing.T) {
 	t.Parallel()
 	dir := createCase(t, saltedPlan(t, 3))
-	good := readFileT(t, filepath.Join(dir, promptsName))
+	good := readFileT(t, filepath.Join(dir, PromptsName))
 	lines := strings.SplitAfter(string(good), "\n")
 	c, err := Open(dir)
 	if err != nil {
@@ -148,8 +147,17 @@ func TestPromptsDamaged(t *testing.T) {
 			for _, file := range []string{caseName, planName, ledgerName} {
 				m[file] = &fstest.MapFile{Data: readFileT(t, filepath.Join(dir, file))}
 			}
-			m = maps.Clone(m)
-			m[promptsName] = &fstest.MapFile{Data: []byte(tt.data)}
+			m[PromptsName] = &fstest.MapFile{Data: []byte(tt.data)}
+			if tt.want == "" {
+				if _, err := OpenFS(m); !errors.Is(err, ErrDamaged) {
+					t.Errorf("withheld in a case that is no redacted copy: %v", err)
+				}
+				redaction, err := EncodeRedaction(&Redaction{CaseID: c.Plan().CaseID, Files: []string{PromptsName}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				m[RedactionName] = &fstest.MapFile{Data: redaction}
+			}
 			c, err := OpenFS(m)
 			if tt.want == "" {
 				if err != nil || !c.Plan().Prompts[1].Withheld() || c.Plan().Prompts[1].Text != "" || c.Plan().Prompts[0].Withheld() {
@@ -157,16 +165,16 @@ func TestPromptsDamaged(t *testing.T) {
 				}
 				return
 			}
-			if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), promptsName) {
+			if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), PromptsName) {
 				t.Errorf("%v", err)
 			}
 		})
 	}
-	if err := os.Remove(filepath.Join(dir, promptsName)); err != nil {
+	if err := os.Remove(filepath.Join(dir, PromptsName)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("without %s: %v", promptsName, err)
+		t.Errorf("without %s: %v", PromptsName, err)
 	}
 }
 
@@ -207,7 +215,7 @@ func FuzzPrompts(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if q.addPrompts(data) != nil {
+		if q.addPrompts(data, true) != nil {
 			return
 		}
 		if again, err := EncodePrompts(q); err != nil || !bytes.Equal(again, data) {

@@ -93,6 +93,9 @@ func OpenWriter(dir string, opt WriterOptions) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.redaction != nil {
+		return nil, fmt.Errorf("opening the ledger of %s for writing: this is a redacted copy, which nothing is added to", dir)
+	}
 	start := time.Now()
 	if opt.Now == nil {
 		opt.Now = time.Now

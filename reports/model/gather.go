@@ -3,6 +3,7 @@ package model
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -112,6 +113,9 @@ func (r *record) add(c *ledger.Case, e ledger.Event) error {
 		}
 		r.segments = max(r.segments, intent.Request.Segment+1)
 		body, err := c.Blob(intent.Request)
+		if errors.Is(err, ledger.ErrWithheld) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}

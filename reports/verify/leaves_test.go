@@ -224,13 +224,13 @@ func TestNewerFormat(t *testing.T) {
 	m := load(t, f.dir)
 	name := "reports/" + f.report + "/statement.intoto.json"
 	st := must[ledger.Statement](t)(ledger.DecodeStatement(m[name].Data))
-	st.Predicate = bytes.Replace(st.Predicate, []byte(`"format": 1`), []byte(`"format": 2, "novelty": true`), 1)
+	st.Predicate = bytes.Replace(st.Predicate, []byte(`"format": 2`), []byte(`"format": 3, "novelty": true`), 1)
 	payload := must[[]byte](t)(ledger.EncodeStatement(st))
 	envelope := must[[]byte](t)(f.signer.SignDSSE(ledger.PayloadInToto, payload))
 	m = with(with(m, name, payload), "reports/"+f.report+"/report.dsse.json", envelope)
 	m = with(m, "reports/"+f.report+"/"+integrity.SSHName, must[[]byte](t)(ledger.SignSSH(payload, f.signer)))
 	r := check(t, m, f.trust())
-	if r.Exit != integrity.ExitIncomplete || !strings.Contains(r.Verdict, "format 2") {
+	if r.Exit != integrity.ExitIncomplete || !strings.Contains(r.Verdict, "format 3") {
 		t.Errorf("exit %d: %s", r.Exit, r.Verdict)
 	}
 }

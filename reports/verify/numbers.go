@@ -35,6 +35,15 @@ func (v *verifier) numbers(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}
+	if v.hidden.page {
+		v.coverage(findings)
+		v.summary(findings)
+		_, err := v.findings(ctx, findingsFile, sealedFindings, findings)
+		if err == nil && v.r.Exit == 0 {
+			v.counted()
+		}
+		return err
+	}
 	sealedReport, err := integrity.ReadFile(v.pkg.FS, reportFile)
 	if err != nil {
 		v.fail(integrity.ExitIncomplete, string(integrity.CodeMissing), checkNumbers, reportFile, -1, "%v", err)
@@ -52,25 +61,13 @@ func (v *verifier) numbers(ctx context.Context) error {
 	v.coverage(findings)
 	v.summary(findings)
 
-	// With a key withheld the sealed findings stand in for what cannot be
-	// computed, so that at least the report can be held against them.
-	again, err := v.analyze(ctx, findings)
-	if err != nil {
-		return v.notComputed(ctx, findingsFile, err)
+	basis, err := v.findings(ctx, findingsFile, sealedFindings, findings)
+	if err != nil || basis == nil {
+		return err
 	}
-	basis := again
-	if len(v.missing) > 0 {
+	if v.partial() {
 		basis = findings
 	}
-	encoded, err := family.Encode(again)
-	if err != nil {
-		return fmt.Errorf("verify: %w", err)
-	}
-	if !v.compare(findingsFile, sealedFindings, encoded, v.findingsRule(findings)) {
-		return nil
-	}
-	v.committed(again)
-	v.exact(findings)
 	rebuilt, err := model.Build(ctx, s.Case, basis, model.Options{
 		Report: s.Predicate.Report, Analysis: s.Predicate.Analysis, FindingsSHA256: sum,
 		Keys: v.shown(findings, report), Tokenizer: v.opt.Tokenizer, Program: report.Build, Lang: report.Lang,
@@ -78,12 +75,39 @@ func (v *verifier) numbers(ctx context.Context) error {
 	if err != nil {
 		return v.notComputed(ctx, reportFile, err)
 	}
-	if encoded, err = model.Encode(rebuilt); err != nil {
+	encoded, err := model.Encode(rebuilt)
+	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}
 	if !v.compare(reportFile, sealedReport, encoded, v.reportRule()) {
 		return nil
 	}
+	v.counted()
+	v.layout(report)
+	return nil
+}
+
+// findings computes the findings again and compares them with the sealed ones; nil if
+// they differ.
+func (v *verifier) findings(ctx context.Context, file string, data []byte, sealed *ledger.Findings) (*ledger.Findings, error) {
+	again, err := v.analyze(ctx, sealed)
+	if err != nil {
+		return nil, v.notComputed(ctx, file, err)
+	}
+	encoded, err := family.Encode(again)
+	if err != nil {
+		return nil, fmt.Errorf("verify: %w", err)
+	}
+	if !v.compare(file, data, encoded, v.findingsRule(sealed)) {
+		return nil, nil
+	}
+	v.committed(again)
+	v.exact(sealed)
+	return again, nil
+}
+
+// counted words how many numbers were computed again.
+func (v *verifier) counted() {
 	n := v.r.Numbers
 	if n.Withheld > 0 {
 		v.line(LevelWarn, CodeNumbers, checkNumbers, "recomputed %s/%s numbers from raw replies; %s unverified (%s)",
@@ -91,8 +115,6 @@ func (v *verifier) numbers(ctx context.Context) error {
 	} else {
 		v.line(LevelOK, CodeNumbers, checkNumbers, "recomputed %s/%s numbers from raw replies", group(int64(n.Recomputed)), group(int64(n.Total)))
 	}
-	v.layout(report)
-	return nil
 }
 
 // notComputed tells a cancelled context from a case that cannot be computed.
@@ -114,6 +136,9 @@ func (v *verifier) analyze(ctx context.Context, sealed *ledger.Findings) (*ledge
 		total := int64(p.Tests) * int64(max(1, p.Decoys))
 		v.opt.Progress("recomputing", int64(p.Index-1)*int64(max(1, p.Decoys))+int64(p.Done), total)
 	}}
+	if len(v.hidden.tests) > 0 {
+		opt.Skip = func(t *ledger.Test) bool { return v.hidden.tests[t.ID] }
+	}
 	c := v.sealed.Case.Prefix(sealed.Events)
 	for _, f := range sealed.Findings {
 		if f.Verdict == ledger.VerdictUnverified || f.N == 0 {
@@ -162,16 +187,21 @@ func (v *verifier) shown(f *ledger.Findings, r *model.Report) []*watermark.Key {
 const (
 	keyWithheld      = "key withheld"
 	tokenizerMissing = "tokenizer not given"
+	bytesWithheld    = "withheld as salted hashes"
 )
 
 func (v *verifier) reason() string {
-	switch len(v.unread) {
-	case 0:
-		return keyWithheld
-	case len(v.missing):
-		return tokenizerMissing
+	var reasons []string
+	if len(v.missing) > len(v.unread) {
+		reasons = append(reasons, keyWithheld)
 	}
-	return keyWithheld + " or " + tokenizerMissing
+	if len(v.unread) > 0 {
+		reasons = append(reasons, tokenizerMissing)
+	}
+	if v.hidden.any() {
+		reasons = append(reasons, bytesWithheld)
+	}
+	return strings.Join(reasons, " or ")
 }
 
 // coverage demands that the analysis has seen every reply: leaving the last
@@ -205,19 +235,28 @@ func (v *verifier) summary(f *ledger.Findings) {
 
 // findingsRule says which leaves of findings.json need a key that is withheld:
 // all of the tests under that key, and, since they correct each other, the
-// corrected values and verdicts of every test.
+// corrected values and verdicts of every test. So it is with the tests of what a
+// redacted copy lacks, and what it counts.
 func (v *verifier) findingsRule(f *ledger.Findings) func(pointer string) leafRule {
-	if len(v.missing) == 0 {
+	if !v.partial() {
 		return func(string) leafRule { return leafCompare }
 	}
 	withheld := map[string]bool{}
 	for i, x := range f.Findings {
-		if slices.Contains(v.missing, x.Key) {
+		if slices.Contains(v.missing, x.Key) || v.hidden.tests[x.Test] {
 			withheld[fmt.Sprintf("/findings/%d", i)] = true
+		}
+	}
+	for i, x := range f.Accounting {
+		if v.hidden.targets[x.Target] {
+			withheld[fmt.Sprintf("/accounting/%d", i)] = true
 		}
 	}
 	return func(pointer string) leafRule {
 		parts := strings.SplitN(pointer, "/", 5)
+		if len(parts) >= 3 && withheld["/"+parts[1]+"/"+parts[2]] {
+			return leafWithheld
+		}
 		if len(parts) < 4 || parts[1] != "findings" {
 			if strings.HasPrefix(pointer, "/deviations") {
 				return leafWithheld
@@ -225,8 +264,6 @@ func (v *verifier) findingsRule(f *ledger.Findings) func(pointer string) leafRul
 			return leafCompare
 		}
 		switch {
-		case withheld["/findings/"+parts[2]]:
-			return leafWithheld
 		case parts[3] == "holm_log10_p", parts[3] == "verdict", parts[3] == "warnings", parts[3] == "not_shown":
 			return leafWithheld
 		}
@@ -250,13 +287,13 @@ func (v *verifier) reportRule() func(pointer string) leafRule {
 				return leafExempt
 			}
 		}
-		if len(v.missing) == 0 {
+		if !v.partial() {
 			return leafCompare
 		}
-		if under(pointer, "/exhibits") {
+		if len(v.missing) > 0 && under(pointer, "/exhibits") || v.hiddenLeaf(pointer) {
 			return leafWithheld
 		}
-		if strings.HasPrefix(pointer, "/accounting/") && strings.Contains(pointer, "/bounds/") {
+		if strings.HasPrefix(pointer, "/accounting/") && (strings.Contains(pointer, "/bounds/") || len(v.hidden.targets) > 0) {
 			return leafConsistent
 		}
 		for _, prefix := range keyed {
@@ -294,6 +331,11 @@ func (v *verifier) layout(r *model.Report) {
 	differ, tables := []string{}, 0
 	for _, f := range files {
 		file := v.sealed.Folder + "/" + f.Name
+		if r := v.sealed.Redaction; r != nil && slices.Contains(r.Files, file) {
+			v.line(LevelWarn, CodeLayout, "layout", "%s is withheld", f.Name)
+			v.caps = append(v.caps, f.Name+" withheld")
+			continue
+		}
 		if !v.has(file) && !slices.Contains(alwaysThere, f.Name) {
 			v.line(LevelNote, CodeLayout, "layout", "the report has no %s: an earlier version built it", f.Name)
 			continue

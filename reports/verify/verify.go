@@ -141,6 +141,10 @@ func (v *verifier) run(ctx context.Context, p *integrity.Package) (*Result, erro
 	v.integrity()
 	v.signer()
 	v.witnesses()
+	v.custody()
+	if err := v.redaction(); err != nil {
+		return nil, err
+	}
 	v.controls()
 	if err := v.times(); err != nil {
 		return nil, err
@@ -172,6 +176,7 @@ type verifier struct {
 	sealed    *integrity.Sealed
 	keys      []*watermark.Key // at hand
 	beside    []string         // ids of keys at hand that the case withholds
+	hidden    redacted         // of a redacted copy
 	missing   []string         // ids of keys that nothing can be computed with: withheld, unread
 	unread    []string         // ids of keys at hand whose tokenizer is not
 	trusted   bool             // the signer is on the reader's list
@@ -217,6 +222,8 @@ func checkOf(code integrity.Code) string {
 		return "ledger unbroken"
 	case integrity.CodeStatement, integrity.CodePlan:
 		return "statement agrees"
+	case integrity.CodeCustody:
+		return "custody log"
 	case integrity.CodeUnsealed, integrity.CodeNewer, integrity.CodeMissing:
 		return "package complete"
 	}
@@ -367,7 +374,7 @@ func (v *verifier) conclude() {
 				break
 			}
 		}
-	case len(v.missing) > 0:
+	case v.partial():
 		r.State, r.Exit = Valid, integrity.ExitUntrusted
 		r.Verdict = fmt.Sprintf("VALID, not TRUSTED: unaltered%s, but %s, so %s of %s are unverified.%s",
 			since, v.lacking(), group(int64(r.Numbers.Withheld)), plural(int64(r.Numbers.Total), "number"), also)
@@ -391,6 +398,9 @@ func (v *verifier) lacking() string {
 	var parts []string
 	if n := len(v.missing) - len(v.unread); n > 0 {
 		parts = append(parts, verbal(n, "key is", "keys are")+" withheld")
+	}
+	if v.hidden.any() {
+		parts = append(parts, v.hiddenWords())
 	}
 	if n := len(v.unread); n > 0 {
 		parts = append(parts, fmt.Sprintf("the tokenizer of %s was not given", plural(int64(n), "key")))

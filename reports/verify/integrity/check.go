@@ -36,12 +36,17 @@ type Sealed struct {
 	Earlier   *Sealed         // the first run, which lies inside this case; nil if there is none
 	Blobs     int             // blocks of raw bytes
 	Segments  map[string]bool // files of raw bytes that the ledger refers to
+	Custody   []ledger.Custody
+	Redaction *ledger.Redaction // what this copy lacks; nil: it is the whole case
+
+	redactionSHA256 string
 }
 
 // Check checks a package from the outside in and stops at the first problem.
 // What is not listed, not canonical or not in order is a problem; so is what
 // is missing. The checks, in order: the envelope and its signature, and those of witnesses; the signed
-// statement against the manifest; every file against the manifest; the plan;
+// statement against the manifest; every file against the manifest, but for those
+// that a redacted copy says it lacks; the custody log; the plan;
 // that every file is one that a case is made of; the sealed cases inside this
 // one, in the same way; the ledger's chain and Merkle root; the raw bytes.
 //
@@ -65,7 +70,13 @@ func Check(p *Package) (*Sealed, error) {
 	if err := s.checkStatement(manifest); err != nil {
 		return nil, err
 	}
+	if err := s.checkRedaction(p.FS); err != nil {
+		return nil, err
+	}
 	if err := s.checkFiles(p.FS, manifest); err != nil {
+		return nil, err
+	}
+	if err := s.checkCustody(p.FS); err != nil {
 		return nil, err
 	}
 	if s.Case, err = ledger.OpenFS(p.FS); err != nil {
@@ -120,6 +131,8 @@ func (s *Sealed) checkInside(fsys fs.FS) error {
 			return within(dir, p)
 		case err != nil:
 			return err
+		case c.Redaction != nil:
+			return problem(CodeRedaction, ExitAltered, path.Join(dir, ledger.RedactionName), "a case inside another one is whole")
 		case c.Ledger != want.Ledger || c.Predicate.CaseID != want.CaseID || c.Signer.KeyID != want.KeyID:
 			return problem(CodePlan, ExitAltered, dir, "not the sealed case that the plan names")
 		}
@@ -162,7 +175,7 @@ func sealedFolder(fsys fs.FS, manifest []byte) (string, error) {
 // exempt reports whether the manifest cannot list the file, because it is the
 // manifest or is made from it.
 func (s *Sealed) exempt(file string) bool {
-	if file == ManifestName {
+	if file == ManifestName || file == ledger.CustodyName || s.ofRedaction(file) {
 		return true
 	}
 	dir, name := path.Split(file)
@@ -170,7 +183,11 @@ func (s *Sealed) exempt(file string) bool {
 }
 
 func (s *Sealed) checkFiles(fsys fs.FS, manifest []byte) error {
-	err := ledger.CheckManifest(fsys, manifest, s.exempt)
+	manifest, err := s.listed(manifest)
+	if err != nil {
+		return err
+	}
+	err = ledger.CheckManifest(fsys, manifest, s.exempt)
 	var m *ledger.ManifestError
 	if err == nil || !errors.As(err, &m) {
 		return err
@@ -338,7 +355,7 @@ func (s *Sealed) checkStatement(manifest []byte) error {
 		}
 		return problem(CodeStatement, ExitAltered, name, "predicate: %v", err)
 	}
-	if s.Predicate.Format != PredicateFormat {
+	if s.Predicate.Format < 1 || s.Predicate.Format > PredicateFormat {
 		return problem(CodeNewer, ExitIncomplete, name, "predicate format %d; this program knows %d", s.Predicate.Format, PredicateFormat)
 	}
 	if s.Predicate.KeyID != s.Signer.KeyID {
@@ -423,22 +440,15 @@ func (s *Sealed) checkLedger(manifest []byte) error {
 
 // refer takes note of the segments that an event refers to.
 func (s *Sealed) refer(e ledger.Event) {
-	switch e.Type {
-	case ledger.EventIntent, ledger.EventReply, ledger.EventAttemptFailed:
-	default:
-		return
-	}
-	var refs struct{ Request, Response *ledger.BlobRef }
-	if json.Unmarshal(e.Data, &refs) != nil {
+	refs, err := ledger.RefsOf(&e)
+	if err != nil {
 		return // CheckBlobs says why
 	}
 	if s.Segments == nil {
 		s.Segments = map[string]bool{}
 	}
-	for _, ref := range []*ledger.BlobRef{refs.Request, refs.Response} {
-		if ref != nil {
-			s.Segments[fmt.Sprintf("blobs/segment-%06d.bin", ref.Segment)] = true
-		}
+	for _, ref := range refs {
+		s.Segments[fmt.Sprintf("blobs/segment-%06d.bin", ref.Segment)] = true
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // is made of. Anything else would be vouched for by the signature and checked by
 // nobody.
 var (
-	fixed    = []string{"case.json", "plan.json", "plan.dsse.json", "plan.tsr", "ledger.jsonl", ManifestName, "VERIFY.md"}
+	fixed    = []string{"case.json", "plan.json", "plan.dsse.json", "plan.tsr", "ledger.jsonl", ledger.CustodyName, ManifestName, "VERIFY.md"}
 	numbered = []*regexp.Regexp{
 		regexp.MustCompile(`^blobs/segment-[0-9]{6}\.bin$`),
 		regexp.MustCompile(`^ledger\.torn-[1-9][0-9]*$`),
@@ -57,7 +57,7 @@ func (s *Sealed) checkPlaces(fsys fs.FS) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		if _, ok := slices.BinarySearch(known, name); ok {
+		if _, ok := slices.BinarySearch(known, name); ok || s.ofRedaction(name) {
 			return nil
 		}
 		if slices.ContainsFunc(numbered, func(r *regexp.Regexp) bool { return r.MatchString(name) }) {

@@ -9,8 +9,9 @@ import (
 // PredicateType names what the signed statement says about its subjects.
 const PredicateType = "https://github.com/stillmark/stillmark/evidence/v1"
 
-// PredicateFormat is the newest version of the predicate that is understood.
-const PredicateFormat = 1
+// PredicateFormat is the newest version of the predicate that is understood. The
+// first one has no head of the custody log.
+const PredicateFormat = 2
 
 // Predicate is what the signer states about the files, beside their hashes.
 type Predicate struct {
@@ -29,6 +30,8 @@ type Predicate struct {
 	Disclosed      []string    `json:"disclosed_keys"`
 	Withheld       []string    `json:"withheld_keys"`
 	Verdicts       []Verdict   `json:"verdicts"`
+	// Custody is the head of the custody log, which goes on after the seal.
+	Custody *ledger.CustodyHead `json:"custody,omitempty"`
 }
 
 // Verdict is a finding in a line.

@@ -38,6 +38,8 @@ const (
 	CodeChain      Code = "ledger_chain"   // a line of the ledger is damaged, missing or moved
 	CodeMerkle     Code = "ledger_root"    // the Merkle root is not the signed one
 	CodeBlob       Code = "raw_bytes"      // raw request or response bytes are not the recorded ones
+	CodeRedaction  Code = "redaction"      // a redacted copy lacks something else than it says
+	CodeCustody    Code = "custody_log"    // the custody log is damaged, or not the sealed one and its continuation
 	CodeNewer      Code = "newer_format"   // written by a newer program
 )
 
