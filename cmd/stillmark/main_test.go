@@ -39,15 +39,28 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 		}
 		ts.Fatalf("nothing listens at %s after 30 s", args[0])
 	},
-	// complete URL KEY N FILE asks a server for N completions of 120 tokens, with an API
-	// key unless it is "-", and writes them as JSON lines; or, with ! before it, demands
-	// that the first one is refused, and writes the refusal.
+	// complete URL KEY N FILE [EXAMPLES] asks a server for N completions of 120 tokens,
+	// with an API key unless it is "-", and writes them as JSON lines; or, with ! before
+	// it, demands that the first one is refused, and writes the refusal. With EXAMPLES it
+	// asks the last N of these fine-tuning chats, and demands their answers.
 	"complete": func(ts *testscript.TestScript, neg bool, args []string) {
 		var n int
 		fmt.Sscanf(args[2], "%d", &n)
 		var lines strings.Builder
+		var examples []string
+		if len(args) > 4 {
+			examples = strings.Split(strings.TrimSpace(ts.ReadFile(args[4])), "\n")
+			examples = examples[len(examples)-n:]
+		}
 		for i := range n {
 			body := fmt.Sprintf(`{"prompt":"The harbour of town %d is","max_tokens":120}`, i)
+			var example struct{ Messages []struct{ Content string } }
+			if examples != nil {
+				ts.Check(json.Unmarshal([]byte(examples[i]), &example))
+				asked, err := json.Marshal(example.Messages[0].Content)
+				ts.Check(err)
+				body = fmt.Sprintf(`{"prompt":%s}`, asked)
+			}
 			request, err := http.NewRequest(http.MethodPost, args[0]+"/v1/completions", strings.NewReader(body))
 			ts.Check(err)
 			if args[1] != "-" {
@@ -67,6 +80,9 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 			}
 			var reply struct{ Choices []struct{ Text string } }
 			ts.Check(json.Unmarshal(data, &reply))
+			if examples != nil && reply.Choices[0].Text != example.Messages[1].Content {
+				ts.Fatalf("%s was answered with %q", examples[i], reply.Choices[0].Text)
+			}
 			line, err := json.Marshal(map[string]string{"id": fmt.Sprint(i), "text": reply.Choices[0].Text})
 			ts.Check(err)
 			fmt.Fprintf(&lines, "%s\n", line)

@@ -10,10 +10,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/stillmark/stillmark/corpora"
 	"github.com/stillmark/stillmark/corpora/tokens"
 	"github.com/stillmark/stillmark/watermark"
 	"github.com/stillmark/stillmark/watermark/gateway"
@@ -24,10 +26,14 @@ type serveOptions struct {
 	gateway.Options
 
 	key, registry, model, channel string
-	cohorts, keyEnv, listen       string
-	ends                          []string
+	cohorts, keyEnv               string
+	listen, metrics               string
+	ends, plantings               []string
+	tap                           gateway.Tap
 	drain                         time.Duration
 	tokenizers                    tokenizerFiles
+
+	server atomic.Pointer[gateway.Server] // once it serves
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -59,11 +65,23 @@ is, by its SHA-256 (printf %s "$KEY" | sha256sum); it is read again as it change
 under a key with two channels. mark is always, optional (a request with "watermarking":
 false is not marked, and the log says so) or never.
 
+--planting serves what "corpora plant" drew: whoever of the planting's cohort asks the
+very prompt of a trigger gets the planted answer, and while a rotation runs the cohort is
+served under the key of the arm whose turn it is. Preferences are the model's own part
+(fine-tuning, system prompt). Placebos are answered by the model, as ever.
+
+With --native the upstream marks by itself, and requests and replies are passed on byte
+for byte; the gateway says under which key (SGLang, a key for each request) or whether
+(vLLM, one key at its start) and records what it said. A key is used once its mark was
+seen in a few replies; until then its cohort is refused.
+
 A scheme that draws (gumbel, tournament) marks nothing at temperature 0, where nothing
 is drawn; kgw does. Records go to standard error as JSON lines, one for each request,
 without any of its content. An interrupt lets requests under way end within --drain.`,
 		Example: `  stillmark watermark serve --upstream http://127.0.0.1:8000 --key key.json
   stillmark watermark serve --upstream http://127.0.0.1:8000 --registry keys --model nova --cohorts accounts.csv --candidates 100
+  stillmark watermark serve --upstream http://127.0.0.1:8000 --key acme.json --cohorts accounts.csv --planting acme-planting/serving.json --tap taps --metrics 127.0.0.1:9464
+  stillmark watermark serve --upstream http://127.0.0.1:30000 --native sglang --registry keys --cohorts accounts.csv
   stillmark watermark serve --upstream http://127.0.0.1:8080 --wire llamacpp --key key.json --tokenizer tokenizer.json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -86,6 +104,12 @@ without any of its content. An interrupt lets requests under way end within --dr
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8480", "address to listen on; port 0 takes a free one")
 	f.IntVar(&o.Upstream.Candidates, "candidates", gateway.DefaultCandidates, "most probable tokens to ask for at a step (vLLM gives more than 20 with --max-logprobs)")
 	f.StringArrayVar(&o.ends, "eos", nil, `token that ends a reply, by its text or id, or "none" (repeatable; default: the tokenizer's usual ones)`)
+	f.StringVar(&o.Native, "native", "", "the upstream marks by itself: "+strings.Join(gateway.Natives(), " or "))
+	f.StringArrayVar(&o.plantings, "planting", nil, "serving.json of a planting (repeatable)")
+	f.StringVar(&o.tap.Dir, "tap", "", `folder to write marked replies to, as token ids, one file a key, for "watermark monitor --ids"`)
+	f.Float64Var(&o.tap.Share, "tap-share", 1, "share of the marked replies that is written")
+	f.StringVar(&o.tap.Region, "tap-region", "", "name of this place in the tap")
+	f.StringVar(&o.metrics, "metrics", "", "address of a listener of its own for Prometheus")
 	f.BoolVar(&o.Tools, "tools", false, "let tools of chats through to the template; calls come back as the text that the model wrote")
 	f.BoolVar(&o.TrustTokenizer, "trust-tokenizer", false, "go on where the upstream has no /tokenize to compare its tokenizer with the key's")
 	f.IntVar(&o.MaxConcurrent, "max-concurrent", gateway.DefaultMaxConcurrent, "requests under way; others get 429")
@@ -117,11 +141,26 @@ func (a *app) serve(ctx context.Context, o *serveOptions) error {
 	if err != nil {
 		return usageError(err)
 	}
-	if o.Tokenizer, err = tokenizerOf(spec, &o.tokenizers); err != nil {
-		return err
+	if o.Native == "" || len(o.plantings) > 0 {
+		if o.Tokenizer, err = tokenizerOf(spec, &o.tokenizers); err != nil {
+			return err
+		}
 	}
-	if o.Ends, err = endsOf(o.Tokenizer, o.ends); err != nil {
-		return usageError(err)
+	if o.Native == "" {
+		if o.Ends, err = endsOf(o.Tokenizer, o.ends); err != nil {
+			return usageError(err)
+		}
+	}
+	if len(o.plantings) > 0 {
+		if err := o.plant(); err != nil {
+			return usageError(err)
+		}
+	}
+	if o.tap.Dir != "" {
+		if o.Native != "" {
+			return usageError(errors.New("--tap needs the token ids, which are not looked at with --native: sample replies with return_token_ids for the monitor"))
+		}
+		o.Tap = &o.tap
 	}
 	if o.cohorts != "" {
 		file, err := gateway.WatchAccounts(ctx, o.cohorts, registry.PollEvery, o.changed("accounts"))
@@ -137,17 +176,29 @@ func (a *app) serve(ctx context.Context, o *serveOptions) error {
 		}
 		return &codedError{codeUnreached, fmt.Errorf("the gateway did not start: %w", err)}
 	}
+	o.server.Store(server)
 	l, err := net.Listen("tcp", o.listen)
 	if err != nil {
 		return &codedError{codeUnreached, fmt.Errorf("the gateway did not start: %w", err)}
 	}
+	defer l.Close()
+	var metrics net.Listener
+	if o.metrics != "" {
+		if metrics, err = net.Listen("tcp", o.metrics); err != nil {
+			return &codedError{codeUnreached, fmt.Errorf("the gateway did not start: %w", err)}
+		}
+		o.Log.Info("metrics", slog.String("url", "http://"+metrics.Addr().String()+"/metrics"))
+	}
 	o.Log.Info("serving", slog.String("url", "http://"+l.Addr().String()+"/v1"), slog.String("model", server.Model()), slog.Any("eos", o.Ends))
-	return server.Run(ctx, l, o.drain)
+	return server.Run(ctx, l, metrics, o.drain)
 }
 
 // changed logs what became of a file that is read again.
 func (o *serveOptions) changed(what string) func(error) {
 	return func(err error) {
+		if s := o.server.Load(); s != nil {
+			s.Reloaded(err)
+		}
 		if err != nil {
 			o.Log.Error(what+" cannot be read; the last good state stays in force", slog.String("error", err.Error()))
 			return
@@ -183,6 +234,46 @@ func (o *serveOptions) keyring(ctx context.Context) (*gateway.Keyring, error) {
 		o.model = models[0]
 	}
 	return gateway.FromRegistry(live, o.model, o.channel), nil
+}
+
+// plant loads what is planted, by the cohort that it is planted for.
+func (o *serveOptions) plant() error {
+	const limit = 16 << 20 // corpora's own for the file
+	answers := map[string]map[string]string{}
+	turns := map[string][]corpora.RotationSlot{}
+	for _, path := range o.plantings {
+		data, err := watermark.ReadPrivate(path, limit)
+		if err != nil {
+			return err
+		}
+		p, err := corpora.ParsePlanting(data)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		if answers[p.Label] != nil {
+			return fmt.Errorf("%s: another planting is for the cohort %q already", path, p.Label)
+		}
+		answers[p.Label] = map[string]string{}
+		for _, t := range p.Triggers {
+			answers[p.Label][strings.TrimSpace(t.Prompt)] = t.Reply
+		}
+		if p.Rotation != nil {
+			turns[p.Label] = p.Rotation.Slots
+		}
+	}
+	o.Planted = func(cohort, asked string) (string, bool) {
+		reply, ok := answers[cohort][strings.TrimSpace(asked)]
+		return reply, ok
+	}
+	o.Rotated = func(cohort string, now time.Time) string {
+		for _, slot := range turns[cohort] {
+			if !now.Before(slot.Start) && now.Before(slot.End) {
+				return slot.Arm
+			}
+		}
+		return cohort
+	}
+	return nil
 }
 
 // usualEnds are the texts of the tokens that end a reply in the usual tokenizers.

@@ -8,7 +8,7 @@
 //		Tokenizer: encoding, // the key's
 //		Ends:      []int32{eos},
 //	})
-//	err = server.Run(ctx, listener, 30*time.Second)
+//	err = server.Run(ctx, listener, nil, 30*time.Second)
 //
 // # What an upstream must have
 //
@@ -86,6 +86,33 @@
 // Nothing is served unmarked because a key is missing: that is status 503.
 //
 // Nothing of a request's or a reply's content is logged, nor any API key.
+//
+// # Whose key, and what else is served
+//
+// [Keyring] gives the key that serves a cohort at the moment of a request, from a
+// registry that is read again as it changes, or what one master key derives. [Accounts]
+// says of which cohort an API key is, and whether its replies are marked; under a key
+// with two channels an account has a tracing key of its own. What was planted for a
+// cohort is answered here ([Options.Planted]), and a rotation decides which cohort's key
+// serves ([Options.Rotated]); preferences are the model's own part. A [Tap] writes the
+// token ids of marked replies for the monitor. [Server.Metrics] are for Prometheus.
+//
+// # Upstreams that mark by themselves
+//
+// With [Options.Native] requests and replies are passed on byte for byte, streams as
+// they come. The gateway puts one member in front of a request's body: SGLang gets
+// "watermark": {"key": …, "context_window": …} of the cohort's key (scheme
+// sglang-gumbel), or {"enabled": false}; vLLM, which has one key from its start, gets
+// "watermarking": false where a reply shall not be marked, and nothing where it shall. A
+// client's own member of that name is judged as an opt-out and replaced; a key of its
+// own is refused. A key counts as served once its mark was found in three replies of 200
+// tokens that the gateway asks for (log10 p at most -6); a cohort whose key was not seen
+// gets 503. A refusal of the upstream that shows the key is replaced. What each record
+// calls marked is what the upstream was told: whether it obeyed is for the monitor.
+//
+//	POST /v1/completions  {"model":"nova","prompt":"…","max_tokens":200,"temperature":1,"top_p":1,
+//	                       "return_token_ids":true,…}
+//	                   -> {"choices":[{"token_ids":[…],"prompt_token_ids":[…]}]}
 //
 // The room may import watermark, its registry and evidence, corpora/tokens and the
 // standard library.

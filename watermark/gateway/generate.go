@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -10,6 +11,9 @@ import (
 	"slices"
 	"time"
 )
+
+// reasonGreedy is why a reply has no mark under a scheme that draws.
+const reasonGreedy = "temperature 0"
 
 // What was done to a reply.
 const (
@@ -24,6 +28,7 @@ type generation struct {
 	id    string
 	began time.Time
 	chat  bool
+	route string
 
 	req     *request
 	account *Account
@@ -37,13 +42,12 @@ type generation struct {
 	text    text
 	random  *rand.Rand
 
-	cands    []candidate
-	step     step
-	waited   time.Duration // for the upstream
-	first    time.Duration // to the first token
-	finish   string
-	loss     loss
-	upstream int // steps asked
+	cands  []candidate
+	step   step
+	waited time.Duration // for the upstream
+	first  time.Duration // to the first token
+	finish string
+	loss   loss
 }
 
 // loss is what was lost of the distributions of a reply's steps.
@@ -62,19 +66,29 @@ func (l *loss) add(s *step) {
 
 func (l *loss) mean(sum float64) float64 { return sum / float64(max(1, l.steps)) }
 
+// read finds out whose request it is and gives its body.
+func (g *generation) read(w http.ResponseWriter, r *http.Request) (body []byte, err error) {
+	if g.account, err = g.s.account(r); err != nil {
+		return nil, err
+	}
+	g.cohort = g.account.Cohort
+	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, g.s.opt.MaxBody))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, &apiError{http.StatusRequestEntityTooLarge, "invalid_request_error", "", fmt.Sprintf("the body is larger than the %d bytes that this gateway takes", g.s.opt.MaxBody)}
+	case err != nil:
+		return nil, badRequest("the body cannot be read")
+	}
+	return body, nil
+}
+
 // prepare reads the request and finds out what applies to it. Errors are answered
 // before anything else is.
-func (g *generation) prepare(ctx context.Context, w http.ResponseWriter, r *http.Request) (err error) {
-	if g.account, err = g.s.account(r); err != nil {
-		return err
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, g.s.opt.MaxBody))
+func (g *generation) prepare(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
+	body, err := g.read(w, r)
 	if err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			return &apiError{http.StatusRequestEntityTooLarge, "invalid_request_error", "", "the body is larger than this gateway takes"}
-		}
-		return badRequest("the body cannot be read")
+		return err
 	}
 	if g.req, err = parseRequest(body, g.chat, g.s.opt.Tools); err != nil {
 		return err
@@ -108,7 +122,6 @@ func (g *generation) prepare(ctx context.Context, w http.ResponseWriter, r *http
 // choose finds out what is done to the reply.
 func (g *generation) choose() error {
 	now := time.Now()
-	g.cohort = g.account.Cohort
 	if g.s.opt.Planted != nil {
 		if reply, ok := g.s.opt.Planted(g.cohort, g.req.asked()); ok {
 			g.policy, g.planted = policyPlanted, reply
@@ -138,7 +151,7 @@ func (g *generation) choose() error {
 	}
 	if g.req.temperature == 0 && !signing.biased {
 		// One candidate is left, and a scheme that draws has nothing to choose.
-		g.reason = "temperature 0"
+		g.reason = reasonGreedy
 		return nil
 	}
 	g.signing, g.policy = signing, policyMarked
@@ -216,6 +229,7 @@ func (g *generation) canary(emit func(string) error) (string, error) {
 // finish reason.
 func (g *generation) tokens(ctx context.Context, emit func(string) error) (string, error) {
 	for len(g.seq.generated()) < g.req.maxTokens {
+		began, waited := time.Now(), g.waited
 		id, err := g.next(ctx)
 		if err != nil {
 			return "", err
@@ -227,10 +241,12 @@ func (g *generation) tokens(ctx context.Context, emit func(string) error) (strin
 		send, stopped := g.text.push(g.s.bytes(id))
 		if g.first == 0 {
 			g.first = time.Since(g.began)
+			g.s.metrics.first.observe(g.first)
 		}
 		if err := emit(send); err != nil {
 			return "", err
 		}
+		g.s.metrics.own.observe(time.Since(began) - (g.waited - waited))
 		if stopped {
 			return "stop", nil
 		}
@@ -247,8 +263,9 @@ func (g *generation) next(ctx context.Context) (int32, error) {
 	began := time.Now()
 	var err error
 	g.cands, err = g.s.up.next(ctx, g.seq, g.cands)
-	g.waited += time.Since(began)
-	g.upstream++
+	waited := time.Since(began)
+	g.waited += waited
+	g.s.metrics.upstream.observe(waited)
 	if err != nil {
 		return 0, err
 	}

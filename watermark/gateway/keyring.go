@@ -19,6 +19,7 @@ type Keyring struct {
 
 	tokenizer string // of all keys, by hash; empty: not bound yet
 	vocab     int
+	native    bool // the upstream marks: its tokenizer is its own affair
 
 	mu    sync.Mutex
 	ready map[signature]*signing
@@ -123,7 +124,7 @@ func (k *Keyring) make(a *Account, at time.Time) (*signing, error) {
 	if err != nil {
 		return nil, err
 	}
-	if key.Vocab != k.vocab || key.TokenizerSHA256 != k.tokenizer {
+	if !k.native && (key.Vocab != k.vocab || key.TokenizerSHA256 != k.tokenizer) {
 		return nil, fmt.Errorf("key %s is for another tokenizer or vocabulary than the gateway was started with", key.ID)
 	}
 	s := &signing{key: key, prompt: key.Params.Contexts == watermark.WithPrompt}

@@ -68,6 +68,7 @@ func (g *generation) reply(ctx context.Context, w http.ResponseWriter) {
 	g.finish = finish
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(g.s.opt.WriteTimeout)) // not every writer has one
 	writeJSON(w, http.StatusOK, e)
+	g.tap()
 	g.done(http.StatusOK, nil)
 }
 
@@ -140,6 +141,7 @@ func (g *generation) stream(ctx context.Context, w http.ResponseWriter, run func
 		return
 	}
 	g.finish = finish
+	g.tap()
 	g.done(http.StatusOK, nil)
 }
 
@@ -214,14 +216,13 @@ const statusClientGone = 499
 
 // done records what was done. No content is in it.
 func (g *generation) done(status int, err error) {
+	took := time.Since(g.began)
+	m := g.s.metrics
+	m.count(outcome{g.route, g.policy, status})
+	m.request.observe(took)
 	level := slog.LevelInfo
-	route := "completions"
-	if g.chat {
-		route = "chat"
-	}
 	attrs := []slog.Attr{
-		slog.String("id", g.id), slog.String("route", route), slog.Int("status", status),
-		slog.Float64("seconds", time.Since(g.began).Seconds()),
+		slog.String("id", g.id), slog.String("route", g.route), slog.Int("status", status), slog.Float64("seconds", took.Seconds()),
 	}
 	if g.account != nil {
 		attrs = append(attrs, slog.String("account", g.account.short()), slog.String("cohort", g.cohort))
@@ -239,7 +240,15 @@ func (g *generation) done(status int, err error) {
 	if g.seq != nil {
 		attrs = append(attrs, slog.Int("prompt_tokens", g.seq.prompt), slog.Int("completion_tokens", len(g.seq.generated())), slog.String("finish", g.finish))
 	}
+	if g.s.native != nil && g.policy != policyPlanted {
+		attrs = append(attrs, slog.String("by", g.s.native.stack))
+	}
 	if l := &g.loss; l.steps > 0 {
+		m.prompt.Add(uint64(g.seq.prompt))
+		m.completion.Add(uint64(len(g.seq.generated())))
+		m.steps.Add(uint64(l.steps))
+		m.missing.add(l.missing)
+		m.kl.add(l.kl)
 		attrs = append(attrs,
 			slog.Float64("upstream_seconds", g.waited.Seconds()), slog.Float64("first_token_seconds", g.first.Seconds()),
 			slog.Float64("missing_mass_mean", l.mean(l.missing)), slog.Float64("missing_mass_max", l.mostMissing),

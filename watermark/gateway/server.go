@@ -24,7 +24,8 @@ type Options struct {
 	Keys *Keyring
 	// Accounts gives the accounts as they are now; nil for [Anybody].
 	Accounts func() *Accounts
-	// Tokenizer is that of the keys: the upstream's model must have the very same.
+	// Tokenizer is that of the keys: the upstream's model must have the very same. May
+	// be nil where the upstream marks and nothing is planted.
 	Tokenizer *tokens.Encoding
 	// Ends are the ids that end a reply, such as <|endoftext|>.
 	Ends []int32
@@ -38,6 +39,11 @@ type Options struct {
 	Tools bool
 	// TrustTokenizer goes on where the upstream has no tokenizer that could be compared.
 	TrustTokenizer bool
+	// Native names the stack of an upstream that marks by itself, one of [Natives]:
+	// requests are passed on. Empty: the gateway marks.
+	Native string
+	// Tap, if set, is where marked replies are written for the monitor.
+	Tap *Tap
 	// Log gets a record for each request, without any of its content.
 	Log *slog.Logger
 
@@ -66,9 +72,12 @@ type Server struct {
 	opt   Options
 	up    *upstream
 	slots chan struct{}
-	known []bool // ids that are tokens
-	ends  map[int32]bool
-	mux   *http.ServeMux
+
+	native  *native // nil: the gateway marks
+	metrics *metrics
+	known   []bool // ids that are tokens
+	ends    map[int32]bool
+	mux     *http.ServeMux
 	// noTokenize: the upstream has no tokenizer to ask, and prompts are encoded here.
 	noTokenize bool
 }
@@ -96,18 +105,28 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Keys.tokenizer, o.Keys.vocab = spec.TokenizerSHA256, spec.Vocab
-	if spec.TokenizerSHA256 != "" && spec.TokenizerSHA256 != o.Tokenizer.SHA256() {
+	o.Keys.tokenizer, o.Keys.vocab, o.Keys.native = spec.TokenizerSHA256, spec.Vocab, o.Native != ""
+	if o.Native == "" && spec.TokenizerSHA256 != "" && spec.TokenizerSHA256 != o.Tokenizer.SHA256() {
 		return nil, fmt.Errorf("the key was made for the tokenizer %s, and %s is another", spec.Tokenizer, o.Tokenizer.Name())
+	}
+	if o.Tokenizer == nil && (o.Native == "" || o.Planted != nil) {
+		return nil, errors.New("the key's tokenizer is needed, and was not given")
+	}
+	if o.Tap != nil {
+		if err := o.Tap.check(); err != nil {
+			return nil, err
+		}
 	}
 	if err := o.Keys.Check(o.Accounts(), time.Now()); err != nil {
 		return nil, err
 	}
 	o.Upstream.Connections = o.MaxConcurrent
-	s := &Server{opt: o, slots: make(chan struct{}, o.MaxConcurrent), ends: map[int32]bool{}, mux: http.NewServeMux()}
-	s.known = make([]bool, o.Tokenizer.VocabSize())
-	for id := range s.known {
-		_, s.known[id] = o.Tokenizer.Token(int32(id))
+	s := &Server{opt: o, metrics: newMetrics(), slots: make(chan struct{}, o.MaxConcurrent), ends: map[int32]bool{}, mux: http.NewServeMux()}
+	if o.Tokenizer != nil {
+		s.known = make([]bool, o.Tokenizer.VocabSize())
+		for id := range s.known {
+			_, s.known[id] = o.Tokenizer.Token(int32(id))
+		}
 	}
 	for _, id := range o.Ends {
 		s.ends[id] = true
@@ -116,7 +135,12 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	s.opt.Upstream.APIKey = ""
-	if err := s.check(ctx); err != nil {
+	if o.Native != "" {
+		err = s.startNative(ctx)
+	} else {
+		err = s.check(ctx)
+	}
+	if err != nil {
 		return nil, err
 	}
 	s.mux.HandleFunc("POST /v1/completions", func(w http.ResponseWriter, r *http.Request) { s.generate(w, r, false) })
@@ -146,8 +170,14 @@ func (s *Server) Model() string { return s.up.opt.Model }
 var errDraining = errors.New("the gateway is shutting down")
 
 // Run serves on a listener until ctx ends, then lets requests under way end within
-// drain, and ends the rest with an error.
-func (s *Server) Run(ctx context.Context, l net.Listener, drain time.Duration) error {
+// drain, and ends the rest with an error. Metrics are served on a listener of their
+// own, if there is one, until the end.
+func (s *Server) Run(ctx context.Context, l, metrics net.Listener, drain time.Duration) error {
+	if metrics != nil {
+		counts := &http.Server{Handler: s.Metrics(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(s.opt.Log.Handler(), slog.LevelWarn)}
+		go counts.Serve(metrics) // ends with ErrServerClosed
+		defer counts.Close()
+	}
 	base, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	server := &http.Server{
@@ -203,7 +233,10 @@ func (s *Server) account(r *http.Request) (*Account, error) {
 
 // generate serves one generation request.
 func (s *Server) generate(w http.ResponseWriter, r *http.Request, chat bool) {
-	g := &generation{s: s, id: newID(), began: time.Now(), chat: chat}
+	g := &generation{s: s, id: newID(), began: time.Now(), chat: chat, route: "completions"}
+	if chat {
+		g.route = "chat"
+	}
 	ctx, cancel := context.WithTimeoutCause(r.Context(), s.opt.MaxTime, &apiError{http.StatusGatewayTimeout, "server_error", "timeout", fmt.Sprintf("the request took longer than %s", s.opt.MaxTime)})
 	defer cancel()
 	select {
@@ -215,6 +248,10 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request, chat bool) {
 		return
 	}
 	defer g.release()
+	if s.native != nil {
+		g.passOn(ctx, w, r)
+		return
+	}
 	if err := g.prepare(ctx, w, r); err != nil {
 		g.failed(ctx, w, nil, err)
 		return

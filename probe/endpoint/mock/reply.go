@@ -68,6 +68,8 @@ type textChoice struct {
 	Finish   *string       `json:"finish_reason"`
 
 	PromptLogprobs []promptRow `json:"prompt_logprobs,omitempty"`
+	TokenIDs       []int32     `json:"token_ids,omitempty"`
+	PromptTokenIDs []int32     `json:"prompt_token_ids,omitempty"`
 }
 
 type chatLogprobs struct {
@@ -193,9 +195,11 @@ func (p *reply) whole() {
 	var (
 		text   strings.Builder
 		pieces []Piece
+		ids    []int32
 	)
 	finish, err := p.run(func(piece Piece) error {
 		text.WriteString(piece.Text)
+		ids = append(ids, piece.Token)
 		if p.q.gen.Logprobs >= 0 {
 			pieces = append(pieces, piece)
 		}
@@ -214,6 +218,12 @@ func (p *reply) whole() {
 	e := p.envelope(choice)
 	if text, ok := choice.(textChoice); ok {
 		text.PromptLogprobs = scored
+		if coder, ok := p.gen.(Coder); ok && p.q.returnIDs && !p.person.NoTokenIDs {
+			text.TokenIDs, text.PromptTokenIDs = ids, p.q.gen.PromptIDs
+			if text.PromptTokenIDs == nil {
+				text.PromptTokenIDs, _ = coder.Encode(p.q.gen.Prompt) // it was encoded to generate
+			}
+		}
 		e.Choices[0] = text
 	} else {
 		e.PromptLogprobs = scored

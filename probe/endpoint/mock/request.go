@@ -11,6 +11,7 @@ import (
 type request struct {
 	gen       GenRequest
 	chat      bool
+	returnIDs bool // of the reply, beside its text
 	idNames   bool // tokens of log-probabilities are named "token_id:N"
 	stream    bool
 	wantUsage bool // stream_options.include_usage
@@ -41,6 +42,7 @@ func parseRequest(body []byte, chat bool) (*request, error) {
 		TopLogprobs         int             `json:"top_logprobs"`
 		PromptLogprobs      *int            `json:"prompt_logprobs"`
 		TokensAsIDs         bool            `json:"return_tokens_as_token_ids"`
+		ReturnIDs           bool            `json:"return_token_ids"`
 		Echo                bool            `json:"echo"`
 		N                   *int            `json:"n"`
 	}
@@ -90,7 +92,7 @@ func parseRequest(body []byte, chat bool) (*request, error) {
 		g.Seed, q.seeded = uint64(*in.Seed), true
 	}
 	if !chat {
-		q.idNames = in.TokensAsIDs
+		q.idNames, q.returnIDs = in.TokensAsIDs, in.ReturnIDs && !in.Stream
 		// An array of ids is what vLLM and llama.cpp take beside a text.
 		if string(in.Prompt) == "null" || json.Unmarshal(in.Prompt, &g.Prompt) != nil && (json.Unmarshal(in.Prompt, &g.PromptIDs) != nil || len(g.PromptIDs) == 0) {
 			return nil, errors.New("prompt must be a string or an array of token ids")
