@@ -72,6 +72,10 @@ func (g *generation) read(w http.ResponseWriter, r *http.Request) (body []byte, 
 		return nil, err
 	}
 	g.cohort = g.account.Cohort
+	// The deadline must go again: it would end the wait for the client's leaving, too.
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(g.s.opt.ClientTimeout)) // not every writer has one
+	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, g.s.opt.MaxBody))
 	var large *http.MaxBytesError
 	switch {

@@ -66,7 +66,7 @@ func (g *generation) reply(ctx context.Context, w http.ResponseWriter) {
 	e := g.envelope(g.choice(text.String(), &finish))
 	e.Usage = g.usage()
 	g.finish = finish
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(g.s.opt.WriteTimeout)) // not every writer has one
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(g.s.opt.ClientTimeout)) // not every writer has one
 	writeJSON(w, http.StatusOK, e)
 	g.tap()
 	g.done(http.StatusOK, nil)
@@ -112,7 +112,7 @@ func (e *events) write(b []byte) error {
 // stream answers with server-sent events: the role first (chat), a chunk for each
 // piece of text, one with the finish reason, one with the usage if asked for, [DONE].
 func (g *generation) stream(ctx context.Context, w http.ResponseWriter, run func(func(string) error) (string, error)) {
-	out := &events{w: w, control: http.NewResponseController(w), timeout: g.s.opt.WriteTimeout}
+	out := &events{w: w, control: http.NewResponseController(w), timeout: g.s.opt.ClientTimeout}
 	finish, err := run(func(s string) error {
 		if !out.begun && g.chat {
 			role := message{Role: "assistant", Content: new(string)}

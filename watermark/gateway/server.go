@@ -51,7 +51,7 @@ type Options struct {
 	MaxBody       int64         // bytes of a request
 	MaxTokens     int           // of a reply
 	MaxTime       time.Duration // of a request
-	WriteTimeout  time.Duration // for one write to a client that does not read
+	ClientTimeout time.Duration // for reading a request's body, and for one write
 }
 
 // Default limits.
@@ -62,7 +62,7 @@ const (
 	DefaultMaxTokens     = 32_768  //
 	DefaultMaxTime       = 15 * time.Minute
 	DefaultStepTimeout   = 60 * time.Second
-	DefaultWriteTimeout  = 30 * time.Second
+	DefaultClientTimeout = 30 * time.Second
 
 	completionTokens = 16 // max_tokens of a completion that does not say, as OpenAI has it
 )
@@ -93,7 +93,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	setDefault(&o.MaxBody, DefaultMaxBody)
 	setDefault(&o.MaxTokens, DefaultMaxTokens)
 	setDefault(&o.MaxTime, DefaultMaxTime)
-	setDefault(&o.WriteTimeout, DefaultWriteTimeout)
+	setDefault(&o.ClientTimeout, DefaultClientTimeout)
 	if o.Accounts == nil {
 		anybody := Anybody()
 		o.Accounts = func() *Accounts { return anybody }

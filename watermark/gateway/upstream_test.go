@@ -66,8 +66,7 @@ func startUpstream(t testing.TB, next func(ids []int32, n int) []refmodel.Alt, s
 	if next == nil {
 		next = reference().Top
 	}
-	_, bench := t.(*testing.B)
-	s, err := mock.New(mock.Options{Models: map[string]mock.Generator{"nova": &upstreamModel{encoding(), next}}, Script: script, NoLog: bench})
+	s, err := mock.New(mock.Options{Models: map[string]mock.Generator{"nova": &upstreamModel{encoding(), next}}, Script: script, NoLog: *overhead})
 	if err != nil {
 		t.Fatal(err)
 	}
