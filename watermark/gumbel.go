@@ -88,6 +88,19 @@ func (g *gumbel) Process(history []int32, logits []float32) {
 	if !g.begin(history) {
 		return
 	}
+	ids, kept, few := g.left.of(logits)
+	if !few {
+		keepOnly(logits, g.chooseAll(logits))
+		return
+	}
+	keepOnly(kept, g.choose(ids, kept))
+	for i, id := range ids {
+		logits[id] = kept[i]
+	}
+}
+
+// chooseAll is choose on the whole vocabulary.
+func (g *gumbel) chooseAll(logits []float32) int {
 	bounds := g.noiseBounds()
 	best, chosen := math.Inf(-1), -1
 	for from := 0; from < len(logits); from += piece {
@@ -101,13 +114,17 @@ func (g *gumbel) Process(history []int32, logits []float32) {
 			}
 		}
 	}
-	keepOnly(logits, chosen)
+	return chosen
 }
 
 func (g *gumbel) ProcessCandidates(history, ids []int32, logits []float32) {
-	if !g.begin(history) {
-		return
+	if g.begin(history) {
+		keepOnly(logits, g.choose(ids, logits))
 	}
+}
+
+// choose is the index of the token that the step takes, -1 where nothing can be.
+func (g *gumbel) choose(ids []int32, logits []float32) int {
 	bounds := g.noiseBounds()
 	best, chosen := math.Inf(-1), -1
 	for i, id := range ids {
@@ -120,7 +137,7 @@ func (g *gumbel) ProcessCandidates(history, ids []int32, logits []float32) {
 			best, chosen = x, i
 		}
 	}
-	keepOnly(logits, chosen)
+	return chosen
 }
 
 // keepOnly sets all logits but one to -Inf. Without a chosen one (nothing can

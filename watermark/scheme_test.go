@@ -169,6 +169,72 @@ func TestDenseIsSparse(t *testing.T) {
 	}
 }
 
+// TestTruncated: where truncation left few tokens, Process does to them what it does
+// where the others are there and next to impossible, and leaves the others away.
+func TestTruncated(t *testing.T) {
+	t.Parallel()
+	const vocab = 5000
+	for _, spec := range append(combinations(), options()...) {
+		spec.Vocab = vocab
+		s := decoy(t, spec, 1)
+		history := []int32{9, 8, 7, 6, 5, 4, 3, 2, 1}
+		for _, kept := range []int{0, 1, 2, 40, vocab / fewShare, vocab/fewShare + 1} {
+			truncated, dense := newToy(vocab, 2).logits(nil), newToy(vocab, 2).logits(nil)
+			for id := range vocab {
+				if id*kept/vocab == (id+1)*kept/vocab { // all but kept ids, evenly spread
+					truncated[id], dense[id] = float32(math.Inf(-1)), -1e6
+				}
+			}
+			s.Process(history, truncated)
+			s.Process(history, dense)
+			finite := 0
+			for id, x := range truncated {
+				if !math.IsInf(float64(x), -1) {
+					finite++
+					if math.Abs(float64(x-dense[id])) > 1e-4 {
+						t.Fatalf("%s, %d tokens left: token %d has %v, want %v", name(spec), kept, id, x, dense[id])
+					}
+				}
+			}
+			// Of two tokens a tournament may leave one with all of the probability.
+			least, most := min(kept, 1), kept
+			switch spec.Scheme {
+			case KGW:
+				least = kept
+			case Gumbel, GumbelDual:
+				most = least
+			}
+			if finite < least || finite > most {
+				t.Errorf("%s, %d tokens left: %d after the mark, want %d to %d", name(spec), kept, finite, least, most)
+			}
+		}
+	}
+}
+
+// TestLeft: tokens with any logit but -Inf are found, wherever they stand.
+func TestLeft(t *testing.T) {
+	t.Parallel()
+	for _, x := range []float32{0, float32(math.Copysign(0, -1)), 1, -1, math.SmallestNonzeroFloat32, -math.MaxFloat32, float32(math.Inf(1))} {
+		for id := range 640 {
+			all := make([]float32, 640)
+			for i := range all {
+				all[i] = float32(math.Inf(-1))
+			}
+			all[id], all[(id+200)%640] = x, x
+			var l left
+			ids, logits, few := l.of(all)
+			want := []int32{int32(min(id, (id+200)%640)), int32(max(id, (id+200)%640))}
+			if !few || !slices.Equal(ids, want) || logits[0] != x || logits[1] != x {
+				t.Fatalf("%v at %v: found %v, %v", x, want, ids, logits)
+			}
+		}
+	}
+	var l left
+	if _, _, few := l.of(make([]float32, 5000)); few {
+		t.Error("5,000 zeros are few")
+	}
+}
+
 // TestTournamentDefinition compares with the definition written out, layer by
 // layer over the whole vocabulary.
 func TestTournamentDefinition(t *testing.T) {

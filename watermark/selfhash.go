@@ -77,6 +77,13 @@ func (k *selfHash) Process(history []int32, logits []float32) {
 	if !ok {
 		return
 	}
+	if ids, kept, few := k.left.of(logits); few {
+		k.add(window, ids, kept)
+		for i, id := range ids {
+			logits[id] = kept[i]
+		}
+		return
+	}
 	if cap(k.anchor) < len(logits) {
 		k.anchor, k.lowest = make([]int32, len(logits)), make([]uint32, len(logits))
 	}
@@ -108,10 +115,12 @@ func (k *selfHash) Process(history []int32, logits []float32) {
 }
 
 func (k *selfHash) ProcessCandidates(history, ids []int32, logits []float32) {
-	window, ok := k.marked(history)
-	if !ok {
-		return
+	if window, ok := k.marked(history); ok {
+		k.add(window, ids, logits)
 	}
+}
+
+func (k *selfHash) add(window, ids []int32, logits []float32) {
 	for i, id := range ids {
 		k.under(int32(uint32(k.seedOf(window, id))))
 		logits[i] += bonus(k.src.Word(id), k.threshold, k.delta)

@@ -85,8 +85,9 @@ func open(t testing.TB, path string, o llama.Options) *llama.Model {
 	return m
 }
 
-// generate writes one reply to each prompt, several at a time.
-func generate(t testing.TB, m *llama.Model, prompts []string, tokens int, sampler func(i int) *serve.Sampler) []watermark.Item {
+// generate writes one reply to each prompt, several at a time. each, if given, is
+// called before the n-th token of reply i is drawn.
+func generate(t testing.TB, m *llama.Model, prompts []string, tokens int, sampler func(i int) *serve.Sampler, each ...func(i, n int)) []watermark.Item {
 	t.Helper()
 	items := make([]watermark.Item, len(prompts))
 	var all sync.WaitGroup
@@ -98,6 +99,9 @@ func generate(t testing.TB, m *llama.Model, prompts []string, tokens int, sample
 		all.Go(func() {
 			s, reply := sampler(i), make([]int32, 0, tokens)
 			err := m.Generate(t.Context(), ids, func(logits []float32) (int32, bool) {
+				for _, f := range each {
+					f(i, len(reply))
+				}
 				id := s.Next(reply, logits)
 				if id == m.End() {
 					return id, false
