@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"github.com/stillmark/stillmark/corpora"
 	"github.com/stillmark/stillmark/probe/endpoint/mock"
 	"github.com/stillmark/stillmark/probe/endpoint/mock/persona"
+	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 )
 
@@ -138,6 +140,27 @@ func TestComparativePlanWarns(t *testing.T) {
 		if !strings.Contains(all, want) {
 			t.Errorf("the plan does not say %q: %q", want, d.Warnings)
 		}
+	}
+	// A known student is neither control nor tested, and stands in the test's options with
+	// the names that are ours.
+	in.Targets = append(in.Targets, ledger.Target{Name: "kid", Role: ledger.Student, BaseURL: "http://127.0.0.1:1/v1", Model: "kid-1"})
+	in.Names = []string{"Brook"}
+	in.Suites[0].Also = []string{"C3"}
+	with, err := NewPlan(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range with.Plan.Tests {
+		var o family.CompareOptions
+		if err := json.Unmarshal(test.Options, &o); err != nil {
+			t.Fatal(err)
+		}
+		if test.Target == "kid" || len(o.Students) != 1 || o.Students[0] != "kid" || (len(o.Names) == 1) != (test.Family == "C3") {
+			t.Errorf("%s: %+v", test.ID, o)
+		}
+	}
+	if all := strings.Join(with.Warnings, " "); !strings.Contains(all, "1 control of at least 19") {
+		t.Errorf("the student counts as a control: %q", all)
 	}
 	if len(d.Plan.Power) != 1 || d.Plan.Power[0].Log10Floor == 0 || d.Plan.Power[0].Log10Alpha != d.Plan.Power[0].Log10Floor {
 		t.Errorf("power %+v", d.Plan.Power)

@@ -110,6 +110,9 @@ type PlanInput struct {
 	// Reasoning declares a test of the separate reasoning text beside every test of
 	// E1: a hypothesis of its own, which costs a share of the level.
 	Reasoning bool
+	// Names are further names of our own model and its maker, beside those that the target
+	// of role ours bears: claims to be it count for C3.
+	Names []string
 	// Rotation is what suites of E6 are asked along; nil where there is none.
 	Rotation *Rotation
 	// Mode is fixed-n (default) or e-process. StopOnEvidence needs the latter.
@@ -154,7 +157,10 @@ type Estimate struct {
 	Currency         string
 	Priced           bool // every target has a price
 	Targets          []TargetEstimate
-	Assumptions      []string // of cost and power, in sentences
+	// Families are the shares of the families: of a prompt that several read, each has
+	// the whole. Sentinels are in none.
+	Families    []FamilyEstimate
+	Assumptions []string // of cost and power, in sentences
 }
 
 // TargetEstimate is one target's share.
@@ -165,6 +171,16 @@ type TargetEstimate struct {
 	CompletionTokens int64
 	Cost             float64
 	Priced           bool
+}
+
+// FamilyEstimate is what is asked for one family, of all targets.
+type FamilyEstimate struct {
+	Family           string
+	Prompts          int
+	Requests         int64
+	PromptTokens     int64
+	CompletionTokens int64
+	Cost             float64 // of the targets that have a price
 }
 
 // NewPlan decides everything that has to be decided before the first request.
@@ -675,12 +691,14 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 			d.Warnings = append(d.Warnings, fmt.Sprintf("%s ignores max_tokens: its replies may cost more than estimated.", t.Name))
 		}
 	}
+	e.Families = familyShares(p)
 	p.Power = []ledger.PowerRow{}
 	type search struct {
 		key    string
 		charge float64
+		units  int64
 	}
-	known := map[search]float64{} // one search per law and level, not per target
+	known := map[search]ledger.PowerRow{} // one search per law and level, not per target
 	for _, t := range p.Tests {
 		if !t.Primary {
 			continue
@@ -700,17 +718,14 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 			p.Power = append(p.Power, row)
 			continue
 		}
-		units := int64(math.Round(float64(d.readBy(&t)) * in.TokensPerReply * in.Distinct))
-		law := laws[t.Key]
-		charge := d.charge(in, &t)
-		effect, ok := known[search{t.Key, charge}]
+		at := search{t.Key, d.charge(in, &t), int64(math.Round(float64(d.readBy(&t)) * in.TokensPerReply * in.Distinct))}
+		row, ok := known[at]
 		if !ok {
-			effect = family.DetectableEffect(law, evidence.Plain(units), t.Mode, level-charge)
-			known[search{t.Key, charge}] = effect
+			row = family.PlannedUnits(laws[t.Key], at.units, t.Mode, level-at.charge)
+			known[at] = row
 		}
-		p.Power = append(p.Power, ledger.PowerRow{
-			Test: t.ID, Units: units, Log10Alpha: level - charge, Effect: effect, EffectUnit: family.EffectUnit(law),
-		})
+		row.Test = t.ID
+		p.Power = append(p.Power, row)
 	}
 	if e.Requests > 0 {
 		e.Assumptions = append(e.Assumptions,
@@ -724,6 +739,16 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 	if of(family.ReadingMode) {
 		e.Assumptions = append(e.Assumptions, fmt.Sprintf("The power of reading mode supposes that %.0f %% of its positions are distinct scored units.", 100*family.DefaultFresh))
 	}
+	for i := range p.Tests {
+		if t := &p.Tests[i]; t.Family == family.RotationLag {
+			said, err := forwardingPower(p, t, family.Log10Level(p, t)-d.charge(in, t))
+			if err != nil {
+				return err
+			}
+			e.Assumptions = append(e.Assumptions, said)
+			break
+		}
+	}
 	if of(family.Radioactivity) {
 		e.Assumptions = append(e.Assumptions,
 			fmt.Sprintf("The power supposes replies of %.0f tokens, %.0f %% of which are distinct scored units, each counted once and independent of the others.", in.TokensPerReply, 100*in.Distinct),
@@ -733,6 +758,51 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 		d.Warnings = append(d.Warnings, "The cap of "+limit+" is below the estimate: the run may end before the plan is done.")
 	}
 	return nil
+}
+
+// forwardingPower says what a rotation finds of a rival that forwards a part of its
+// requests: not what their mean lift suggests.
+func forwardingPower(p *ledger.Plan, t *ledger.Test, log10Alpha float64) (string, error) {
+	var said []string
+	for _, share := range []float64{.1, .3, .6, 1} {
+		power, err := family.PlannedForwarding(p, t, log10Alpha, share, 1)
+		if err != nil {
+			return "", err
+		}
+		said = append(said, fmt.Sprintf("%.0f %% of its requests with power %.2f", 100*share, power))
+	}
+	return fmt.Sprintf("The power of key-rotation lag supposes the same lift in every slot. A rival that forwards whole requests, to a service whose lift is 1, is found where it forwards %s.", strings.Join(said, ", ")), nil
+}
+
+// familyShares works out what each family's prompts cost.
+func familyShares(p *ledger.Plan) []FamilyEstimate {
+	var out []FamilyEstimate
+	for _, fam := range family.Families() {
+		row := FamilyEstimate{Family: fam.ID}
+		for i := range p.Prompts {
+			q := &p.Prompts[i]
+			if !slices.ContainsFunc(p.Tests, func(t ledger.Test) bool { return t.Family == fam.ID && t.Reads(q) }) {
+				continue
+			}
+			row.Prompts++
+			for j := range p.Targets {
+				t := &p.Targets[j]
+				if !t.Live() || !q.Asks(t.Name) {
+					continue
+				}
+				n := int64(p.SamplesOf(q))
+				sent, received := n*promptTokens(q), n*int64(p.ParamsOf(q).MaxTokens)
+				row.Requests += n
+				row.PromptTokens += sent
+				row.CompletionTokens += received
+				row.Cost += money(t.Price, sent, received)
+			}
+		}
+		if row.Prompts > 0 {
+			out = append(out, row)
+		}
+	}
+	return out
 }
 
 // readBy counts the replies of one target that a test reads.

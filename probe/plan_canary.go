@@ -182,7 +182,22 @@ func (in *PlanInput) familyOptions(fam *family.Family, suites []*PlanSuite) (jso
 		}
 		options = o
 	default:
-		return nil, nil
+		if fam.Tier != ledger.Comparative {
+			return nil, nil
+		}
+		o := family.CompareOptions{}
+		for _, t := range in.Targets {
+			if t.Role == ledger.Student {
+				o.Students = append(o.Students, t.Name)
+			}
+		}
+		if fam.ID == family.Identity {
+			o.Names = in.Names
+		}
+		if len(o.Students)+len(o.Names) == 0 {
+			return nil, nil
+		}
+		options = o
 	}
 	raw, err := json.Marshal(options)
 	if err != nil {

@@ -77,6 +77,11 @@ func suiteHint(name string) string {
 	for _, set := range corpora.Sets() {
 		known = append(known, set.Name)
 	}
+	return nearest(name, known)
+}
+
+// nearest is didYouMean without a list of all.
+func nearest(name string, known []string) string {
 	if hint := didYouMean(name, known); strings.Contains(hint, "mean") {
 		return hint
 	}

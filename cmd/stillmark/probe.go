@@ -36,24 +36,26 @@ func (a *app) probeCommand() *cobra.Command {
 }
 
 type planOptions struct {
-	targets, controls, ours, teachers, suites []string
-	after                                     string
-	controlCases                              []string
-	keys, commitments, served                 []string
-	signer, output, tsa                       string
-	n                                         int
-	seed                                      uint64
-	temperature, topP                         float64
-	requestSeed                               int64
-	servingFrom, sentinels                    string
-	counterfactuals, cuts                     int
-	tokenizers                                tokenizerFiles
-	arms                                      []string
-	rotationStart                             string
-	slot                                      time.Duration
-	lags                                      []int
-	dryRun, skipTest                          bool
-	in                                        probe.PlanInput
+	targets, controls, ours, teachers, students []string
+	suites                                      []string
+	set                                         string
+	after                                       string
+	controlCases                                []string
+	keys, commitments, served                   []string
+	signer, output, tsa                         string
+	n                                           int
+	seed                                        uint64
+	temperature, topP                           float64
+	requestSeed                                 int64
+	servingFrom, sentinels                      string
+	counterfactuals, cuts                       int
+	tokenizers                                  tokenizerFiles
+	arms                                        []string
+	rotationStart                               string
+	slot                                        time.Duration
+	lags                                        []int
+	dryRun, skipTest                            bool
+	in                                          probe.PlanInput
 }
 
 func (a *app) probePlanCommand() *cobra.Command {
@@ -72,6 +74,11 @@ their positions are distinct scored pairs; --tokens-per-reply and --distinct cha
 that. Commitments are given in the order of the keys; FILE.tsr beside a commitment
 is taken as its timestamp.
 
+What is asked is a --suite, or a --set of suites: smoke rehearses with some 300 requests
+and is no basis of a verdict, standard is what says most for its money, evidential is
+everything, twice. A set gives each suite its number of prompts and of replies; -n and
+--samples go before it. Families under a canary key need one (--key).
+
 Controls need not be asked for every audit. A plan with --control alone, no target and
 no key, collects them; run, analysed and sealed, that case is given to later plans with
 --controls CASE, if suites, seeds and parameters are the same. It is copied whole into
@@ -82,7 +89,8 @@ and --after CASE, the sealed first one: it scores only what the first did not, i
 has the numbers of both and of the two together, and it holds the first case whole.
 Another --seed draws other prompts, which keyed free choice needs.`,
 		Example: `  stillmark probe plan --target acme-nova-1 --control older-model --suite longform-en -n 200 --max-tokens 400 \
-    --key key.json --commitment key.commitment.json --signer signer.pem -o case`,
+    --key key.json --commitment key.commitment.json --signer signer.pem -o case
+  stillmark probe plan --set smoke --target acme-nova-1 --ours our-model --key key.json --key canary.json --dry-run`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.plan(c, &o) },
 	}
@@ -92,7 +100,10 @@ Another --seed draws other prompts, which keyed free choice needs.`,
 	o.bindControls(f)
 	f.StringArrayVar(&o.ours, "ours", nil, "configured target that serves our own model, for comparative families (repeatable)")
 	f.StringArrayVar(&o.teachers, "teacher", nil, "configured target that others may have been trained on, for comparative families (repeatable)")
-	f.StringArrayVar(&o.suites, "suite", []string{"longform-en"}, "suite: a name of `stillmark corpora list`, or a YAML or JSONL file; its family decides the tests (repeatable)")
+	f.StringArrayVar(&o.students, "student", nil, "configured target that is a known student of our own model: with it comparative families print likelihood ratios (repeatable)")
+	o.bindNames(f)
+	f.StringArrayVar(&o.suites, "suite", []string{defaultSuite}, "suite: a name of `stillmark corpora list`, or a YAML or JSONL file; its family decides the tests (repeatable)")
+	f.StringVar(&o.set, "set", "", "set of suites, in place of --suite or beside it: smoke, standard or evidential (see `stillmark corpora list`)")
 	f.IntVarP(&o.n, "number", "n", 0, "prompts to draw of every suite, 0 for all")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the draw of prompts")
 	f.StringArrayVar(&o.arms, "arm", nil, "E6: label or id of a watermark key of the rotation, in the order of `stillmark corpora plant` (repeatable)")
@@ -232,7 +243,7 @@ func (a *app) plan(c *cobra.Command, o *planOptions) error {
 	for _, group := range []struct {
 		role  ledger.Role
 		names []string
-	}{{ledger.Rival, o.targets}, {ledger.Control, o.controls}, {ledger.Ours, o.ours}, {ledger.Teacher, o.teachers}} {
+	}{{ledger.Rival, o.targets}, {ledger.Control, o.controls}, {ledger.Ours, o.ours}, {ledger.Teacher, o.teachers}, {ledger.Student, o.students}} {
 		for _, name := range group.names {
 			t, err := resolve(f, name)
 			if err != nil {
@@ -251,8 +262,12 @@ func (a *app) plan(c *cobra.Command, o *planOptions) error {
 	if err := o.rotation(); err != nil {
 		return err
 	}
-	for _, name := range o.suites {
-		if err := o.expand(c, name); err != nil {
+	set, err := o.wanted(c)
+	if err != nil {
+		return err
+	}
+	for _, m := range set {
+		if err := o.expand(c, m); err != nil {
 			return err
 		}
 	}
@@ -266,6 +281,7 @@ func (a *app) plan(c *cobra.Command, o *planOptions) error {
 	if err != nil {
 		return err
 	}
+	draft.Warnings = append(draft.Warnings, o.setLimits()...)
 	if !o.dryRun {
 		if _, err := probe.SealPlan(o.output, draft, signer, o.stamp(ctx)); err != nil {
 			return err
@@ -322,19 +338,74 @@ func (o *planOptions) rotation() error {
 	return nil
 }
 
+// defaultSuite is asked where neither a suite nor a set is named.
+const defaultSuite = "longform-en"
+
+// bindNames adds the flag of C3.
+func (o *planOptions) bindNames(f *pflag.FlagSet) {
+	f.StringArrayVar(&o.in.Names, "our-name", nil, "C3: another name of our model or its maker, beside those of the target of role ours (repeatable)")
+}
+
+// wanted are the suites to ask, those of a set with the numbers that it gives them.
+func (o *planOptions) wanted(c *cobra.Command) ([]corpora.Member, error) {
+	var out []corpora.Member
+	if o.set != "" {
+		set, err := corpora.SetByName(o.set)
+		if err != nil {
+			var names []string
+			for _, s := range corpora.Sets() {
+				names = append(names, s.Name)
+			}
+			return nil, usageError(fmt.Errorf("%w%s", err, nearest(o.set, names)))
+		}
+		out = set.Members
+		if !c.Flags().Changed("suite") {
+			return out, nil
+		}
+	}
+	for _, name := range o.suites {
+		out = append(out, corpora.Member{Suite: name})
+	}
+	return out, nil
+}
+
+// setLimits says what a plan of a set can be used for.
+func (o *planOptions) setLimits() []string {
+	set, err := corpora.SetByName(o.set)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	if !set.Verdict {
+		out = append(out, fmt.Sprintf("The set %s is a rehearsal: %s", set.Name, set.NeverUse))
+	}
+	if set.Runs > 1 {
+		out = append(out, fmt.Sprintf("The set %s is to be carried out %d times, at least %d days apart: plan the next run with --after.", set.Name, set.Runs, set.DaysApart))
+	}
+	return out
+}
+
 // expand draws the prompts of a suite: once, or once for every canary key where a key
-// draws what is asked.
-func (o *planOptions) expand(c *cobra.Command, name string) error {
-	suite, err := loadSuite(name)
+// draws what is asked. Numbers that were given go before those of a set, and those before
+// the suite's own.
+func (o *planOptions) expand(c *cobra.Command, m corpora.Member) error {
+	suite, err := loadSuite(m.Suite)
 	if err != nil {
 		return err
+	}
+	n, samples := o.n, suite.Samples
+	if m.Prompts > 0 && !c.Flags().Changed("number") {
+		n = m.Prompts
+	}
+	if m.Samples > 0 {
+		samples = m.Samples
 	}
 	add := func(drawn probe.PlanSuite, err error) error {
 		if err != nil {
 			return usageError(err)
 		}
 		if !c.Flags().Changed("samples") {
-			drawn.Samples = suite.Samples
+			drawn.Samples = samples
 		}
 		if !c.Flags().Changed("max-tokens") {
 			drawn.ReplyTokens = suite.ReplyTokens
@@ -343,16 +414,16 @@ func (o *planOptions) expand(c *cobra.Command, name string) error {
 		return nil
 	}
 	if suite.Family == family.ReadingMode {
-		return o.cut(suite)
+		return o.cut(suite, n)
 	}
 	if suite.Use() == "" {
-		return add(probe.ExpandSuite(suite, o.seed, o.n))
+		return add(probe.ExpandSuite(suite, o.seed, n))
 	}
 	keys := 0
 	for i := range o.in.Keys {
 		if k := o.in.Keys[i].Key; k.Scheme == watermark.Canary {
 			keys++
-			drawn, err := probe.ExpandSuiteUnder(suite, o.seed, o.n, k)
+			drawn, err := probe.ExpandSuiteUnder(suite, o.seed, n, k)
 			if err == nil && o.counterfactuals > 0 && suite.Use() == canary.UseTrigger {
 				if err := drawn.Counterfactual(k, o.counterfactuals); err != nil {
 					return usageError(err)
@@ -373,7 +444,7 @@ func (o *planOptions) expand(c *cobra.Command, name string) error {
 
 // cut makes the prompts of reading mode of a suite of passages, once for every
 // watermark key that can be read so.
-func (o *planOptions) cut(suite *corpora.Suite) error {
+func (o *planOptions) cut(suite *corpora.Suite, n int) error {
 	open, err := o.tokenizers.opener()
 	if err != nil {
 		return err
@@ -385,7 +456,7 @@ func (o *planOptions) cut(suite *corpora.Suite) error {
 		if !family.MarkKey.Fits(k.Scheme) {
 			continue
 		}
-		passages, err := probe.ExpandSuite(suite, o.seed, o.n)
+		passages, err := probe.ExpandSuite(suite, o.seed, n)
 		if err == nil {
 			err = passages.Cut(k, open, cuts)
 		}
@@ -494,6 +565,9 @@ func writeDraft(w io.Writer, d *probe.Draft) error {
 	}
 	if len(d.Plan.Tests) > 0 {
 		fmt.Fprintf(w, "level     %.3g over %d declared tests (Holm), %d decoys each\n\n", d.Plan.Alpha, len(d.Plan.Tests), d.Plan.Decoys.N)
+		if err := writeShares(w, &e); err != nil {
+			return err
+		}
 		if err := writePromises(w, d.Plan); err != nil {
 			return err
 		}
@@ -506,6 +580,24 @@ func writeDraft(w io.Writer, d *probe.Draft) error {
 		fmt.Fprintf(w, "warning   %s\n", s)
 	}
 	return nil
+}
+
+// writeShares prints what each family costs.
+func writeShares(w io.Writer, e *probe.Estimate) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "family\tprompts\trequests\ttokens sent\treceived at most\tcost at most")
+	for _, f := range e.Families {
+		cost := "unknown"
+		switch {
+		case f.Requests == 0:
+			cost = "none"
+		case e.Priced:
+			cost = fmt.Sprintf("%.2f %s", f.Cost, e.Currency)
+		}
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%s\n", f.Family, f.Prompts, f.Requests, f.PromptTokens, f.CompletionTokens, cost)
+	}
+	fmt.Fprintln(t)
+	return t.Flush()
 }
 
 // writePromises prints what each test promises, and for families other than E1 what it

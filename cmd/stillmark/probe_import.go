@@ -93,6 +93,8 @@ when, from whom and with what parameters. No result on them is accusation grade.
 	f.StringArrayVar(&o.controls, "control", nil, "NAME=FILE: replies of a control to the same prompts (repeatable)")
 	f.StringArrayVar(&o.ours, "ours", nil, "NAME=FILE: replies of our own model, for comparative families (repeatable)")
 	f.StringArrayVar(&o.teachers, "teacher", nil, "NAME=FILE: replies of a model that others may have been trained on (repeatable)")
+	f.StringArrayVar(&o.students, "student", nil, "NAME=FILE: replies of a known student of our own model, for likelihood ratios (repeatable)")
+	o.bindNames(f)
 	f.StringVar(&suite, "suite", "", "name for the prompts, or a suite that they are of")
 	f.StringArrayVar(&families, "family", nil, "family of tests that reads them (repeatable; default that of the suite, or E1)")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the draw that the prompts of a known suite come from")
@@ -111,7 +113,7 @@ func (o *planOptions) importFiles(f *config.File, target, path string, ids bool)
 		flag  string
 		role  ledger.Role
 		given []string
-	}{{"--control", ledger.Control, o.controls}, {"--ours", ledger.Ours, o.ours}, {"--teacher", ledger.Teacher, o.teachers}} {
+	}{{"--control", ledger.Control, o.controls}, {"--ours", ledger.Ours, o.ours}, {"--teacher", ledger.Teacher, o.teachers}, {"--student", ledger.Student, o.students}} {
 		for _, s := range group.given {
 			name, path, ok := strings.Cut(s, "=")
 			if !ok || name == "" || path == "" {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/stillmark/stillmark/corpora/reading"
 	"github.com/stillmark/stillmark/probe/ledger"
@@ -445,9 +446,30 @@ func plannedRank(t *PlannedTest, unit string, sp spread, kinds ...reading.Kind) 
 	if n == 0 {
 		return rankPower(len(sd.controls), 0, unit), nil
 	}
-	row := rankPower(len(sd.controls), math.Sqrt(sp.between*sp.between+sp.within*sp.within/float64(n)), unit)
+	s := math.Sqrt(sp.between*sp.between + sp.within*sp.within/float64(n))
+	row := rankPower(len(sd.controls), s, unit)
 	row.Units = int64(n)
+	if row.Effect == 0 {
+		return row, nil
+	}
+	for _, lead := range at(t.Effects, twoDigits(row.Effect/4), twoDigits(row.Effect/2), twoDigits(2*row.Effect)) {
+		found := ledger.PowerAt{Effect: lead, Power: evidence.RankPower(len(sd.controls), lead/s, 1)}
+		// More units take nothing off the spread between models.
+		if rest := math.Pow(lead*s/row.Effect, 2) - sp.between*sp.between; rest > 0 {
+			found.Units = int64(math.Ceil(sp.within*sp.within/rest - 1e-6))
+		}
+		row.At = append(row.At, found)
+	}
 	return row, nil
+}
+
+// twoDigits rounds a positive number to two significant digits.
+func twoDigits(x float64) float64 {
+	v, err := strconv.ParseFloat(strconv.FormatFloat(x, 'g', 2, 64), 64)
+	if err != nil {
+		panic("family: " + err.Error()) // no float64 is written in another form
+	}
+	return v
 }
 
 // readings are the prompts of a test that its family reads, sorted into items.

@@ -112,4 +112,17 @@ func TestPlannedRank(t *testing.T) {
 	if a.Test != "C2/rival" || !(a.Effect > 0) || !(b.Effect > a.Effect) {
 		t.Errorf("to come first among more takes a larger lead: %+v, %+v", a, b)
 	}
+	// The promise is kept at its own effect, powers rise, and the units that would be
+	// needed for an effect are those of a plan that promises it.
+	if c, err := PlannedPower(few.plan, &few.plan.Tests[0], -6, a.Effect); err != nil || len(c.At) != 1 || math.Abs(c.At[0].Power-PowerLevel) > 1e-6 || c.At[0].Units != 40 {
+		t.Errorf("at its own effect: %+v, %v", c.At, err)
+	}
+	if len(a.At) != 3 || !(a.At[0].Power < a.At[1].Power && a.At[1].Power < PowerLevel && a.At[2].Power > PowerLevel) {
+		t.Errorf("stated: %+v", a.At)
+	}
+	need := newPopulation(RandomChoice, 1, q[:2*int(a.At[2].Units)])
+	scripted(t, need, 1, scenery{controls: 3})
+	if c, err := PlannedPower(need.plan, &need.plan.Tests[0], -6); err != nil || c.Effect > a.At[2].Effect {
+		t.Errorf("%d units (%d) promise %v, not %v (%v)", a.At[2].Units, c.Units, c.Effect, a.At[2].Effect, err)
+	}
 }

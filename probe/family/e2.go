@@ -285,7 +285,11 @@ func clusters(by map[string]*passageScore) (all evidence.Clusters, n int64) {
 // PlannedReading is what a test of reading mode promises under the law of its key: each
 // prompt is a position, of which as many as DefaultFresh says are distinct.
 func PlannedReading(law evidence.Law, prompts int64, mode string, log10Alpha float64) ledger.PowerRow {
-	units := int64(math.Round(DefaultFresh * float64(prompts)))
+	return PlannedUnits(law, int64(math.Round(DefaultFresh*float64(prompts))), mode, log10Alpha)
+}
+
+// PlannedUnits is what a test of so many distinct units, each counted once, promises.
+func PlannedUnits(law evidence.Law, units int64, mode string, log10Alpha float64) ledger.PowerRow {
 	row := ledger.PowerRow{Units: units, Log10Alpha: log10Alpha, EffectUnit: EffectUnit(law)}
 	if units == 0 {
 		return row
@@ -298,10 +302,12 @@ func PlannedReading(law evidence.Law, prompts int64, mode string, log10Alpha flo
 	if law.Kind == evidence.KindBernoulli {
 		row.Log10Floor = float64(units) * math.Log10(law.P)
 	}
-	for _, effect := range []float64{.02, .05, .1} {
-		row.At = append(row.At, ledger.PowerAt{
-			Effect: effect, Power: law.Power(evidence.Plain(units), effect, level), Units: law.UnitsNeeded(effect, level, PowerLevel),
-		})
+	for _, effect := range []float64{.01, .02, .05, .1} {
+		at := ledger.PowerAt{Effect: effect, Power: law.Power(evidence.Plain(units), effect, level)}
+		if n := law.UnitsNeeded(effect, level, PowerLevel); n < math.MaxInt64 {
+			at.Units = n
+		}
+		row.At = append(row.At, at)
 	}
 	return row
 }

@@ -208,7 +208,7 @@ func TestReadingPower(t *testing.T) {
 	t.Parallel()
 	law := evidence.Bernoulli(.25)
 	row := PlannedReading(law, 3112, ledger.ModeFixedN, -6)
-	if row.Units != 2801 || math.Abs(row.Effect-.05) > 1e-3 || len(row.At) != 3 || math.Abs(float64(row.At[1].Units)-2800) > .03*2800 {
+	if row.Units != 2801 || math.Abs(row.Effect-.05) > 1e-3 || len(row.At) != 4 || math.Abs(float64(row.At[2].Units)-2800) > .03*2800 {
 		t.Errorf("%+v", row)
 	}
 	rng := rand.New(rand.NewPCG(7, 7))

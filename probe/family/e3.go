@@ -413,7 +413,7 @@ func powerE3(t *PlannedTest) (ledger.PowerRow, error) {
 	if t.Test.Mode == ledger.ModeAnytime {
 		level -= anytimeCost
 	}
-	for _, lift := range []float64{.02, .05, .1, .2} {
+	for _, lift := range at(t.Effects, .02, .05, .1, .2) {
 		row.At = append(row.At, ledger.PowerAt{Effect: lift, Power: law.Power(n, lift, level), Units: law.UnitsNeeded(lift, level, PowerLevel)})
 	}
 	return row, nil

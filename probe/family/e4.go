@@ -293,22 +293,21 @@ func hitResponses(ctx context.Context, in *Input, secret []byte, q int) (*Output
 
 // powerOfHits is the smallest share of known responses that n canaries find with power
 // .9, each read into a chance hit at the given rate.
-func powerOfHits(n int64, rate, log10Alpha float64) ledger.PowerRow {
+func powerOfHits(n int64, rate, log10Alpha float64, effects ...float64) ledger.PowerRow {
 	row := ledger.PowerRow{Units: n, Log10Alpha: log10Alpha, EffectUnit: effectHits, Log10Floor: float64(n) * math.Log10(rate)}
 	need := canariesNeeded(n, rate, log10Alpha)
-	if need > n {
-		return row
+	if need <= n {
+		row.Effect = binomialRate(n, need)
 	}
-	row.Effect = binomialRate(n, need)
-	for _, share := range []float64{.005, .02, .1} {
-		at := ledger.PowerAt{Effect: share, Power: math.Pow(10, evidence.Log10BinomialSF(need, n, share))}
+	for _, share := range at(effects, .005, .02, .1) {
+		found := ledger.PowerAt{Effect: share, Power: math.Pow(10, evidence.Log10BinomialSF(need, n, share))}
 		for units := int64(1); units <= 1_000_000; units = units*51/50 + 1 {
 			if k := canariesNeeded(units, rate, log10Alpha); k <= units && evidence.Log10BinomialSF(k, units, share) >= math.Log10(PowerLevel) {
-				at.Units = units
+				found.Units = units
 				break
 			}
 		}
-		row.At = append(row.At, at)
+		row.At = append(row.At, found)
 	}
 	return row
 }
@@ -488,7 +487,7 @@ func (k *ranked) decoys(ctx context.Context, in *Input, observed int64) (*ledger
 
 // powerOfRanks is for an effect that makes a share of the responses likelier than all
 // their counterfactuals and leaves the others to chance.
-func powerOfRanks(n, b int, log10Alpha float64) ledger.PowerRow {
+func powerOfRanks(n, b int, log10Alpha float64, effects ...float64) ledger.PowerRow {
 	row := ledger.PowerRow{Units: int64(n), Log10Alpha: log10Alpha, EffectUnit: effectRank}
 	draws := make([]evidence.Draw, n)
 	for i := range draws {
@@ -498,6 +497,11 @@ func powerOfRanks(n, b int, log10Alpha float64) ledger.PowerRow {
 	row.Log10Floor = law.Floor()
 	if known := law.Detectable(log10Alpha, PowerLevel); !math.IsInf(known, 1) {
 		row.Effect = known / 2 // the share of counterfactuals behind goes from 1/2 to 1
+	}
+	if critical, ok := law.Critical(log10Alpha); ok {
+		for _, effect := range at(effects, .05, .1, .2) {
+			row.At = append(row.At, ledger.PowerAt{Effect: effect, Power: law.Power(2*effect, critical)})
+		}
 	}
 	return row
 }
@@ -515,7 +519,7 @@ func powerE4(t *PlannedTest) (ledger.PowerRow, error) {
 		return ledger.PowerRow{}, errors.New("there is no canary among the prompts")
 	}
 	if o.Counterfactuals > 0 {
-		return powerOfRanks(n, o.Counterfactuals, t.Log10Alpha), nil
+		return powerOfRanks(n, o.Counterfactuals, t.Log10Alpha, t.Effects...), nil
 	}
-	return powerOfHits(int64(n), float64(o.Candidates)/canary.Space, t.Log10Alpha), nil
+	return powerOfHits(int64(n), float64(o.Candidates)/canary.Space, t.Log10Alpha, t.Effects...), nil
 }

@@ -302,23 +302,22 @@ func share(k, n int64) evidence.Interval {
 // powerOfNonces is the smallest share of forwarded nonces that n sent and m held-back
 // ones find with power .9: the needed number of hits h has C(n,h)/C(n+m,h) at or
 // below the level.
-func powerOfNonces(n, m int64, log10Alpha float64) ledger.PowerRow {
+func powerOfNonces(n, m int64, log10Alpha float64, effects ...float64) ledger.PowerRow {
 	row := ledger.PowerRow{Units: n, Log10Alpha: log10Alpha, EffectUnit: effectE5, Log10Floor: log10AllSent(n, m, n)}
 	need := hitsNeeded(n, m, log10Alpha)
-	if need > n {
-		return row
+	if need <= n {
+		row.Effect = binomialRate(n, need)
 	}
-	row.Effect = binomialRate(n, need)
-	for _, rate := range []float64{.05, .2, .5} {
-		at := ledger.PowerAt{Effect: rate, Power: math.Pow(10, evidence.Log10BinomialSF(need, n, rate))}
+	for _, rate := range at(effects, .05, .2, .5) {
+		found := ledger.PowerAt{Effect: rate, Power: math.Pow(10, evidence.Log10BinomialSF(need, n, rate))}
 		for units := int64(1); units <= maxNonces; units = units*21/20 + 1 {
 			k := hitsNeeded(units, units, log10Alpha)
 			if k <= units && evidence.Log10BinomialSF(k, units, rate) >= math.Log10(PowerLevel) {
-				at.Units = units
+				found.Units = units
 				break
 			}
 		}
-		row.At = append(row.At, at)
+		row.At = append(row.At, found)
 	}
 	return row
 }
@@ -359,5 +358,5 @@ func powerE5(t *PlannedTest) (ledger.PowerRow, error) {
 		return ledger.PowerRow{}, err
 	}
 	n := int64(len(t.Prompts()))
-	return powerOfNonces(n, int64(o.Nonces), t.Log10Alpha), nil
+	return powerOfNonces(n, int64(o.Nonces), t.Log10Alpha, t.Effects...), nil
 }

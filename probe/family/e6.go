@@ -496,17 +496,39 @@ func (p *liftPower) possible() bool {
 	return all > 0 && -float64(len(p.tokens))*math.Log10(float64(p.arms)) <= p.log10Alpha
 }
 
-// at is the share of runs that reach the level at a lift.
+// at is the share of runs that reach the level at a lift that is the same in every slot,
+// as of a rival that was trained on what was served.
 func (p *liftPower) at(lift float64) float64 {
+	return p.power(func(int, int) float64 { return lift })
+}
+
+// forwarded is the share of runs that reach the level where each of the slot's replies is
+// forwarded whole, with the given lift, or not at all: slots without a forwarded reply
+// say nothing, so that a small share needs far more slots than its mean lift suggests.
+func (p *liftPower) forwarded(replies int, share, lift float64) float64 {
+	rng := rand.New(rand.NewPCG(uint64(replies), math.Float64bits(share)))
+	lifts := make([]float64, len(p.noise)*len(p.tokens))
+	for i := range lifts {
+		for range replies {
+			if rng.Float64() < share {
+				lifts[i] += lift / float64(replies)
+			}
+		}
+	}
+	return p.power(func(run, slot int) float64 { return lifts[run*len(p.tokens)+slot] })
+}
+
+// power is the share of runs that reach the level, lift being that of a run's slot.
+func (p *liftPower) power(lift func(run, slot int) float64) float64 {
 	n := 0
-	for _, z := range p.noise {
+	for run, z := range p.noise {
 		values, score := make([]evidence.Draw, len(p.tokens)), int64(0)
 		for s, count := range p.tokens {
 			values[s] = make(evidence.Draw, p.arms)
 			for j := range values[s] {
 				x := math.Sqrt(count) * z[s*p.arms+j]
 				if j == 0 { // the served one
-					x += count * lift
+					x += count * lift(run, s)
 				}
 				values[s][j] = int64(math.Round(slotUnit * x))
 			}
@@ -559,23 +581,45 @@ func powerE6(t *PlannedTest) (ledger.PowerRow, error) {
 	if _, err := t.items(reading.KindRotation); err != nil {
 		return ledger.PowerRow{}, err
 	}
+	p, _ := t.liftPower(&o)
+	slots := len(p.tokens)
+	row := ledger.PowerRow{
+		Units: int64(slots), EffectUnit: effectE6, Log10Floor: -float64(slots) * math.Log10(float64(len(o.Arms))),
+		Effect: p.detectable(),
+	}
+	if p.possible() {
+		for _, lift := range at(t.Effects, .02, .05, .1) {
+			row.At = append(row.At, ledger.PowerAt{Effect: lift, Power: p.at(lift)})
+		}
+	}
+	return row, nil
+}
+
+// liftPower is the planner's of a rotation, and how many replies fall in a slot.
+func (t *PlannedTest) liftPower(o *E6Options) (p *liftPower, replies int) {
 	all := 0.
-	for _, p := range t.Prompts() {
-		all += .75 * .5 * float64(t.plan.ParamsOf(p).MaxTokens*t.SamplesOf(p))
+	for _, q := range t.Prompts() {
+		all += .75 * .5 * float64(t.plan.ParamsOf(q).MaxTokens*t.SamplesOf(q))
+		replies += t.SamplesOf(q)
 	}
 	tokens := make([]float64, o.Slots-o.Lag)
 	for i := range tokens {
 		tokens[i] = all / float64(o.Slots)
 	}
-	p := newLiftPower(tokens, len(o.Arms), t.Log10Alpha)
-	row := ledger.PowerRow{
-		Units: int64(len(tokens)), EffectUnit: effectE6, Log10Floor: -float64(len(tokens)) * math.Log10(float64(len(o.Arms))),
-		Effect: p.detectable(),
+	return newLiftPower(tokens, len(o.Arms), t.Log10Alpha), replies / o.Slots
+}
+
+// PlannedForwarding is the power with which a test of E6 finds a rival that forwards a
+// share of what it is asked to our service, whose own lift is given in standard deviations
+// of a token.
+func PlannedForwarding(p *ledger.Plan, t *ledger.Test, log10Alpha, share, lift float64) (float64, error) {
+	o, err := e6Options(t)
+	if err != nil {
+		return 0, err
 	}
-	if p.possible() {
-		for _, lift := range []float64{.02, .05, .1} {
-			row.At = append(row.At, ledger.PowerAt{Effect: lift, Power: p.at(lift)})
-		}
+	planned, replies := (&PlannedTest{Input: &Input{Test: t, Log10Alpha: log10Alpha, plan: p}}).liftPower(&o)
+	if !planned.possible() {
+		return 0, nil
 	}
-	return row, nil
+	return planned.forwarded(replies, share, lift), nil
 }

@@ -193,6 +193,30 @@ func TestRotationPower(t *testing.T) {
 		}
 		within(t, fmt.Sprint("lift ", lift), found, runs, want)
 	}
+	// Whole replies that are forwarded or not, four to a slot: less is found than at the
+	// same mean lift, and as much as is reckoned.
+	for _, share := range []float64{.06, .1} {
+		found, runs := 0, 300
+		for range runs {
+			k := texts(schedule, 0)
+			for s := range k.slots {
+				for range 4 {
+					if rng.Float64() < share {
+						k.slots[s].excess[schedule[s]] += n / 4
+					}
+				}
+			}
+			k = (&rotation{slots: k.slots}).at(0)
+			if k.law.Tail(k.score(schedule)).Log10P <= -6 {
+				found++
+			}
+		}
+		want := planner.forwarded(4, share, 1)
+		within(t, fmt.Sprint("forwarded ", share), found, runs, want)
+		if want >= planner.at(share) {
+			t.Errorf("forwarding %v of the replies is found with power %.2f, an even lift with %.2f", share, want, planner.at(share))
+		}
+	}
 	if evidence.NewDrawSum(make([]evidence.Draw, 0)).SD() != 0 {
 		t.Error("no slots have no spread")
 	}

@@ -116,8 +116,17 @@ func (f *Family) Propositions(target, key string) (null, alternative string) {
 
 // PlannedTest is what the planner knows of a test before anything is sent.
 type PlannedTest struct {
-	*Input       // without replies, key and files
-	Controls int // controls in the plan
+	*Input             // without replies, key and files
+	Controls int       // controls in the plan
+	Effects  []float64 // at which power is wanted; none: at those that the family states
+}
+
+// at are the effects at which power is wanted.
+func at(wanted []float64, stated ...float64) []float64 {
+	if len(wanted) > 0 {
+		return wanted
+	}
+	return stated
 }
 
 // items counts the units of analysis among the test's prompts, placebos apart. A
@@ -139,13 +148,14 @@ func (t *PlannedTest) items(kind reading.Kind) (int, error) {
 	return len(items), nil
 }
 
-// PlannedPower is what a test of a family other than E1 promises at a level.
-func PlannedPower(p *ledger.Plan, t *ledger.Test, log10Alpha float64) (ledger.PowerRow, error) {
+// PlannedPower is what a test of a family other than E1 promises at a level: at the given
+// effects, in the row's unit, or at those that the family states.
+func PlannedPower(p *ledger.Plan, t *ledger.Test, log10Alpha float64, effects ...float64) (ledger.PowerRow, error) {
 	fam, ok := ByID(t.Family)
 	if !ok || fam.power == nil {
 		return ledger.PowerRow{}, fmt.Errorf("test %s: family %q promises no power", t.ID, t.Family)
 	}
-	planned := &PlannedTest{Input: &Input{Test: t, Log10Alpha: log10Alpha, plan: p}}
+	planned := &PlannedTest{Input: &Input{Test: t, Log10Alpha: log10Alpha, plan: p}, Effects: effects}
 	for i := range p.Targets {
 		if p.Targets[i].Role == ledger.Control {
 			planned.Controls++

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -245,29 +244,13 @@ func calibrated(t *testing.T, worlds int, rates []float64, audit func(world uint
 	}
 	for _, rate := range rates {
 		mean, spread := stat.MeanStdDev(lead[rate], nil)
-		planned := pilotPower(pilot, of-1, mean, spread)
+		planned := evidence.RankPowerAmong(pilot, of-1, mean, spread)
 		lo, hi := interval95(int64(first[rate]), int64(worlds))
 		t.Logf("rate %.2f: first in %d of %d (%.2f to %.2f), lead %.4f ± %.4f, planned power %.2f", rate, first[rate], worlds, lo, hi, mean, spread, planned)
 		if planned < lo || planned > hi {
 			t.Errorf("rate %v: the planned power %.3f lies outside the interval %.3f to %.3f of the seen rate", rate, planned, lo, hi)
 		}
 	}
-}
-
-// pilotPower is the probability that a normal lead comes first among controls that
-// are drawn from a pilot's: ∫ φ(u) F(mean + spread·u)^controls du with their empirical
-// distribution. That of evidence.RankPower supposes normal controls; where they lean
-// to one side, as shares near their bound do, it promises up to a tenth too much.
-func pilotPower(pilot []float64, controls int, mean, spread float64) float64 {
-	slices.Sort(pilot)
-	const step = .01
-	sum := 0.
-	for u := -6.; u <= 6; u += step {
-		at, _ := slices.BinarySearch(pilot, mean+spread*u)
-		f := (float64(at) + .5) / float64(len(pilot)+1)
-		sum += step * math.Exp(-u*u/2) / math.Sqrt(2*math.Pi) * math.Pow(f, float64(controls))
-	}
-	return sum
 }
 
 // interval95 is Clopper and Pearson's interval of a rate.

@@ -77,7 +77,7 @@ func (in *Input) sides() (*sides, error) {
 // noControl says why a target is no control, or "".
 func (s *sides) noControl(t *ledger.Target, student bool) string {
 	switch {
-	case student:
+	case student || t.Role == ledger.Student:
 		return "is a student of our own model"
 	case t == s.ours:
 		return "is our model"

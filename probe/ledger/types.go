@@ -61,6 +61,9 @@ const (
 	// Teacher is another model whose outputs others may have been trained on:
 	// another column of the agreement matrix, and no control.
 	Teacher Role = "teacher"
+	// Student is a model that is known to have learned from ours: it calibrates the
+	// likelihood ratio of the comparative tests. It is no control, and is not tested.
+	Student Role = "student"
 )
 
 // Target is an endpoint as the plan names it. It never holds a secret:

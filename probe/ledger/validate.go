@@ -84,8 +84,8 @@ func (p *Plan) validateTargets() error {
 			return fmt.Errorf("target %q is given twice", t.Name)
 		}
 		seen[t.Name] = true
-		if t.Role != Rival && t.Role != Control && t.Role != Ours && t.Role != Teacher {
-			return fmt.Errorf("target %q: role %q is none of %q, %q, %q and %q", t.Name, t.Role, Rival, Control, Ours, Teacher)
+		if roles := []Role{Rival, Control, Ours, Teacher, Student}; !slices.Contains(roles, t.Role) {
+			return fmt.Errorf("target %q: role %q is none of %q", t.Name, t.Role, roles)
 		}
 		if !utf8.ValidString(t.Vendor) || len(t.Vendor) > maxVendor {
 			return fmt.Errorf("target %q: the vendor's name is not valid UTF-8 or longer than %d bytes", t.Name, maxVendor)

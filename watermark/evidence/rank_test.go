@@ -113,6 +113,43 @@ func TestRankIsCalibrated(t *testing.T) {
 	}
 }
 
+// Among controls that are normal a pilot says what the law says; among ones that lean to
+// one side it says what is seen.
+func TestRankPowerAmong(t *testing.T) {
+	t.Parallel()
+	const c, runs = 19, 4000
+	rng := rand.New(rand.NewPCG(5, 6))
+	for name, draw := range map[string]func() float64{"normal": rng.NormFloat64, "exponential": func() float64 { return rng.ExpFloat64() - 1 }} {
+		pilot := make([]float64, 20_000)
+		for i := range pilot {
+			pilot[i] = draw()
+		}
+		for _, shift := range []float64{0, 2, 4} {
+			first := 0
+			for range runs {
+				value := shift + 1.3*rng.NormFloat64()
+				best := true
+				for range c {
+					best = best && draw() < value
+				}
+				if best {
+					first++
+				}
+			}
+			got, seen := RankPowerAmong(pilot, c, shift, 1.3), float64(first)/runs
+			if se := math.Sqrt(seen*(1-seen)/runs) + .004; math.Abs(got-seen) > 3.3*se {
+				t.Errorf("%s, shift %v: power %.3f, seen %.3f", name, shift, got, seen)
+			}
+			if want := RankPower(c, shift, 1.3); name == "normal" && math.Abs(got-want) > .01 {
+				t.Errorf("shift %v: power %.3f, by the normal law %.3f", shift, got, want)
+			}
+		}
+	}
+	if p := RankPowerAmong([]float64{1, 2, 3}, 1, 9, 0); p < .8 {
+		t.Errorf("above all of a pilot of three: %v", p)
+	}
+}
+
 func TestResiduals(t *testing.T) {
 	t.Parallel()
 	// A strong source (row 1) and an easy teacher (column 0) leave no residual.
