@@ -391,7 +391,7 @@ const (
 // judge takes note of an attempt's outcome and says what follows.
 func (r *runner) judge(l *lane, t *task, att *endpoint.Attempt) next {
 	o := att.Meta.Outcome
-	if att.Meta.Outcome == ledger.OK && r.stopper != nil && !t.item.Prompt.Sentinel {
+	if o.Final() && r.stopper != nil && !t.item.Prompt.Sentinel {
 		r.weigh(t.item, &att.Reply)
 	}
 	r.mu.Lock()

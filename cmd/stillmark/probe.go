@@ -120,7 +120,7 @@ Another --seed draws other prompts, which keyed free choice needs.`,
 	f.Int64Var(&o.requestSeed, "request-seed", -1, "seed that is sent, plus the sample's number; sent only if given")
 	f.StringVar(&o.sentinels, "sentinels", "auto", "rounds of sentinel prompts, whose answers show that a model was changed: auto, 0 for none, or from 3 up")
 	f.BoolVar(&o.in.Params.Stream, "stream", true, "ask for streams")
-	f.BoolVar(&o.in.StopOnEvidence, "stop-on-evidence", false, "stop collecting once every e-process reaches its threshold")
+	f.BoolVar(&o.in.StopOnEvidence, "stop-on-evidence", false, "stop collecting once every e-process that is watched, of E1 and E3, reaches its threshold")
 	f.Float64Var(&o.in.TokensPerReply, "tokens-per-reply", 0, "assumed length of a reply (default 3/4 of --max-tokens)")
 	bindCaps(f, &o.in.Caps, " in all runs together")
 	f.BoolVar(&o.skipTest, "skip-target-test", false, "seal no capability matrix, send nothing now")

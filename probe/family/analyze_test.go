@@ -381,7 +381,7 @@ func TestAnytime(t *testing.T) {
 			if looks != 10 || stoppedAt == 0 || stoppedAt == 20 {
 				t.Errorf("%d looks, enough after %d of 20 replies", looks, stoppedAt)
 			}
-			if got := stopper.tests[0].detector.Result().Log10E; math.Abs(got-*rival.Log10E) > 1e-9 {
+			if got := stopper.tests[0].log10E(); math.Abs(got-*rival.Log10E) > 1e-9 {
 				t.Errorf("running evidence %v, analysed %v", got, *rival.Log10E)
 			}
 		})

@@ -72,19 +72,28 @@ func lean(votes [2]int64) float64 {
 	return float64(votes[0]-votes[1]) / float64(n)
 }
 
-// choiceItems gathers the items of a test from its replies, in the order of the
-// plan's prompts.
-func choiceItems(ctx context.Context, in *Input) (items []*choiceItem, replies int64, err error) {
+// choiceTable is the items of a test, in the order of the plan's prompts, and which
+// prompt is of which.
+type choiceTable struct {
+	items []*choiceItem
+	of    map[[2]string]choicePrompt // by suite and id
+}
+
+type choicePrompt struct {
+	item *choiceItem
+	read *reading.Reading
+}
+
+func newChoiceTable(in *Input) (*choiceTable, error) {
+	t := &choiceTable{of: map[[2]string]choicePrompt{}}
 	byUnit := map[[2]string]*choiceItem{}
-	of := map[*ledger.Prompt]*choiceItem{}
-	readings := map[*ledger.Prompt]*reading.Reading{}
 	for _, p := range in.Prompts() {
 		r, err := in.Reading(p)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		if r == nil || r.Kind != reading.KindFreeChoice {
-			return nil, 0, fmt.Errorf("test %s: prompt %s of suite %s is no free choice", in.Test.ID, p.ID, p.Suite)
+			return nil, fmt.Errorf("test %s: prompt %s of suite %s is no free choice", in.Test.ID, p.ID, p.Suite)
 		}
 		// The bit is drawn from item and version: what shares them is one unit.
 		unit := [2]string{r.Item, in.drawVersion(p)}
@@ -92,11 +101,39 @@ func choiceItems(ctx context.Context, in *Input) (items []*choiceItem, replies i
 		if it == nil {
 			it = &choiceItem{name: unit[0], version: unit[1], placebo: r.Placebo, category: p.Category, langs: map[string][2]int64{}}
 			byUnit[unit] = it
-			items = append(items, it)
+			t.items = append(t.items, it)
 		}
 		it.placebo = it.placebo || r.Placebo
 		it.planned += in.SamplesOf(p)
-		of[p], readings[p] = it, r
+		t.of[[2]string{p.Suite, p.ID}] = choicePrompt{it, r}
+	}
+	return t, nil
+}
+
+// add enters a settled attempt, of any class, and returns its item.
+func (t *choiceTable) add(a *Answer) *choiceItem {
+	p := a.Item.Prompt
+	q := t.of[[2]string{p.Suite, p.ID}]
+	it := q.item
+	it.got++
+	it.last = max(it.last, a.Seq)
+	if a.Reply.Outcome != ledger.OK {
+		return it
+	}
+	if option, ok := decides(q.read, a.Reply.Text); ok {
+		it.votes[option]++
+		v := it.langs[p.Lang]
+		v[option]++
+		it.langs[p.Lang] = v
+	}
+	return it
+}
+
+// choiceItems gathers the items of a test from its replies.
+func choiceItems(ctx context.Context, in *Input) (items []*choiceItem, replies int64, err error) {
+	t, err := newChoiceTable(in)
+	if err != nil {
+		return nil, 0, err
 	}
 	for a, err := range in.Replies(in.Target.Name) {
 		if err != nil {
@@ -105,22 +142,12 @@ func choiceItems(ctx context.Context, in *Input) (items []*choiceItem, replies i
 		if err := ctx.Err(); err != nil {
 			return nil, 0, fmt.Errorf("test %s: %w", in.Test.ID, err)
 		}
-		p := a.Item.Prompt
-		it := of[p]
-		it.got++
-		it.last = max(it.last, a.Seq)
-		if a.Reply.Outcome != ledger.OK {
-			continue
-		}
-		replies++
-		if option, ok := decides(readings[p], a.Reply.Text); ok {
-			it.votes[option]++
-			v := it.langs[p.Lang]
-			v[option]++
-			it.langs[p.Lang] = v
+		t.add(a)
+		if a.Reply.Outcome == ledger.OK {
+			replies++
 		}
 	}
-	return items, replies, nil
+	return t.items, replies, nil
 }
 
 // The lattices on which s_i is counted. 840 is the least common multiple of 1 to 8,
@@ -142,6 +169,11 @@ func choiceLattice(items int) int64 {
 	return 1
 }
 
+// onLattice is s_i towards option 0, in parts of 1.
+func (it *choiceItem) onLattice(parts int64) int64 {
+	return int64(math.Round(lean(it.votes) * float64(parts)))
+}
+
 // keyedChoice is the statistic of some items, before any bit is known.
 type keyedChoice struct {
 	items []*choiceItem
@@ -154,7 +186,7 @@ func newKeyedChoice(items []*choiceItem) *keyedChoice {
 	k := &keyedChoice{items: items, parts: choiceLattice(len(items))}
 	draws := make([]evidence.Draw, len(items))
 	for i, it := range items {
-		v := int64(math.Round(lean(it.votes) * float64(k.parts)))
+		v := it.onLattice(k.parts)
 		k.lean = append(k.lean, v)
 		draws[i] = evidence.Draw{v, -v}
 	}
@@ -221,6 +253,17 @@ func (k *keyedChoice) decoys(ctx context.Context, in *Input, observed int64) (*l
 	return decoyFinding(judged, scores, evidence.Tail{Mean: k.law.Mean(), SD: k.law.SD()}), nil
 }
 
+// bets is the wealth W of the e-process of keyed choices so far.
+type bets struct{ log10W, sum, squares float64 }
+
+// enter multiplies W by what the next item makes of its stake.
+func (b *bets) enter(s float64) {
+	stake := min(max((.5+b.sum)/(5+b.squares), 0), .5)
+	b.log10W += math.Log1p(stake*s) * math.Log10E
+	b.sum += s
+	b.squares += s * s
+}
+
 // anytime is log10 of W = Π(1 + λ_i s_i) over the items whose replies are all in, in
 // the order in which they became so: under the null every factor has mean 1 given
 // the past, since the item's bit is drawn by itself. λ_i in [0, 1/2] is
@@ -238,16 +281,57 @@ func (k *keyedChoice) anytime(signs []int64) float64 {
 		}
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(k.items[a].last, k.items[b].last) })
-	log10W, sum, squares := 0., 0., 0.
+	var b bets
 	for _, i := range order {
-		s := float64(k.lean[i]*signs[i]) / float64(k.parts)
-		stake := min(max((.5+sum)/(5+squares), 0), .5)
-		log10W += math.Log1p(stake*s) * math.Log10E
-		sum += s
-		squares += s * s
+		b.enter(float64(k.lean[i]*signs[i]) / float64(k.parts))
 	}
-	return log10W
+	return b.log10W
 }
+
+// runningChoice is the e-process of keyed choices while replies come in: an item enters
+// when its last reply is in, whatever class that is of.
+type runningChoice struct {
+	table  *choiceTable
+	secret []byte
+	parts  int64
+	known  map[[2]string]bool // items of the first run, which do not count again
+	bets
+}
+
+func newRunningChoice(in *Input, known map[[2]string]bool) (*runningChoice, error) {
+	secret, err := canarySecret(in, canary.UseFreeChoice)
+	if err != nil {
+		return nil, err
+	}
+	table, err := newChoiceTable(in)
+	if err != nil {
+		return nil, err
+	}
+	r := &runningChoice{table: table, secret: secret, known: known}
+	planted := 0
+	for _, it := range table.items {
+		if r.enters(it) {
+			planted++
+		}
+	}
+	r.parts = choiceLattice(planted)
+	return r, nil
+}
+
+func (r *runningChoice) enters(it *choiceItem) bool {
+	return !it.placebo && !r.known[[2]string{it.name, it.version}]
+}
+
+func (r *runningChoice) add(a *Answer) error {
+	it := r.table.add(a)
+	if it.got == it.planned && r.enters(it) {
+		sign := 1 - 2*int64(canary.Bit(r.secret, it.name, it.version))
+		r.enter(float64(sign*it.onLattice(r.parts)) / float64(r.parts))
+	}
+	return nil
+}
+
+func (r *runningChoice) log10E() float64 { return r.log10W }
 
 // Log10Placebo is where a placebo counts as failed: nothing was planted on it, so
 // that a test with sound bits gets there once in a thousand audits.

@@ -36,9 +36,33 @@ type Stopper struct {
 }
 
 type running struct {
-	e1
+	test      *ledger.Test
 	threshold float64
+	process
 }
+
+// process is an e-process under way.
+type process interface {
+	// add enters a settled attempt of the test's target, of any class.
+	add(*Answer) error
+	log10E() float64
+}
+
+// runningMark is the e-process of radioactivity.
+type runningMark struct{ e1 }
+
+func (r *runningMark) add(a *Answer) error {
+	if a.Reply.Outcome != ledger.OK {
+		return nil
+	}
+	entering, ok, err := r.item(a)
+	if ok && err == nil {
+		r.detector.Add(entering)
+	}
+	return err
+}
+
+func (r *runningMark) log10E() float64 { return r.detector.Result().Log10E }
 
 // checkEvery is how many replies lie between two looks where the plan does not
 // say: a look costs less than a reply, and nothing is lost by looking late.
@@ -61,7 +85,7 @@ func NewStopper(p *ledger.Plan, files fs.FS, keys []*watermark.Key, open OpenTok
 	readers := readers{open: open}
 	for i := range p.Tests {
 		t := &p.Tests[i]
-		if !t.Primary || t.Family != Radioactivity || t.Mode != ledger.ModeAnytime || roles[t.Target] != ledger.Rival {
+		if !t.Primary || t.Family != Radioactivity && t.Family != KeyedChoice || t.Mode != ledger.ModeAnytime || roles[t.Target] != ledger.Rival {
 			continue
 		}
 		key, err := findKey(p, t.Key, keys)
@@ -71,34 +95,73 @@ func NewStopper(p *ledger.Plan, files fs.FS, keys []*watermark.Key, open OpenTok
 		if key == nil {
 			return nil, fmt.Errorf("test %s needs key %s", t.ID, t.Key)
 		}
-		mark, err := key.Mark()
-		if err != nil {
-			return nil, fmt.Errorf("key %s: %w", key.ID, err)
-		}
-		r, err := readers.forKey(key)
-		if err != nil {
-			return nil, err
-		}
 		charge, err := charged(p, files, t)
 		if err != nil {
 			return nil, err
 		}
-		opt, err := e1Options(t)
+		r := &running{test: t, threshold: math.Log10(float64(primaries(p, false))) - math.Log10(p.Alpha) + charge}
+		switch t.Family {
+		case Radioactivity:
+			r.process, err = newRunningMark(t, key, &readers)
+		case KeyedChoice:
+			var known map[[2]string]bool
+			if known, err = firstItems(p, files, t); err == nil {
+				r.process, err = newRunningChoice(&Input{Test: t, Key: key, plan: p}, known)
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
-		s.tests = append(s.tests, &running{
-			e1: e1{
-				test: t, reader: r, part: opt.Part,
-				detector: watermark.NewDetector(mark, watermark.Options{Weights: watermark.WeightsNone}),
-			},
-			threshold: math.Log10(float64(primaries(p, false))) - math.Log10(p.Alpha) + charge,
-		})
+		s.tests = append(s.tests, r)
 	}
 	if len(s.tests) == 0 {
 		return nil, fmt.Errorf("the plan has no anytime test on a rival")
 	}
 	return s, nil
+}
+
+func newRunningMark(t *ledger.Test, key *watermark.Key, readers *readers) (*runningMark, error) {
+	mark, err := key.Mark()
+	if err != nil {
+		return nil, fmt.Errorf("key %s: %w", key.ID, err)
+	}
+	r, err := readers.forKey(key)
+	if err != nil {
+		return nil, err
+	}
+	opt, err := e1Options(t)
+	if err != nil {
+		return nil, err
+	}
+	return &runningMark{e1{
+		test: t, reader: r, part: opt.Part,
+		detector: watermark.NewDetector(mark, watermark.Options{Weights: watermark.WeightsNone}),
+	}}, nil
+}
+
+// firstItems are the items of keyed choice that the first run of a plan had, if it names
+// one.
+func firstItems(p *ledger.Plan, files fs.FS, t *ledger.Test) (map[[2]string]bool, error) {
+	known := map[[2]string]bool{}
+	if p.After == nil || files == nil {
+		return known, nil
+	}
+	sub, err := fs.Sub(files, ledger.EarlierPath(p.After.CaseID))
+	if err != nil {
+		return nil, err
+	}
+	c, err := ledger.OpenFS(sub)
+	if err != nil {
+		return nil, fmt.Errorf("read the first run, case %s: %w", p.After.CaseID, err)
+	}
+	table, err := newChoiceTable(&Input{Test: t, plan: c.Plan()})
+	if err != nil {
+		return nil, err
+	}
+	for _, it := range table.items {
+		known[[2]string{it.name, it.version}] = true
+	}
+	return known, nil
 }
 
 // charged is the charge of a test for the keys beside its own under one root.
@@ -122,23 +185,17 @@ func charged(p *ledger.Plan, files fs.FS, t *ledger.Test) (float64, error) {
 	return 0, nil
 }
 
-// Add scores a reply. Only OK outcomes enter.
+// Add enters a settled attempt. Only replies of class OK are scored; others complete an
+// item that waits for all its samples.
 func (s *Stopper) Add(it ledger.Item, r ledger.Reply) error {
-	if r.Outcome != ledger.OK {
-		return nil
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.tests {
 		if t.test.Target != it.Target.Name || !t.test.Reads(it.Prompt) {
 			continue
 		}
-		entering, ok, err := t.item(&Answer{Item: it, Reply: r})
-		if err != nil {
+		if err := t.add(&Answer{Item: it, Reply: r}); err != nil {
 			return err
-		}
-		if ok {
-			t.detector.Add(entering)
 		}
 	}
 	s.added++
@@ -156,7 +213,7 @@ func (s *Stopper) Check() (due bool, evidence []RunningE, enough bool) {
 	s.last = s.added
 	enough = true
 	for _, t := range s.tests {
-		e := RunningE{Test: t.test.ID, Log10E: t.detector.Result().Log10E, Threshold: t.threshold}
+		e := RunningE{Test: t.test.ID, Log10E: t.log10E(), Threshold: t.threshold}
 		evidence = append(evidence, e)
 		enough = enough && e.Log10E >= e.Threshold
 	}
