@@ -289,6 +289,9 @@ func scored(gs []group) []group {
 func (d *design) rankLine(c *ledger.Comparison) string {
 	line := d.fill("comparison.rank", "rank", d.integer(int64(c.Rank)), "of", d.integer(int64(c.Of)), "p", d.logarithm(c.Log10P), "floor", d.logarithm(c.Log10Floor),
 		"t", d.logarithm(c.Log10Parametric), "vendors", d.integer(int64(c.Vendors)))
+	if m := c.Missing; m != nil {
+		line += "; " + d.fill("comparison.missing", "n", d.integer(m.Replies), "best", d.integer(int64(m.BestRank)), "worst", d.integer(int64(m.WorstRank)))
+	}
 	if c.LikelihoodRatio != nil {
 		line += "; " + d.fill("comparison.lr", "lr", d.significant(*c.LikelihoodRatio), "cap", d.significant(c.Cap))
 	}

@@ -51,7 +51,7 @@ sealed case is analysed without writing anything.`,
 			}
 			m := a.newMeter()
 			findings, err := family.Analyze(c.Context(), kase, keys, family.Options{Tokenizer: open, Progress: func(p family.Progress) {
-				m.count(fmt.Sprintf("test %d of %d, %s: decoys", p.Index, p.Tests, p.Test), p.Done, p.Decoys)
+				m.share(float64(p.Done)/float64(max(1, p.Of)), fmt.Sprintf("test %d of %d, %s: %s %d/%d", p.Index, p.Tests, p.Test, p.Step, p.Done, p.Of))
 			}})
 			m.clear()
 			if err != nil {

@@ -33,12 +33,21 @@ type Options struct {
 	Skip func(*ledger.Test) bool
 }
 
-// Progress says which test is being computed, and how many of its decoys are done.
+// Progress says which test is being computed, and how far one of its steps is. A step
+// begins with 0 done.
 type Progress struct {
 	Test         string
-	Index, Tests int // the test's number, from 1, and how many there are
-	Done, Decoys int
+	Index, Tests int    // the test's number, from 1, and how many there are
+	Step         string // what is counted: [StepDecoys] and so on
+	Done, Of     int
 }
+
+// The steps of a test that take time.
+const (
+	StepDecoys    = "decoys"
+	StepReplies   = "replies"
+	StepIntervals = "intervals" // by language and category
+)
 
 // Analyze runs every test that the case's plan declares, on the replies that its
 // ledger holds, under the given keys. It is a pure function of (ledger, keys,
@@ -281,9 +290,10 @@ func (a *analysis) prepare(fam *Family, i int) (*Input, error) {
 // input is what a test looks at, without its key.
 func (a *analysis) input(i int) *Input {
 	t := &a.plan.Tests[i]
+	step := a.progress(i)
 	return &Input{
 		Test: t, Target: a.targets[t.Target].target, Log10Alpha: Log10Level(a.plan, t),
-		Decoys: a.decoys, DecoySeed: a.seed, Files: a.c.FS(), Progress: a.progress(i),
+		Decoys: a.decoys, DecoySeed: a.seed, Files: a.c.FS(), Progress: func(done int) { step(StepDecoys, done, a.decoys) }, step: step,
 		plan: a.plan, store: a.c, targets: a.targets, seed: a.other, readers: &a.readers,
 	}
 }
@@ -324,19 +334,23 @@ func (a *analysis) enter(fam *Family, i int, out *Output) {
 	a.results[i], a.log10P[i], a.own[i], a.joined[i] = f, math.Min(0, out.Log10P), out.Warnings, out.Joined
 }
 
-// progress reports on test i; it does nothing where nobody listens.
-func (a *analysis) progress(i int) func(int) {
+// progress reports on the steps of test i; it does nothing where nobody listens.
+func (a *analysis) progress(i int) func(step string, done, of int) {
 	report := a.opt.Progress
 	if report == nil {
-		return func(int) {}
+		return func(string, int, int) {}
 	}
-	var once sync.Once
-	p := Progress{Test: a.plan.Tests[i].ID, Index: i + 1, Tests: len(a.plan.Tests), Decoys: a.decoys}
-	return func(done int) {
-		once.Do(func() { report(p) })
-		q := p
-		q.Done = done
-		report(q)
+	var mu sync.Mutex
+	p := Progress{Test: a.plan.Tests[i].ID, Index: i + 1, Tests: len(a.plan.Tests)}
+	return func(step string, done, of int) {
+		mu.Lock()
+		defer mu.Unlock()
+		if p.Step != step {
+			p.Step, p.Done, p.Of = step, 0, of
+			report(p)
+		}
+		p.Done = done
+		report(p)
 	}
 }
 

@@ -52,6 +52,7 @@ func runC1(ctx context.Context, in *Input) (*Output, error) {
 	s := &say{
 		statistic: "the double-centred share of our rare errors that the target makes, each weighed by -log2 of the share of other models that make it (a tenth of them at most)",
 		unit:      errorUnit, extractor: errorExtractor,
+		hi: 1,
 	}
 	sd, err := in.sides()
 	if err != nil {

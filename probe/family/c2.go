@@ -43,6 +43,7 @@ func runC2(ctx context.Context, in *Input) (*Output, error) {
 	s := &say{
 		statistic: "the double-centred mean over prompts of 1 minus the Jensen-Shannon divergence of the target's picks from ours: what is left is the divergence from other teachers' picks minus that from ours",
 		unit:      pickUnit, extractor: pickExtractor,
+		hi: 1,
 	}
 	sd, err := in.sides()
 	if err != nil {

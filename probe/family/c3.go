@@ -50,6 +50,7 @@ func runC3(ctx context.Context, in *Input) (*Output, error) {
 	s := &say{
 		statistic: "the share of replies in which the target claims to be our model, minus that of its most-claimed other vendor, centred on the sources' mean",
 		unit:      claimUnit, extractor: claimExtractor, cap: identityCap,
+		hi: 1,
 	}
 	sd, err := in.sides()
 	if err != nil {

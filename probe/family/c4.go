@@ -50,6 +50,7 @@ func runC4(ctx context.Context, in *Input) (*Output, error) {
 	s := &say{
 		statistic: "the double-centred agreement of the target's mean level of refusal with ours, over prompts; replies that the endpoint itself marks as refused or filtered count as refusals",
 		unit:      refusalUnit, extractor: refusalExtractor,
+		hi: 1, refusals: true,
 	}
 	sd, err := in.sides()
 	if err != nil {

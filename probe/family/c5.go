@@ -46,9 +46,11 @@ const (
 
 // runC5 compares how models reason.
 func runC5(ctx context.Context, in *Input) (*Output, error) {
+	in.passes = 3 // moments, closeness, where the reasoning stands
 	s := &say{
 		statistic: "the double-centred closeness of the target's reasoning to ours: the mean over puzzles of Delta in its cosine form, on pivot words and on the form of steps alike",
 		unit:      reasoningUnit, extractor: reasoningExtractor, versus: true,
+		lo: -1, hi: 1,
 	}
 	sd, err := in.sides()
 	if err != nil {

@@ -46,9 +46,11 @@ const (
 
 // runC6 compares styles.
 func runC6(ctx context.Context, in *Input) (*Output, error) {
+	in.passes = 2 // moments, closeness
 	s := &say{
 		statistic: "the double-centred closeness of the target's style to ours: the mean over prompts of Delta in its cosine form, on function words, character sequences and function-word skeletons alike",
 		unit:      styleUnit, extractor: styleExtractor, versus: true,
+		lo: -1, hi: 1,
 	}
 	sd, err := in.sides()
 	if err != nil {

@@ -50,6 +50,7 @@ func runC7(ctx context.Context, in *Input) (*Output, error) {
 	s := &say{
 		statistic: "the double-centred share of bits on which the target's tokens per unit are those of our tokenizer; a unit has -log2 of the share of other tokenizers with our slope",
 		unit:      slopeUnit, extractor: slopeExtractor,
+		hi: 1,
 	}
 	sd, err := in.sides()
 	if err != nil {

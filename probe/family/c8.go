@@ -57,6 +57,7 @@ func runC8(ctx context.Context, in *Input) (*Output, error) {
 	s := &say{
 		statistic: "the double-centred closeness of the target's replies to ours: minus the unbiased squared mean discrepancy of the two samples of strings, averaged over prompts",
 		unit:      wrapperUnit, extractor: wrapperExtractor,
+		lo: -4, // equal distributions are the best
 	}
 	sd, err := in.sides()
 	if err != nil {

@@ -190,7 +190,10 @@ type say struct {
 	cap       float64
 	traits    []ledger.Trait
 	permuted  *ledger.Permutation
-	warnings  []Warning
+	// lo and hi bound an agreement; refusals says that they are replies, too.
+	lo, hi   float64
+	refusals bool
+	warnings []Warning
 }
 
 // nothing is the finding where there is nothing to compare.
@@ -245,6 +248,7 @@ func (in *Input) compare(sd *sides, g *agreement, s *say) *Output {
 	if !math.IsNaN(rank.Log10Parametric) {
 		c.Log10Parametric = number(rank.Log10Parametric)
 	}
+	c.Missing = in.bounded(g, m, s)
 	g.calibrate(c, sd, rows, columns, s)
 
 	boot := in.bootstrap(g, "bootstrap", all, base)
@@ -267,6 +271,49 @@ func (in *Input) compare(sd *sides, g *agreement, s *say) *Output {
 		s.warnings = append(s.warnings, WarnNoTeachers)
 	}
 	return &Output{Finding: f, Log10P: rank.Log10P, Warnings: s.warnings}
+}
+
+// bounded says how far the rival's missing replies could move its lead and its rank.
+func (in *Input) bounded(g *agreement, m [][]float64, s *say) *ledger.MissingBounds {
+	var planned, got int64
+	for _, p := range in.Prompts() {
+		planned += int64(in.SamplesOf(p))
+	}
+	for _, a := range in.targets[in.Test.Target].attempts {
+		if a == nil || !in.Test.Reads(a.prompt) {
+			continue
+		}
+		if a.class == ledger.OK || s.refusals && (a.class == ledger.Refused || a.class == ledger.Filtered) {
+			got++
+		}
+	}
+	if got == 0 || got >= planned {
+		return nil
+	}
+	share := float64(planned-got) / float64(planned)
+	now := g.preference(m)
+	controls, mean := now[1:], 0.
+	for _, v := range controls {
+		mean += v / float64(len(controls))
+	}
+	// with is the rival's preference when its missing replies agree with us, and with the
+	// other teachers, so much.
+	with := func(us, others float64) float64 {
+		row := make([]float64, len(m[0]))
+		for t := range row {
+			v := others
+			if t == 0 {
+				v = us
+			}
+			row[t] = (1-share)*m[0][t] + share*v
+		}
+		return g.preference([][]float64{row})[0]
+	}
+	b := &ledger.MissingBounds{Replies: planned - got, Worst: with(s.lo, s.hi), Best: with(s.hi, s.lo)}
+	b.WorstRank, b.BestRank = evidence.RankAmong(b.Worst, controls).Rank, evidence.RankAmong(b.Best, controls).Rank
+	b.Lead, b.Worst, b.Best = finite(now[0]-mean), finite(b.Worst-mean), finite(b.Best-mean)
+	b.Alike = (1 - share) * b.Lead
+	return b
 }
 
 // usable picks the rows and columns that can be compared: the rival, the controls that
@@ -400,7 +447,10 @@ func (in *Input) parts(g *agreement, rows, columns []int, base int) []ledger.Par
 		if len(values) < 2 {
 			continue
 		}
-		for _, v := range values {
+		for i, v := range values {
+			if in.step != nil {
+				in.step(StepIntervals, i, len(values))
+			}
 			s := g.sum(rows, columns, func(c *cell) bool { return by.of(c) == v })
 			name := by.name + " " + v
 			b := in.bootstrap(g, "part "+name, s, base)
@@ -547,6 +597,7 @@ func readReplies[T any](ctx context.Context, in *Input, target string, read func
 				take(r.answer, r.value)
 			}
 		}
+		in.readSome(len(batch))
 		batch = batch[:0]
 		return nil
 	}
@@ -561,6 +612,27 @@ func readReplies[T any](ctx context.Context, in *Input, target string, read func
 		}
 	}
 	return flush()
+}
+
+// readSome reports that so many further replies were read.
+func (in *Input) readSome(n int) {
+	if in.step == nil {
+		return
+	}
+	if in.reads == 0 {
+		for _, g := range in.targets {
+			if g.target.Role == ledger.Rival && g.target.Name != in.Test.Target {
+				continue
+			}
+			for _, s := range g.attempts {
+				if s != nil && in.Test.Reads(s.prompt) {
+					in.reads += max(1, in.passes)
+				}
+			}
+		}
+	}
+	in.read += n
+	in.step(StepReplies, min(in.read, in.reads), in.reads)
 }
 
 // countReadings counts, for everybody and each prompt that has a reading, how often each

@@ -90,6 +90,33 @@ func TestComparativeCase(t *testing.T) {
 	}
 }
 
+// Whoever waits sees how many replies were read of how many, and never more.
+func TestComparisonReportsProgress(t *testing.T) {
+	t.Parallel()
+	p := scripted(t, newPopulation(ReasoningStyle, 1, stylePrompts(t, 6, reading.KindPuzzle)), 1, scenery{controls: 5})
+	p.quick = true
+	in := p.input(1)
+	last, steps := map[string][2]int{}, 0
+	in.step = func(step string, done, of int) {
+		if was := last[step]; done < was[0] || of != was[1] && was[1] > 0 || done > of {
+			t.Errorf("%s: %d of %d after %v", step, done, of, was)
+		}
+		last[step] = [2]int{done, of}
+		steps++
+	}
+	fam, _ := ByID(ReasoningStyle)
+	if _, err := fam.run(t.Context(), []*Input{in}); err != nil {
+		t.Fatal(err)
+	}
+	replies := 0
+	for _, g := range p.targets {
+		replies += len(g.attempts)
+	}
+	if got := last[StepReplies]; steps < 9 || got[1] != 3*replies || got[0] < 2*replies || got[0] == 0 {
+		t.Errorf("%d steps, replies %v of %d in three passes", steps, got, replies)
+	}
+}
+
 // The planner promises what the floor allows: with few controls nothing, and the floor
 // beside every promise.
 func TestPlannedRank(t *testing.T) {
@@ -124,5 +151,66 @@ func TestPlannedRank(t *testing.T) {
 	scripted(t, need, 1, scenery{controls: 3})
 	if c, err := PlannedPower(need.plan, &need.plan.Tests[0], -6); err != nil || c.Effect > a.At[2].Effect {
 		t.Errorf("%d units (%d) promise %v, not %v (%v)", a.At[2].Units, c.Units, c.Effect, a.At[2].Effect, err)
+	}
+}
+
+// Whatever the missing replies of a rival would have been, the lead that they would have
+// made lies within the bounds; without missing replies there are none.
+func TestMissingBounds(t *testing.T) {
+	t.Parallel()
+	for family, q := range map[string][]ledger.Prompt{
+		RandomChoice:    randomPrompts(t, 12),
+		Identity:        identityPrompts(t, 8),
+		RefusalBoundary: ladderPrompts(t, 6),
+		Stylometry:      stylePrompts(t, 16, reading.KindStyle),
+		Wrapper:         stylePrompts(t, 8, reading.KindProtocol),
+	} {
+		t.Run(family, func(t *testing.T) {
+			t.Parallel()
+			samples := 2
+			if family == Wrapper {
+				samples = 6
+			}
+			p := scripted(t, newPopulation(family, samples, q), 5, scenery{controls: 19, rate: .4})
+			whole := p.rank(t, 1).Finding
+			if whole.Comparison.Missing != nil {
+				t.Errorf("nothing is missing: %+v", whole.Comparison.Missing)
+			}
+			lead := whole.Comparison.Rival - whole.Mean
+			rival := p.targets["rival"]
+			all := slices.Clone(rival.attempts)
+			for _, share := range []int{10, 3} { // one in so many is missing
+				copy(rival.attempts, all)
+				var gone int64
+				for i := range rival.attempts {
+					// Whole prompts, and of the last one a sample: what is missing is no sample of all.
+					if prompt := i / samples; prompt%share == 0 && (prompt > 0 || i == 0) {
+						rival.attempts[i] = nil
+						gone++
+					}
+				}
+				f := p.rank(t, 1).Finding
+				b := f.Comparison.Missing
+				if b == nil || b.Replies != gone {
+					t.Fatalf("%d are missing: %+v", gone, b)
+				}
+				if !(b.Worst < b.Alike && b.Alike < b.Best && b.Worst < b.Lead && b.Lead < b.Best) || b.WorstRank < f.Comparison.Rank || b.BestRank > f.Comparison.Rank {
+					t.Errorf("out of order: %+v, rank %d", b, f.Comparison.Rank)
+				}
+				if lead < b.Worst || lead > b.Best {
+					t.Errorf("one in %d missing: the lead of all replies, %v, lies outside %+v", share, lead, b)
+				}
+			}
+			for i := range rival.attempts { // one prompt is left
+				if i >= samples {
+					rival.attempts[i] = nil
+				} else {
+					rival.attempts[i] = all[i]
+				}
+			}
+			if b := p.rank(t, 1).Finding.Comparison; b != nil && (b.Missing.WorstRank != b.Of || b.Missing.BestRank != 1) {
+				t.Errorf("nearly all are missing, and the rank lies between %d and %d of %d", b.Missing.BestRank, b.Missing.WorstRank, b.Of)
+			}
+		})
 	}
 }

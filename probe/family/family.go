@@ -190,12 +190,17 @@ type Input struct {
 	// Files is the case's own file system, read-only: beside replies, what was
 	// observed on our own side lies there.
 	Files fs.FS
-	// Progress is told how many decoys (or permutations) are done; never nil.
+	// Progress is told how many decoys are done; never nil.
 	Progress func(done int)
 
 	others map[string]*watermark.Key // that the family's others named
 	// earlier is the same test in the first run of a plan that names one; else nil.
 	earlier *Input
+
+	// step is told how far a step is, and nil where nobody listens. A comparative test has
+	// read so many replies of so many, in passes over all sources (0 stands for one).
+	step                func(step string, done, of int)
+	read, reads, passes int
 
 	plan    *ledger.Plan
 	store   *ledger.Case

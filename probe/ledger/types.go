@@ -615,8 +615,24 @@ type Comparison struct {
 	Previous string `json:"previous,omitempty"`
 	// Permutation is a test within items beside the rank, where a family has one.
 	Permutation *Permutation `json:"permutation,omitempty"`
+	// Missing says how far the rival's missing replies could move the result; nil where
+	// none is missing.
+	Missing *MissingBounds `json:"missing,omitempty"`
 	// Traits are described, not tested: headers, formats, latency, what fits best.
 	Traits []Trait `json:"traits,omitempty"`
+}
+
+// MissingBounds are the best and the worst case of a comparison, when every missing reply
+// of the rival had been as unlike ours and as like the other teachers as can be, or the
+// other way round; each counts as much as one that is there, and all else stays.
+type MissingBounds struct {
+	Replies   int64   `json:"replies"` // that are missing
+	Lead      float64 `json:"lead"`    // over the controls' mean, as it is
+	Alike     float64 `json:"alike"`   // if the missing replies were like the controls' mean
+	Worst     float64 `json:"worst"`
+	WorstRank int     `json:"worst_rank"`
+	Best      float64 `json:"best"`
+	BestRank  int     `json:"best_rank"`
 }
 
 // ControlStat is one control's statistic. The rival's lead over it, paired by item,

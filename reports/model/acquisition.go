@@ -102,6 +102,13 @@ func (b *builder) accounting() []Account {
 			if f.Target == a.Target && f.Family == family.Radioactivity && f.Primary && f.N > 0 && f.Replies > 0 {
 				account.Bounds = append(account.Bounds, bound(f, b.laws[f.Key], a.Planned-a.Analysed, b.book.Phrase(f.EffectUnit, f)))
 			}
+			if c := f.Comparison; f.Target == a.Target && c != nil && c.Missing != nil {
+				m := c.Missing
+				account.Bounds = append(account.Bounds, Bound{
+					Test: f.Test, Effect: m.Lead, Unit: f.EffectUnit, Missing: m.Replies, Units: float64(m.Replies),
+					NoTrace: m.Alike, Worst: m.Worst, Best: &m.Best,
+				})
+			}
 		}
 		accounts = append(accounts, account)
 	}

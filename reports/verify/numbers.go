@@ -133,8 +133,8 @@ const maxDecoys = 1_000_000
 // that it saw, with the number of decoys that it used.
 func (v *verifier) analyze(ctx context.Context, sealed *ledger.Findings) (*ledger.Findings, error) {
 	opt := family.Options{Tokenizer: v.opt.Tokenizer, Progress: func(p family.Progress) {
-		total := int64(p.Tests) * int64(max(1, p.Decoys))
-		v.opt.Progress("recomputing", int64(p.Index-1)*int64(max(1, p.Decoys))+int64(p.Done), total)
+		const parts = 1000 // of a test, whatever it counts
+		v.opt.Progress("recomputing", parts*int64(p.Index-1)+parts*int64(p.Done)/int64(max(1, p.Of)), parts*int64(p.Tests))
 	}}
 	if len(v.hidden.tests) > 0 {
 		opt.Skip = func(t *ledger.Test) bool { return v.hidden.tests[t.ID] }

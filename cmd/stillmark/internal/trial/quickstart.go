@@ -270,7 +270,7 @@ func (d *demo) analyse(ctx context.Context) error {
 		return err
 	}
 	d.out.Findings, err = family.Analyze(ctx, kase, d.world.keys, family.Options{Progress: func(p family.Progress) {
-		d.Progress(fmt.Sprintf("test %d/%d %s: decoys %d/%d", p.Index, p.Tests, p.Test, p.Done, p.Decoys))
+		d.Progress(fmt.Sprintf("test %d/%d %s: %s %d/%d", p.Index, p.Tests, p.Test, p.Step, p.Done, p.Of))
 	}})
 	if err != nil {
 		return err
