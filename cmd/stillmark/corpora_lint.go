@@ -75,7 +75,17 @@ they do (log10 p <= -6) the key could come in through the prompt.`,
 				return usageError(fmt.Errorf("%d problems in %d suites", total, len(suites)))
 			}
 			m.clear()
-			fmt.Fprintf(a.err, "%d suites: no problem found\n", len(suites))
+			if a.asJSON {
+				return a.printJSON(struct {
+					Suites   int `json:"suites"`
+					Problems int `json:"problems"`
+				}{len(suites), 0})
+			}
+			what := "suites"
+			if len(suites) == 1 {
+				what = "suite"
+			}
+			fmt.Fprintf(a.out, "%d %s: no problem found\n", len(suites), what)
 			return nil
 		},
 	}

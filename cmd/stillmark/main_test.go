@@ -143,6 +143,13 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 			ts.Fatalf("%s has the mode %v", args[0], info.Mode())
 		}
 	},
+	// fillport FILE… puts the script's free port in the place of $PORT.
+	"fillport": func(ts *testscript.TestScript, _ bool, args []string) {
+		for _, name := range args {
+			data := strings.ReplaceAll(ts.ReadFile(name), "$PORT", ts.Getenv("PORT"))
+			ts.Check(os.WriteFile(ts.MkAbs(name), []byte(data), 0o600))
+		}
+	},
 	// mode FILE OCTAL sets permissions.
 	"mode": func(ts *testscript.TestScript, _ bool, args []string) {
 		var mode uint32
