@@ -53,7 +53,7 @@ func (s *sealing) checkPlaces() error {
 		inside = append(inside, dir+"/")
 	}
 	return fs.WalkDir(os.DirFS(s.dir), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || known[name] || numbered.MatchString(name) {
+		if err != nil || d.IsDir() || known[name] || ledger.IsCheckpoint(name) || numbered.MatchString(name) {
 			return err
 		}
 		if slices.ContainsFunc(inside, func(dir string) bool { return strings.HasPrefix(name, dir) }) {

@@ -102,6 +102,9 @@ func Seal(ctx context.Context, dir string, signer Signer, opt SealOptions) (*Sea
 	if err := s.enterCustody(opt.Clock); err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
+	if err := ledger.WriteCheckpoint(dir, &ledger.Checkpoints{Signer: signer}); err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
 	if err := s.closeLedger(opt.Clock); err != nil {
 		return nil, fmt.Errorf("seal: close the ledger: %w", err)
 	}

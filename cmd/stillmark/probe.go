@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -646,7 +648,7 @@ func (a *app) probeRunCommand() *cobra.Command {
 	var options probe.RunOptions
 	var keyPaths []string
 	var tokenizers tokenizerFiles
-	var concurrency, limit string
+	var concurrency, limit, signer, tsa string
 	c := &cobra.Command{
 		Use:   "run CASE",
 		Short: "send what the plan says and write down every attempt; again to continue",
@@ -657,7 +659,13 @@ The first Ctrl-C lets replies under way end (30 s at most), the second stops.
 
 The plan's caps bound all runs of the case together. --max-requests, --max-total-tokens,
 --max-cost and --max-time bound this run alone, and --limit restricts it to some of the
-prompts, in the plan's order: the same command without them goes on.`,
+prompts, in the plan's order: the same command without them goes on.
+
+With --signer, the key that signed the plan, the head of the ledger's Merkle tree is signed
+every 1,000 events or 10 minutes and at the end (checkpoints/, C2SP tlog-checkpoint), and
+with --tsa timestamped: what lies before a head cannot be changed behind it.
+
+` + passphraseHelp,
 		Example: "  stillmark probe run case\n  stillmark probe run case --limit 10 --max-cost 2",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -681,6 +689,9 @@ prompts, in the plan's order: the same command without them goes on.`,
 				return err
 			}
 			m := a.newMeter()
+			if options.Writer.Checkpoints, err = a.checkpoints(c.Context(), args[0], signer, tsa); err != nil {
+				return err
+			}
 			options.Progress = func(s probe.Status) { m.show(s.Line(), s) }
 			options.Abort, options.Program = a.abort, build()
 			summary, err := probe.Run(c.Context(), args[0], options)
@@ -698,8 +709,36 @@ prompts, in the plan's order: the same command without them goes on.`,
 	f.StringVar(&limit, "limit", "", "only the first N prompts of the plan's order, or those from N to M (N-M)")
 	bindCaps(f, &options.Caps, " in this run")
 	f.StringArrayVar(&keyPaths, "key", nil, "key file, where the plan may stop on evidence (repeatable)")
+	f.StringVar(&signer, "signer", "", "private signing key of the plan: sign checkpoints while running")
+	f.StringVar(&tsa, "tsa", "", "URL of an RFC 3161 timestamping authority for the checkpoints")
 	tokenizers.bind(f)
 	return c
+}
+
+// checkpoints says who signs the ledger's heads: nobody where no signer is named.
+func (a *app) checkpoints(ctx context.Context, dir, signerPath, tsa string) (*ledger.Checkpoints, error) {
+	if signerPath == "" {
+		if tsa != "" {
+			return nil, usageError(errors.New("--tsa timestamps checkpoints, which nobody signs: name the --signer, too"))
+		}
+		return nil, nil
+	}
+	signer, err := a.loadSigner(ctx, signerPath)
+	if err != nil {
+		return nil, err
+	}
+	envelope, err := os.ReadFile(filepath.Join(dir, "plan.dsse.json"))
+	if err != nil {
+		return nil, usageError(err)
+	}
+	if _, _, err := ledger.VerifyDSSE(envelope, probe.PlanPayload, []ed25519.PublicKey{signer.PublicKey().Key}); err != nil {
+		return nil, usageError(fmt.Errorf("checkpoints are signed by the key that signed the plan, and %q (%.16s) is another one: %w", signer.Name(), signer.KeyID(), err))
+	}
+	c := &ledger.Checkpoints{Signer: signer, Failed: func(err error) { fmt.Fprintf(a.err, "stillmark: %v; the run goes on\n", err) }}
+	if tsa != "" {
+		c.Stamp = func(digest [32]byte) ([]byte, error) { return requestStamp(ctx, tsa, digest) }
+	}
+	return c, nil
 }
 
 func (a *app) showRun(s *probe.Summary) error {

@@ -13,9 +13,10 @@ import (
 
 func (a *app) verifyCommand() *cobra.Command {
 	var trust, roots, keyPaths []string
+	var proof string
 	var tokenizers tokenizerFiles
 	c := &cobra.Command{
-		Use:   "verify CASE|ZIP",
+		Use:   "verify CASE|ZIP | --proof FILE",
 		Short: "check a sealed case offline: completeness, chain, signature, times, every number",
 		Long: `Checks a case folder or zip without any network: that every file is there and
 unaltered, that the ledger's chain is unbroken, that the plan was sealed before the
@@ -29,10 +30,18 @@ It ends in one of three states:
                           or what a redacted copy lacks
   TRUSTED                 unaltered, signed by a key that you trust, recomputed in full
 
+With --proof it checks, in place of a case, a proof that stillmark case prove wrote: that one
+item's lines and raw bytes stood in the ledger when its head was signed.
+
 Exit codes: 0 trusted, 30 altered, 31 bad signature, 32 valid but not trusted, 33 timestamp or plan order, 34 incomplete or newer format, 35 recomputation
 differs.`,
 		Example: "  stillmark verify case.zip --trust signer.pem.pub --tsa-root tsa.pem",
-		Args:    cobra.ExactArgs(1),
+		Args: func(c *cobra.Command, args []string) error {
+			if proof != "" {
+				return cobra.NoArgs(c, args)
+			}
+			return cobra.ExactArgs(1)(c, args)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			var options verify.Options
 			for _, path := range trust {
@@ -62,12 +71,21 @@ differs.`,
 				return err
 			}
 			options.Program = build()
-			m := a.newMeter()
-			options.Progress = func(stage string, done, total int64) { m.count(stage, int(done), int(total)) }
-			result, err := verify.Verify(c.Context(), args[0], options)
-			m.clear()
-			if err != nil {
-				return err
+			var result *verify.Result
+			if proof != "" {
+				data, err := os.ReadFile(proof)
+				if err != nil {
+					return err
+				}
+				result = verify.VerifyProof(data, options)
+			} else {
+				m := a.newMeter()
+				options.Progress = func(stage string, done, total int64) { m.count(stage, int(done), int(total)) }
+				result, err = verify.Verify(c.Context(), args[0], options)
+				m.clear()
+				if err != nil {
+					return err
+				}
 			}
 			if a.asJSON {
 				err = a.printJSON(result)
@@ -84,6 +102,7 @@ differs.`,
 	f.StringArrayVar(&trust, "trust", nil, "public key (PEM) of a signer that you trust (repeatable)")
 	f.StringArrayVar(&roots, "tsa-root", nil, "root certificate (PEM) of a timestamping authority that you trust (repeatable)")
 	f.StringArrayVar(&keyPaths, "key", nil, "key file given to you beside the case, where the case withholds it (repeatable)")
+	f.StringVar(&proof, "proof", "", "check a proof of one item in place of a case")
 	tokenizers.bind(f)
 	return c
 }

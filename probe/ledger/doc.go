@@ -16,6 +16,7 @@
 //	commitments/              key commitments and their timestamp tokens
 //	decoys.json               the seed of the decoy keys; the plan holds its hash
 //	ledger.jsonl              one event per line, each with the hash of the line before
+//	checkpoints/N.note        signed heads of the tree over the first N lines (.note.tsr: tokens)
 //	blobs/segment-NNNNNN.bin  raw request and response bytes, addressed by the ledger
 //	analysis/<id>/            findings.json
 //	reports/<id>/             report.json, report.html, envelopes

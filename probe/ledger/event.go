@@ -81,6 +81,14 @@ func parseEvent(line []byte) (Event, error) {
 	return e, nil
 }
 
+// ParseEvent reads a line of a ledger, without its newline. It has only one spelling.
+func ParseEvent(line []byte) (Event, error) {
+	if len(line) > maxLine {
+		return Event{}, fmt.Errorf("the line is longer than %d bytes", maxLine)
+	}
+	return parseEvent(line)
+}
+
 // Line is one line of the ledger.
 type Line struct {
 	Event  Event

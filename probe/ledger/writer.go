@@ -27,6 +27,8 @@ type WriterOptions struct {
 	Now   func() time.Time
 	Mono  func() time.Duration // from any origin
 	Salts io.Reader            // a source of secrets
+	// Checkpoints signs heads while the writer is open; nil: none is signed.
+	Checkpoints *Checkpoints
 
 	wrap    func(name string, f file) file // tests: failing files
 	reserve int64                          // tests: smaller than reserveSize
@@ -68,6 +70,7 @@ type Writer struct {
 	state  *State
 	skew   time.Duration // of wall against monotonic clock, as last recorded
 	batch  *batch        // lines not yet given to the committer
+	signs  *checkpointer // nil: no head is signed
 	failed error         // every later call returns it
 	full   bool          // the reserve has been released
 	closed bool
@@ -79,6 +82,7 @@ type Writer struct {
 // batch is a run of lines that become durable together.
 type batch struct {
 	lines []byte
+	heads []head // to be signed once the lines are durable
 	done  chan struct{}
 	err   error // valid once done is closed
 }
@@ -155,6 +159,9 @@ func openWriter(c *Case, f *os.File, opt WriterOptions) (*Writer, error) {
 		w.skew = back
 	}
 	empty, sealed := state.Head.Events == 0, state.Sealed
+	if opt.Checkpoints != nil && !sealed {
+		w.signs = startCheckpoints(opt.Checkpoints, c.dir, c.plan.CaseID, int64(state.Head.Events), w.wall0)
+	}
 	go w.commitLoop()
 	if empty {
 		_, err = w.Append(EventPlanSealed, "", 0, PlanSealed{c.PlanSHA256()})
@@ -299,6 +306,9 @@ func (w *Writer) push(e Event) (Event, error) {
 		w.batch = &batch{done: make(chan struct{})}
 	}
 	w.batch.lines = append(append(w.batch.lines, line...), '\n')
+	if n := int64(w.state.Head.Events); w.signs != nil && w.signs.next(n, e.Time) {
+		w.batch.heads = append(w.batch.heads, head{n, w.state.tree.root()})
+	}
 	return e, nil
 }
 
@@ -324,6 +334,10 @@ func (w *Writer) commitLoop() {
 			w.mu.Lock()
 			w.failed = err
 			w.mu.Unlock()
+		} else {
+			for _, h := range b.heads {
+				w.signs.due <- h
+			}
 		}
 		b.err = err
 		close(b.done)
@@ -471,5 +485,12 @@ func (w *Writer) stop() bool {
 // finish gives everything back but the lock, after stop.
 func (w *Writer) finish() error {
 	_, err := releaseReserve(w.c.dir)
+	if w.signs != nil {
+		size := int64(w.state.Head.Events)
+		if w.failed != nil {
+			size = 0 // what is on the disk is less than the state says
+		}
+		err = errors.Join(err, w.signs.stop(size, w.state.tree.root()))
+	}
 	return errors.Join(w.failed, w.segments.close(), err)
 }

@@ -52,6 +52,9 @@ func reseal(t testing.TB, f *fixture, dir string, signer *ledger.Signer) {
 		}
 	}
 	write(t, dir, "plan.dsse.json", must[[]byte](t)(signer.SignDSSE("application/vnd.stillmark.plan+json", read("plan.json"))))
+	if signer.KeyID() != f.signer.KeyID() {
+		resign(t, f, dir, p.CaseID, signer)
+	}
 	write(t, dir, folder+"signer.pem", signer.PublicKey().PEM())
 	write(t, dir, folder+integrity.AllowedName, signer.PublicKey().AllowedSigner(integrity.SSHPrincipal))
 	report := must[*model.Report](t)(model.Decode(read(folder + "report.json")))
@@ -87,6 +90,19 @@ func reseal(t testing.TB, f *fixture, dir string, signer *ledger.Signer) {
 	write(t, dir, folder+"statement.intoto.json", payload)
 	write(t, dir, folder+integrity.SSHName, must[[]byte](t)(ledger.SignSSH(payload, signer)))
 	write(t, dir, folder+"report.dsse.json", must[[]byte](t)(signer.SignDSSE(ledger.PayloadInToto, payload)))
+}
+
+// resign signs the heads of the ledger with another key, as a forger would.
+func resign(t testing.TB, f *fixture, dir, caseID string, signer *ledger.Signer) {
+	t.Helper()
+	notes := must[[]string](t)(filepath.Glob(filepath.Join(dir, "checkpoints", "*.note")))
+	if len(notes) == 0 {
+		t.Fatal("the case has no checkpoint")
+	}
+	for _, name := range notes {
+		c := must[ledger.Checkpoint](t)(ledger.OpenCheckpoint(caseID, must[[]byte](t)(os.ReadFile(name)), f.signer.PublicKey().Key))
+		write(t, filepath.Dir(name), filepath.Base(name), must[[]byte](t)(ledger.SignCheckpoint(caseID, c.Size, c.Root, signer)))
+	}
 }
 
 // A page that says something else than its numbers does not pass by naming

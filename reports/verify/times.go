@@ -49,6 +49,7 @@ func (v *verifier) times() error {
 		return err
 	}
 	v.planTime(first)
+	v.checkpoints()
 	v.loadKeys()
 	v.commitments()
 	v.sealTime()

@@ -179,6 +179,7 @@ type verifier struct {
 	hidden    redacted         // of a redacted copy
 	missing   []string         // ids of keys that nothing can be computed with: withheld, unread
 	unread    []string         // ids of keys at hand whose tokenizer is not
+	proof     bool             // of one item: no numbers are computed
 	trusted   bool             // the signer is on the reader's list
 	unchecked []string         // folders and files of the case that nothing is computed from
 	stamped   map[string]bool  // who stamped the commitments, in words
@@ -218,7 +219,7 @@ func checkOf(code integrity.Code) string {
 	switch code {
 	case integrity.CodeSignature, integrity.CodePlanSigned:
 		return "signature"
-	case integrity.CodeChain, integrity.CodeMerkle, integrity.CodeBlob:
+	case integrity.CodeChain, integrity.CodeMerkle, integrity.CodeBlob, integrity.CodeCheckpoint:
 		return "ledger unbroken"
 	case integrity.CodeStatement, integrity.CodePlan:
 		return "statement agrees"
@@ -243,8 +244,13 @@ func (v *verifier) integrity() {
 func (v *verifier) signer() {
 	s := v.sealed
 	v.line(LevelOK, CodeSignature, "signature", "Ed25519 over %s and the manifest, key %.16s…", plural(int64(s.Subjects-1), "file"), s.Signer.KeyID)
+	v.known(s.Signer)
+}
+
+// known says whether a signer is on the reader's list.
+func (v *verifier) known(signer ledger.PublicKey) {
 	for _, k := range v.opt.Trust {
-		if k.KeyID == s.Signer.KeyID && k.Key.Equal(s.Signer.Key) {
+		if k.KeyID == signer.KeyID && k.Key.Equal(signer.Key) {
 			v.trusted = true
 			v.r.Signer = k.Name
 			v.line(LevelOK, CodeSigner, "signer trusted", "%q", k.Name)
@@ -255,7 +261,7 @@ func (v *verifier) signer() {
 	if len(v.opt.Trust) == 0 {
 		why = "no trusted keys were given (--trust)"
 	}
-	v.line(LevelWarn, CodeSigner, "signer unknown", "%s; it calls itself %q", why, s.Signer.Name)
+	v.line(LevelWarn, CodeSigner, "signer unknown", "%s; it calls itself %q", why, signer.Name)
 }
 
 // witnesses words the co-signatures. None of them makes the signer a trusted one.
@@ -365,6 +371,10 @@ func (v *verifier) conclude() {
 	if len(v.caps) > 0 {
 		also = " Also: " + strings.Join(v.caps, "; ") + "."
 	}
+	computed := ", recomputed"
+	if v.proof {
+		computed = ""
+	}
 	switch {
 	case r.Exit != 0:
 		r.State = Invalid
@@ -380,10 +390,10 @@ func (v *verifier) conclude() {
 			since, v.lacking(), group(int64(r.Numbers.Withheld)), plural(int64(r.Numbers.Total), "number"), also)
 	case !v.trusted:
 		r.State, r.Exit = Valid, integrity.ExitUntrusted
-		r.Verdict = "VALID (unknown signer): unaltered" + since + ", recomputed, signed by a key that you did not name as trusted." + also
+		r.Verdict = "VALID (unknown signer): unaltered" + since + computed + ", signed by a key that you did not name as trusted." + also
 	case len(v.caps) > 0:
 		r.State, r.Exit = Valid, integrity.ExitUntrusted
-		r.Verdict = "VALID (" + strings.Join(v.caps, "; ") + "): unaltered" + since + ", recomputed, signed by a key that you trust."
+		r.Verdict = "VALID (" + strings.Join(v.caps, "; ") + "): unaltered" + since + computed + ", signed by a key that you trust."
 	default:
 		r.State = Trusted
 		r.Verdict = "TRUSTED: unaltered" + since + "."

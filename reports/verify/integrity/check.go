@@ -37,7 +37,9 @@ type Sealed struct {
 	Blobs     int             // blocks of raw bytes
 	Segments  map[string]bool // files of raw bytes that the ledger refers to
 	Custody   []ledger.Custody
-	Redaction *ledger.Redaction // what this copy lacks; nil: it is the whole case
+	// Checkpoints are the signed heads of the ledger, the smallest first.
+	Checkpoints []Checkpoint
+	Redaction   *ledger.Redaction // what this copy lacks; nil: it is the whole case
 
 	redactionSHA256 string
 }
@@ -91,7 +93,7 @@ func Check(p *Package) (*Sealed, error) {
 	if err := s.checkInside(p.FS); err != nil {
 		return nil, err
 	}
-	if err := s.checkLedger(manifest); err != nil {
+	if err := s.checkLedger(p.FS, manifest); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -389,14 +391,19 @@ func (s *Sealed) checkPlan(fsys fs.FS) error {
 }
 
 // checkLedger walks the ledger: chain, order of events and the Merkle tree,
-// which is built here line by line; the seal event, which holds the hash of the
+// which is built here line by line and passes every head that was signed on the way; the
+// seal event, which holds the hash of the
 // manifest without the ledger's line; then every block of raw bytes.
-func (s *Sealed) checkLedger(manifest []byte) error {
+func (s *Sealed) checkLedger(fsys fs.FS, manifest []byte) error {
 	const file = "ledger.jsonl"
 	var (
 		tree ledger.Tree
 		last ledger.Event
 	)
+	heads, err := s.readCheckpoints(fsys)
+	if err != nil {
+		return err
+	}
 	for line, err := range s.Case.Lines() {
 		if err != nil {
 			return classify(err, CodeChain, file)
@@ -406,10 +413,16 @@ func (s *Sealed) checkLedger(manifest []byte) error {
 		}
 		s.refer(line.Event)
 		tree.Append(line.Raw)
+		if err := s.meet(heads, &tree, line.Event.Time); err != nil {
+			return err
+		}
 		last, s.Ledger.Hash = line.Event, line.Hash
 	}
 	if last.Type != ledger.EventSeal {
 		return problem(CodeUnsealed, ExitIncomplete, file, "the last event is not the seal event")
+	}
+	for _, c := range heads {
+		return problem(CodeCheckpoint, ExitAltered, c.File, "of %d lines, and the ledger has %d", c.Size, tree.Size())
 	}
 	root := tree.Root()
 	s.Ledger.Events, s.Ledger.Root = uint64(tree.Size()), hex.EncodeToString(root[:])
@@ -431,7 +444,6 @@ func (s *Sealed) checkLedger(manifest []byte) error {
 	if sealed != want || !last.Time.Equal(p.Sealed) {
 		return problem(CodeStatement, ExitAltered, file, "the seal event and the signed statement disagree")
 	}
-	var err error
 	if s.Blobs, err = s.Case.CheckBlobs(); err != nil {
 		return classify(err, CodeBlob, "blobs")
 	}

@@ -60,7 +60,7 @@ func (s *Sealed) checkPlaces(fsys fs.FS) error {
 		if _, ok := slices.BinarySearch(known, name); ok || s.ofRedaction(name) {
 			return nil
 		}
-		if slices.ContainsFunc(numbered, func(r *regexp.Regexp) bool { return r.MatchString(name) }) {
+		if ledger.IsCheckpoint(name) || slices.ContainsFunc(numbered, func(r *regexp.Regexp) bool { return r.MatchString(name) }) {
 			return nil
 		}
 		if slices.ContainsFunc(inside, func(dir string) bool { return strings.HasPrefix(name, dir) }) {

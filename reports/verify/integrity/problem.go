@@ -40,6 +40,8 @@ const (
 	CodeBlob       Code = "raw_bytes"      // raw request or response bytes are not the recorded ones
 	CodeRedaction  Code = "redaction"      // a redacted copy lacks something else than it says
 	CodeCustody    Code = "custody_log"    // the custody log is damaged, or not the sealed one and its continuation
+	CodeCheckpoint Code = "checkpoint"     // a signed tree head is not that of the ledger then
+	CodeProof      Code = "proof"          // a proof of an item does not hold
 	CodeNewer      Code = "newer_format"   // written by a newer program
 )
 
