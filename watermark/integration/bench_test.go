@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -118,4 +119,45 @@ func truncated(logits []float32, kept int) []float32 {
 		}
 	}
 	return out
+}
+
+// BenchmarkServed is what a client sees: replies of 64 tokens over HTTP from the server
+// itself, which does not mark, and through the gateway, which asks it for every token.
+// best-tokens/s is by the fastest reply of all, times the streams; tokens/s is the whole,
+// as the machine was.
+func BenchmarkServed(b *testing.B) {
+	const length = 64
+	models.Init(b)
+	set := models.Find(b)
+	asked := prompts(b, set, 16)
+	m := open(b, set.Teacher, llama.Options{Sequences: 16})
+	direct := listen(b, serve.Served{Name: "teacher", Model: m})
+	p := newProgram(b, set)
+	p.key(b, "key.json", "gumbel")
+	through := startGateway(b, p, "--upstream", direct, "--key", "key.json", "--candidates", "100", "--eos", "none")
+	for _, c := range []struct{ name, url string }{{"direct", direct + "/v1"}, {"gateway", through}} {
+		for _, streams := range []int{1, 16} {
+			b.Run(fmt.Sprintf("%s/streams=%d", c.name, streams), func(b *testing.B) {
+				var mu sync.Mutex
+				began, replies, best := time.Now(), 0, time.Duration(math.MaxInt64)
+				for b.Loop() {
+					var all sync.WaitGroup
+					for i := range streams {
+						all.Go(func() {
+							began := time.Now()
+							ask(b, c.url, "/completions", map[string]any{"prompt": asked[i], "max_tokens": length, "temperature": 1, "top_k": 100})
+							mu.Lock()
+							defer mu.Unlock()
+							best = min(best, time.Since(began))
+						})
+					}
+					all.Wait()
+					replies += streams
+				}
+				b.ReportMetric(float64(replies*length)/time.Since(began).Seconds(), "tokens/s")
+				b.ReportMetric(float64(streams*length)/best.Seconds(), "best-tokens/s")
+				b.ReportMetric(0, "ns/op")
+			})
+		}
+	}
 }
