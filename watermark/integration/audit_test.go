@@ -25,6 +25,19 @@ const audited = 32
 func TestAudit(t *testing.T) {
 	models.Init(t)
 	set := models.Find(t)
+	// The decoys' gate closes once in a thousand tests, by chance, and withholds the
+	// result. Twice in a row is a fault.
+	for range 2 {
+		if audit(t, set) {
+			return
+		}
+	}
+	t.Error("a result was withheld in two audits")
+}
+
+// audit reports false where a result was withheld because its decoys' gate closed.
+func audit(t *testing.T, set models.Set) bool {
+	t.Helper()
 	p := newProgram(t, set)
 	own, err := watermark.LoadKey(p.key(t, "own.json", "tournament"))
 	if err != nil {
@@ -80,13 +93,17 @@ func TestAudit(t *testing.T) {
 	}
 	for i := range found.Findings {
 		f := &found.Findings[i]
-		if f.Log10P == nil || f.HolmLog10P == nil || f.Decoys == nil {
-			t.Fatalf("%s under %s: log10 p %v, decoys %v", f.Target, f.Scheme, f.Log10P, f.Decoys)
+		if f.Decoys == nil {
+			t.Fatalf("%s under %s has no decoys", f.Target, f.Scheme)
+		}
+		if !f.Decoys.Pass {
+			t.Logf("%s under %s: %+v", f.Target, f.Scheme, f.Decoys)
+			return false
 		}
 		t.Logf("%s under %s: %d pairs, effect %+.4f, log10 p %.2f, Holm %.2f, rank %.3f, %s",
 			f.Target, f.Scheme, f.N, f.Effect, *f.Log10P, *f.HolmLog10P, f.Decoys.RankP, f.Verdict)
 		signal := f.Target == "marked" && f.Scheme == watermark.Tournament || f.Target == "distilled" && f.Scheme == "hf-kgw-lefthash" && set.Trained
-		// The keys are fresh: at -6 a wrong finding is one in a million.
+		// At -6 a wrong finding is one in a million.
 		if got := *f.HolmLog10P <= -6; got != signal {
 			t.Errorf("%s under %s: log10 p %.2f (Holm), a finding is wanted: %t", f.Target, f.Scheme, *f.HolmLog10P, signal)
 		}
@@ -107,4 +124,5 @@ func TestAudit(t *testing.T) {
 	if verified.State != "TRUSTED" || verified.Numbers.Recomputed != verified.Numbers.Total || verified.Numbers.Total == 0 {
 		t.Errorf("state %s, %d of %d numbers recomputed", verified.State, verified.Numbers.Recomputed, verified.Numbers.Total)
 	}
+	return true
 }
