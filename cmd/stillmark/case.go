@@ -9,9 +9,9 @@ import (
 )
 
 func (a *app) caseCommand() *cobra.Command {
-	return holder("case", "look into a case, and hand it over: show, events, log, fsck, redact, prove",
+	return holder("case", "look into a case, and hand it over: show, events, log, fsck, redact, prove, export",
 		"  stillmark case show case\n  stillmark case log case",
-		a.caseShowCommand(), a.caseEventsCommand(), a.caseLogCommand(), a.caseFsckCommand(), a.caseRedactCommand(), a.caseProveCommand())
+		a.caseShowCommand(), a.caseEventsCommand(), a.caseLogCommand(), a.caseFsckCommand(), a.caseRedactCommand(), a.caseProveCommand(), a.caseExportCommand())
 }
 
 func (a *app) caseShowCommand() *cobra.Command {

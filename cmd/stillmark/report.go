@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/reports"
 	"github.com/stillmark/stillmark/reports/model"
 	"github.com/stillmark/stillmark/reports/repro"
@@ -239,6 +240,7 @@ disclose already. DIR must not exist.`,
 
 func (a *app) reportOpenCommand() *cobra.Command {
 	var onlyPrint bool
+	var by string
 	c := &cobra.Command{
 		Use:     "open CASE",
 		Short:   "open the newest HTML report in the browser, or print its path",
@@ -248,6 +250,11 @@ func (a *app) reportOpenCommand() *cobra.Command {
 			folder, err := reports.Newest(args[0])
 			if err != nil {
 				return err
+			}
+			if by != "" {
+				if err := ledger.AppendCustody(args[0], ledger.Custody{What: ledger.CustodyOpened, Who: by, Detail: "report " + filepath.Base(folder)}); err != nil {
+					return err
+				}
 			}
 			path := filepath.Join(folder, "report.html")
 			fmt.Fprintln(a.out, path)
@@ -265,5 +272,6 @@ func (a *app) reportOpenCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&onlyPrint, "print", false, "only print the path")
+	c.Flags().StringVar(&by, "by", "", "who opens it, for the custody log (default: no entry)")
 	return c
 }

@@ -27,6 +27,10 @@ const clockSkew = 5 * time.Minute
 
 // archive says whether a zip is the very one that sealing writes of its files.
 func (v *verifier) archive() {
+	if v.pkg.Bag {
+		v.line(LevelOK, CodeArchive, "bag", "every file is as the manifests of the bag list it (BagIt, RFC 8493)")
+		return
+	}
 	if !v.pkg.Zip {
 		return
 	}

@@ -27,10 +27,11 @@ const (
 )
 
 // Package is a case as it was handed over: a folder, or a zip with one folder in
-// it. Close it when done.
+// it, and this a case or a bag with one. Close it when done.
 type Package struct {
 	FS     fs.FS
 	Zip    bool
+	Bag    bool  // the case is the payload of a bag
 	Files  int   // regular files
 	Bytes  int64 // in all
 	closer io.Closer
@@ -55,10 +56,19 @@ func Open(name string) (*Package, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open case: %w", err)
 	}
+	open := func() (*Package, error) { return openZip(name, info.Size()) }
 	if info.IsDir() {
-		return openFolder(name)
+		open = func() (*Package, error) { return openFolder(name) }
 	}
-	return openZip(name, info.Size())
+	p, err := open()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.unbag(); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
 }
 
 func openFolder(name string) (*Package, error) {
