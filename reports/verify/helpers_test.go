@@ -109,6 +109,7 @@ type design struct {
 	earlyPlan  bool          // the plan is stamped before it was made
 	future     bool          // commitments stamped after the plan was made
 	noServing  bool          // nobody says when serving began
+	program    string        // version that builds the report; "" is this one
 	plain      bool          // as earlier versions made cases: no salts
 	after      *fixture      // the first run that this one repeats
 	apart      time.Duration // after it
@@ -128,6 +129,15 @@ func (d design) defaults() design {
 		d.mode = ledger.ModeFixedN
 	}
 	return d
+}
+
+// build is the program that builds the report.
+func (d design) build() ledger.Build {
+	b := testBuild
+	if d.program != "" {
+		b.Version = d.program
+	}
+	return b
 }
 
 // steady gives a writer clocks that agree: a second and a half for each reading.
@@ -220,7 +230,7 @@ func build(t testing.TB, d design) *fixture {
 	findings := must[*ledger.Findings](t)(family.Analyze(t.Context(), c, f.keys, family.Options{}))
 	encoded := must[[]byte](t)(family.Encode(findings))
 	f.analysis = must[string](t)(ledger.SaveAnalysis(f.dir, encoded))
-	built := must[*reports.Built](t)(reports.Build(t.Context(), f.dir, reports.BuildOptions{Keys: f.keys, Program: testBuild, Lang: d.lang}))
+	built := must[*reports.Built](t)(reports.Build(t.Context(), f.dir, reports.BuildOptions{Keys: f.keys, Program: d.build(), Lang: d.lang}))
 	f.report = built.ID
 	stampTime = f.start.Add(3 * time.Hour)
 	f.zip = f.dir + ".zip"

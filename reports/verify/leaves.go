@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,8 +33,12 @@ const (
 )
 
 // compare holds the sealed document against the computed one, leaf by leaf, and
-// reports whether they agree. The first difference is named by its JSON pointer.
-func (v *verifier) compare(file string, sealed, computed []byte, rule func(string) leafRule) bool {
+// reports whether they agree. The first difference is named by its JSON pointer. Where
+// another version of the program wrote the document, this one may word sentences
+// otherwise and have more to say: that is counted, and keeps the case from being
+// TRUSTED, since anybody can write another version into a report. Numbers, verdicts
+// and names must be the same under every version.
+func (v *verifier) compare(file string, sealed, computed []byte, by string, rule func(string) leafRule) bool {
 	a, err := tree(sealed)
 	if err != nil {
 		v.fail(integrity.ExitDiffers, CodeNumbers, checkNumbers, file, -1, "%v", err)
@@ -44,8 +49,13 @@ func (v *verifier) compare(file string, sealed, computed []byte, rule func(strin
 		v.fail(integrity.ExitDiffers, CodeNumbers, checkNumbers, file, -1, "%v", err)
 		return false
 	}
-	c := comparison{rule: rule, numbers: &v.r.Numbers}
+	c := comparison{rule: rule, numbers: &v.r.Numbers, other: by != v.opt.Program.Version}
 	c.walk("", a, b)
+	if c.found == "" && c.otherwise > 0 {
+		v.line(LevelWarn, CodeNumbers, "wording", "%s of %s, the first at %s, this version words otherwise or adds; version %s wrote it; its numbers were compared",
+			plural(int64(c.otherwise), "sentence"), path.Base(file), c.first, by)
+		v.caps = append(v.caps, fmt.Sprintf("sentences of %s not compared: written by version %s", path.Base(file), by))
+	}
 	if c.found == "" {
 		return true
 	}
@@ -69,6 +79,28 @@ type comparison struct {
 	numbers *Numbers
 	found   string // pointer of the first difference
 	why     string
+
+	other     bool   // another version wrote what is sealed
+	otherwise int    // differences that this explains
+	first     string // pointer of the first of them
+}
+
+// explained reports whether that another version wrote the document explains a
+// difference, and counts it.
+func (c *comparison) explained(pointer string, yes bool) bool {
+	if !c.other || !yes {
+		return false
+	}
+	if c.otherwise++; c.otherwise == 1 {
+		c.first = pointer
+	}
+	return true
+}
+
+// prose reports whether a value is a sentence and not a name, a verdict or a number.
+func prose(v any) bool {
+	s, ok := v.(string)
+	return ok && strings.Contains(s, " ")
 }
 
 func (c *comparison) differ(pointer, format string, args ...any) {
@@ -109,13 +141,16 @@ func (c *comparison) walk(pointer string, sealed, computed any) {
 					c.skip(r, s[i])
 					continue
 				}
+				if c.explained(at, prose(s[i])) {
+					continue
+				}
 				c.differ(at, "sealed, but not computed: the list has %d entries", len(l))
 				return
 			}
 			c.walk(at, s[i], l[i])
 		}
-		if len(l) > len(s) && c.rule(pointer+"/"+strconv.Itoa(len(s))) == leafCompare {
-			c.differ(pointer+"/"+strconv.Itoa(len(s)), "computed, but not sealed")
+		if at := pointer + "/" + strconv.Itoa(len(s)); len(l) > len(s) && c.rule(at) == leafCompare && !c.explained(at, true) {
+			c.differ(at, "computed, but not sealed")
 		}
 	case json.Number:
 		c.numbers.Total++
@@ -130,7 +165,7 @@ func (c *comparison) walk(pointer string, sealed, computed any) {
 			c.numbers.Recomputed++
 		}
 	default:
-		if sealed != computed {
+		if sealed != computed && !c.explained(pointer, prose(sealed) && prose(computed)) {
 			c.differ(pointer, "sealed %s, recomputed %s", brief(sealed), brief(computed))
 		}
 	}
@@ -145,14 +180,16 @@ func (c *comparison) object(pointer string, sealed, computed map[string]any) {
 				c.skip(r, sealed[k])
 				continue
 			}
-			c.differ(at, "sealed, but not computed")
+			if !c.explained(at, prose(sealed[k])) {
+				c.differ(at, "sealed, but not computed")
+			}
 			continue
 		}
 		c.walk(at, sealed[k], other)
 	}
 	for _, k := range slices.Sorted(maps.Keys(computed)) {
 		at := pointer + "/" + escape(k)
-		if _, ok := sealed[k]; !ok && c.rule(at) == leafCompare {
+		if _, ok := sealed[k]; !ok && c.rule(at) == leafCompare && !c.explained(at, true) {
 			c.differ(at, "computed, but not sealed")
 		}
 	}

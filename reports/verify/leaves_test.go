@@ -258,11 +258,45 @@ func TestCompareTrees(t *testing.T) {
 		{`{"a/b~c":1}`, `{"a/b~c":2}`, "/a~1b~0c"},
 	} {
 		v := newVerifier(Options{})
-		same := v.compare("f", []byte(c.sealed), []byte(c.computed), compare)
+		same := v.compare("f", []byte(c.sealed), []byte(c.computed), "", compare)
 		if same != (c.found == "") {
 			t.Errorf("%s and %s: same is %v", c.sealed, c.computed, same)
 		} else if !same && v.r.Lines[0].File != "f#"+c.found {
 			t.Errorf("%s and %s: %s, want %s", c.sealed, c.computed, v.r.Lines[0].File, c.found)
+		}
+	}
+}
+
+// What another version wrote may be worded otherwise; numbers, verdicts and names may
+// not be, and nothing that was sealed may be missing.
+func TestCompareAnotherVersion(t *testing.T) {
+	t.Parallel()
+	compare := func(string) leafRule { return leafCompare }
+	for _, c := range []struct {
+		sealed, computed string
+		found            string
+		otherwise        bool
+	}{
+		{`{"a":1,"s":"An old sentence."}`, `{"a":1,"s":"A new sentence."}`, "", true},
+		{`{"a":1}`, `{"a":1,"b":2,"c":[]}`, "", true},
+		{`{"a":["One sentence."]}`, `{"a":["One sentence.","And another."]}`, "", true},
+		{`{"a":["One sentence.","And another."]}`, `{"a":["One sentence."]}`, "", true},
+		{`{"a":1}`, `{"a":1}`, "", false},
+		{`{"a":1,"s":"x y"}`, `{"a":2,"s":"x z"}`, "/a", false},
+		{`{"verdict":"dependence"}`, `{"verdict":"no-trace"}`, "/verdict", false},
+		{`{"a":1,"b":2}`, `{"a":1}`, "/b", false},
+		{`{"a":[1,2]}`, `{"a":[1]}`, "/a/1", false},
+		{`{"a":null}`, `{"a":0}`, "/a", false},
+		{`{"s":"A sentence."}`, `{"s":7}`, "/s", false},
+	} {
+		v := newVerifier(Options{Program: ledger.Build{Version: "v2"}})
+		same := v.compare("f", []byte(c.sealed), []byte(c.computed), "v1", compare)
+		switch {
+		case same != (c.found == ""), !same && v.r.Lines[0].File != "f#"+c.found, c.otherwise != (len(v.caps) == 1):
+			t.Errorf("%s and %s: same is %v, %v, %+v", c.sealed, c.computed, same, v.caps, v.r.Lines)
+		case !same:
+		case c.otherwise != has(v.r, LevelWarn, CodeNumbers):
+			t.Errorf("%s and %s: %+v", c.sealed, c.computed, v.r.Lines)
 		}
 	}
 }

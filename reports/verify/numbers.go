@@ -38,7 +38,7 @@ func (v *verifier) numbers(ctx context.Context) error {
 	if v.hidden.page {
 		v.coverage(findings)
 		v.summary(findings)
-		_, err := v.findings(ctx, findingsFile, sealedFindings, findings)
+		_, err := v.findings(ctx, findingsFile, sealedFindings, findings, s.Case.Plan().Program.Version)
 		if err == nil && v.r.Exit == 0 {
 			v.counted()
 		}
@@ -61,7 +61,7 @@ func (v *verifier) numbers(ctx context.Context) error {
 	v.coverage(findings)
 	v.summary(findings)
 
-	basis, err := v.findings(ctx, findingsFile, sealedFindings, findings)
+	basis, err := v.findings(ctx, findingsFile, sealedFindings, findings, report.Build.Version)
 	if err != nil || basis == nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (v *verifier) numbers(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}
-	if !v.compare(reportFile, sealedReport, encoded, v.reportRule()) {
+	if !v.compare(reportFile, sealedReport, encoded, report.Build.Version, v.reportRule()) {
 		return nil
 	}
 	v.counted()
@@ -88,8 +88,8 @@ func (v *verifier) numbers(ctx context.Context) error {
 }
 
 // findings computes the findings again and compares them with the sealed ones; nil if
-// they differ.
-func (v *verifier) findings(ctx context.Context, file string, data []byte, sealed *ledger.Findings) (*ledger.Findings, error) {
+// they differ. by is the version of the program that wrote them.
+func (v *verifier) findings(ctx context.Context, file string, data []byte, sealed *ledger.Findings, by string) (*ledger.Findings, error) {
 	again, err := v.analyze(ctx, sealed)
 	if err != nil {
 		return nil, v.notComputed(ctx, file, err)
@@ -98,7 +98,7 @@ func (v *verifier) findings(ctx context.Context, file string, data []byte, seale
 	if err != nil {
 		return nil, fmt.Errorf("verify: %w", err)
 	}
-	if !v.compare(file, data, encoded, v.findingsRule(sealed)) {
+	if !v.compare(file, data, encoded, by, v.findingsRule(sealed)) {
 		return nil, nil
 	}
 	v.committed(again)

@@ -24,6 +24,9 @@ func redactedCopy(t testing.TB, f *fixture, name string, opt reports.RedactOptio
 	return out, must[*reports.Redacted](t)(reports.Redact(f.zip, out, opt))
 }
 
+// redactAll withholds something of every kind, and leaves something of most.
+var redactAll = reports.RedactOptions{Items: []string{"*/*/p0[01]0/*"}, Prompts: true, Replies: true, Headers: true, Exhibits: true}
+
 // Whatever is withheld: the copy verifies with the signatures of the whole case, says
 // what it lacks, computes what it can and is never TRUSTED for what it cannot.
 func TestRedacted(t *testing.T) {
@@ -216,7 +219,7 @@ func TestRedactFindsWhatIsLeft(t *testing.T) {
 func TestRedactedTampering(t *testing.T) {
 	t.Parallel()
 	f := build(t, design{prompts: 24})
-	dir, _ := redactedCopy(t, f, "copy", reports.RedactOptions{Items: []string{"*/*/p0[01]0/*"}, Prompts: true, Replies: true, Headers: true, Exhibits: true})
+	dir, _ := redactedCopy(t, f, "copy", redactAll)
 	m := load(t, dir)
 	opt := f.trust()
 	if r := check(t, m, opt); r.State != Valid {
