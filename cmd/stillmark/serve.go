@@ -62,7 +62,7 @@ is, by its SHA-256 (printf %s "$KEY" | sha256sum); it is read again as it change
   *,,,optional
 
 "*" is everybody else; without it others get 401. account is the name of a tracing key
-under a key with two channels. mark is always, optional (a request with "watermarking":
+under a key with two channels, and required there. mark is always, optional (a request with "watermarking":
 false is not marked, and the log says so) or never.
 
 --planting serves what "corpora plant" drew: whoever of the planting's cohort asks the

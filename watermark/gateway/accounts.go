@@ -30,8 +30,8 @@ type Account struct {
 	// Cohort is the label of the key under which the account is served; empty for the
 	// key without a label.
 	Cohort string
-	// Name is the account's under a key with two channels: whose tracing key marks its
-	// share. Without one only the provenance channel is marked.
+	// Name is the account's under a key with two channels, which needs it: whose
+	// tracing key marks its share.
 	Name string
 	// Mark is MarkAlways, MarkOptional or MarkNever.
 	Mark string
@@ -56,8 +56,8 @@ const (
 // key_sha256 is the SHA-256 of the API key in 64 hex digits, so that the file gives no
 // key away: printf %s "$KEY" | sha256sum. "*" is everybody without a row of their own,
 // with or without a key; without such a row others are refused. cohort is the label of
-// the watermark key, account the name of a tracing key under a key with two channels,
-// mark one of always (also if empty), optional and never. The first two columns are
+// the watermark key, account the name of a tracing key under a key with two channels
+// (required there), mark one of always (also if empty), optional and never. The first two columns are
 // required, the others may be absent; their order is free.
 type Accounts struct {
 	rows   map[[sha256.Size]byte]Account

@@ -98,7 +98,7 @@ func TestOverhead(t *testing.T) {
 				all  timed
 				wait sync.WaitGroup
 			)
-			began := time.Now()
+			began, used := time.Now(), cpuTime()
 			for range streams {
 				wait.Go(func() {
 					var d timed
@@ -112,9 +112,12 @@ func TestOverhead(t *testing.T) {
 			}
 			wait.Wait()
 			took := time.Since(began)
+			through := (cpuTime() - used) / time.Duration(all.count)
+			used = cpuTime()
 			direct, without := askDirectly(t, s.up, streams, max(1, 32/streams), tokens)
-			t.Logf("%-12s %4d streams  tokens/s %6.0f direct %6.0f through  a token: direct p50 %s p99 %s, through p50 %s p99 %s, added p50 %s p99 %s; first token p50 %s p99 %s; own work %s",
-				c.name, streams, float64(all.count)/without.Seconds(), float64(all.count)/took.Seconds(),
+			bare := (cpuTime() - used) / time.Duration(len(direct))
+			t.Logf("%-12s %4d streams  CPU a token: direct %s, through %s  tokens/s: direct %.0f, through %.0f  a token: direct p50 %s p99 %s, through p50 %s p99 %s, added p50 %s p99 %s  first token p50 %s p99 %s  own work %s",
+				c.name, streams, micros(bare), micros(through), float64(all.count)/without.Seconds(), float64(all.count)/took.Seconds(),
 				micros(percentile(direct, .5)), micros(percentile(direct, .99)), micros(percentile(all.gaps, .5)), micros(percentile(all.gaps, .99)),
 				micros(percentile(all.gaps, .5)-percentile(direct, .5)), micros(percentile(all.gaps, .99)-percentile(direct, .99)),
 				micros(percentile(all.first, .5)), micros(percentile(all.first, .99)),
@@ -248,14 +251,15 @@ func BenchmarkStep(b *testing.B) {
 			}
 			body.WriteString(`}],"text_offset":[0]},"finish_reason":"length"}]}`)
 			answer := []byte(body.String())
-			mark, err := newKey(b, watermark.Spec{Scheme: watermark.Gumbel}).Mark()
+			mark, err := newKey(b, watermark.Spec{Scheme: watermark.Gumbel}).NewRequest(watermark.RequestOptions{})
 			if err != nil {
 				b.Fatal(err)
 			}
 			up := &upstream{vocab: encoding().VocabSize()}
 			var s step
-			history := []int32{1, 2, 3, 4, 5}
+			mark.Append(1, 2, 3, 4, 5)
 			b.ReportAllocs()
+			used := cpuTime()
 			for b.Loop() {
 				cands, err := vllm{}.candidates(answer)
 				if err != nil {
@@ -265,10 +269,11 @@ func BenchmarkStep(b *testing.B) {
 					b.Fatal(err)
 				}
 				s.set(cands, truncation{1, .95, 0, 0}, up.vocab)
-				if _, err := s.draw(mark, history, false, nil); err != nil {
+				if _, err := s.draw(mark, false, nil); err != nil {
 					b.Fatal(err)
 				}
 			}
+			b.ReportMetric(float64(cpuTime()-used)/float64(b.N), "cpu-ns/op")
 		})
 	}
 }

@@ -73,7 +73,8 @@
 // nothing then, and the log says so; one that adds to logits (kgw and the presets of
 // green lists) adds to the logits of temperature 1, and the highest is taken. A seed
 // fixes what is drawn, as far as the upstream's log-probabilities repeat; a reply is
-// the same for the same key only.
+// the same for the same key only. With top_k 1 there is nothing to choose, and nothing
+// is marked.
 //
 // # What is never done
 //
@@ -83,6 +84,9 @@
 // reason and without [DONE]. What would have to change a reply in a way that the
 // gateway cannot follow is refused by name with status 400: n above 1, logprobs,
 // response_format, penalties, logit_bias, and every member that is not known here.
+// What the model writes comes back as it is: a call of a tool, or a passage of
+// reasoning, which the upstream's own parsers would take out of the text, stays in it;
+// tools are therefore refused unless the operator lets them through ([Options.Tools]).
 // Nothing is served unmarked because a key is missing: that is status 503.
 //
 // Nothing of a request's or a reply's content is logged, nor any API key.

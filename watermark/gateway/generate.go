@@ -10,10 +10,16 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/stillmark/stillmark/watermark"
 )
 
-// reasonGreedy is why a reply has no mark under a scheme that draws.
-const reasonGreedy = "temperature 0"
+// Why a reply that might be marked is not: nothing is drawn (at temperature 0 a scheme
+// that adds to logits marks all the same), or there is but one candidate.
+const (
+	reasonGreedy = "temperature 0"
+	reasonSingle = "top_k 1"
+)
 
 // What was done to a reply.
 const (
@@ -37,7 +43,7 @@ type generation struct {
 	reason  string // why a reply is not marked
 	planted string
 	signing *signing
-	mark    marker
+	mark    *watermark.Request // nil: not marked
 	seq     *sequence
 	text    text
 	random  *rand.Rand
@@ -115,7 +121,13 @@ func (g *generation) prepare(ctx context.Context, w http.ResponseWriter, r *http
 		return err
 	}
 	g.req.maxTokens = limit
-	g.seq = newSequence(prompt, min(limit, 512))
+	room := min(limit, 512) // most replies are shorter than they may be
+	g.seq = newSequence(prompt, room)
+	if g.policy == policyMarked {
+		if g.mark, err = g.signing.begin(prompt, room); err != nil {
+			return err
+		}
+	}
 	g.text.stops = g.req.stops
 	if g.req.seed != nil {
 		g.random = rand.New(rand.NewPCG(uint64(*g.req.seed), 0))
@@ -153,21 +165,16 @@ func (g *generation) choose() error {
 		g.s.opt.Log.LogAttrs(context.Background(), slog.LevelError, "no key", slog.String("id", g.id), slog.String("cohort", g.cohort), slog.String("error", err.Error()))
 		return &apiError{http.StatusServiceUnavailable, "server_error", "no_key", "this gateway has no key for the account now; its operator was told"}
 	}
-	if g.req.temperature == 0 && !signing.biased {
-		// One candidate is left, and a scheme that draws has nothing to choose.
+	switch {
+	case g.req.topK == 1:
+		g.reason = reasonSingle
+		return nil
+	case g.req.temperature == 0 && !signing.greedy:
 		g.reason = reasonGreedy
 		return nil
 	}
 	g.signing, g.policy = signing, policyMarked
-	g.mark = signing.pool.Get().(marker)
 	return nil
-}
-
-func (g *generation) release() {
-	if g.mark != nil {
-		g.signing.pool.Put(g.mark)
-		g.mark = nil
-	}
 }
 
 // prompt is the ids that the model goes on from.
@@ -242,6 +249,9 @@ func (g *generation) tokens(ctx context.Context, emit func(string) error) (strin
 			return "stop", emit(g.text.flush())
 		}
 		g.seq.add(id)
+		if g.mark != nil {
+			g.mark.Append(id)
+		}
 		send, stopped := g.text.push(g.s.bytes(id))
 		if g.first == 0 {
 			g.first = time.Since(g.began)
@@ -279,11 +289,11 @@ func (g *generation) next(ctx context.Context) (int32, error) {
 	}
 	g.step.set(cands, g.req.truncation, g.s.up.vocab)
 	g.loss.add(&g.step)
-	history := g.seq.generated()
-	if g.signing != nil && g.signing.prompt {
-		history = g.seq.ids
+	var mark marker
+	if g.mark != nil {
+		mark = g.mark
 	}
-	return g.step.draw(g.mark, history, g.req.temperature == 0, g.random)
+	return g.step.draw(mark, g.req.temperature == 0, g.random)
 }
 
 // drawable leaves out ids that are no token: logits may be wider than the vocabulary.

@@ -1,13 +1,11 @@
 package gateway
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/stillmark/stillmark/watermark"
-	"github.com/stillmark/stillmark/watermark/evidence"
 	"github.com/stillmark/stillmark/watermark/registry"
 )
 
@@ -28,17 +26,21 @@ type Keyring struct {
 // signature names what a request is marked under.
 type signature struct{ key, cohort, account string }
 
-// signing marks text under one key, or two in two channels.
+// signing is what marks the replies to an account.
 type signing struct {
-	key  *watermark.Key // the provenance key where there are two
-	pool sync.Pool      // of markers, each for one request at a time
-	// biased schemes add to logits and mark at temperature 0 too.
-	biased bool
-	prompt bool // windows reach back into the prompt
+	key     *watermark.Key // the provenance key where there are two channels
+	account string         // whose tracing key marks beside it; empty with one channel
+	// greedy schemes add to logits and mark at temperature 0 too.
+	greedy bool
 }
 
-// maxReady bounds the schemes that are kept ready: at some kilobytes each, a hundred
-// thousand accounts are served without deriving a key at a request.
+// begin is the mark of one reply.
+func (s *signing) begin(prompt []int32, room int) (*watermark.Request, error) {
+	return s.key.NewRequest(watermark.RequestOptions{Prompt: prompt, Account: s.account, Room: room})
+}
+
+// maxReady bounds the keys that are kept ready: at a kilobyte each, a hundred thousand
+// accounts are served without deriving a cohort's key at a request.
 const maxReady = 1 << 17
 
 // OneKey serves everybody under one key: cohorts and accounts under what it derives.
@@ -94,7 +96,7 @@ func (k *Keyring) key(cohort string, at time.Time) (*watermark.Key, error) {
 	return key.Derive(cohort, key.Epoch)
 }
 
-// signing is what marks the replies to an account.
+// signing finds what marks the replies to an account.
 func (k *Keyring) signing(a *Account, at time.Time) (*signing, error) {
 	serving, err := k.serving(a.Cohort, at)
 	if err != nil {
@@ -127,27 +129,13 @@ func (k *Keyring) make(a *Account, at time.Time) (*signing, error) {
 	if !k.native && (key.Vocab != k.vocab || key.TokenizerSHA256 != k.tokenizer) {
 		return nil, fmt.Errorf("key %s is for another tokenizer or vocabulary than the gateway was started with", key.ID)
 	}
-	s := &signing{key: key, prompt: key.Params.Contexts == watermark.WithPrompt}
 	mark, err := key.Mark()
 	if err != nil {
 		return nil, err
 	}
-	s.biased = mark.Law().Kind == evidence.KindBernoulli
-	switch {
-	case a.Name == "":
-		s.pool.New = func() any { return mark.Clone() }
-	case key.Params.Tracing == 0:
-		return nil, fmt.Errorf("account %q has a tracing key, and key %s has one channel", a.Name, key.ID)
-	case key.Kind != watermark.KindMaster:
-		return nil, errors.New("a tracing key of an account needs the master key with two channels")
-	default:
-		two, err := key.TwoChannel(a.Name)
-		if err != nil {
-			return nil, err
-		}
-		s.pool.New = func() any { return two.Clone() }
-	}
-	return s, nil
+	s := &signing{key: key, account: a.Name, greedy: watermark.MarksGreedy(mark)}
+	_, err = s.begin(nil, 0) // says what does not fit
+	return s, err
 }
 
 // Check says whether every cohort can be served now, and some account of it.

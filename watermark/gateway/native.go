@@ -180,6 +180,7 @@ func (n *native) prepare(ctx context.Context, g *generation, w http.ResponseWrit
 	g.req = &request{chat: g.chat, truncation: truncation{temperature: 1}}
 	// What has the wrong type, the upstream refuses.
 	_ = json.Unmarshal(members["temperature"], &g.req.temperature)
+	_ = json.Unmarshal(members["top_k"], &g.req.topK)
 	_ = json.Unmarshal(members["prompt"], &g.req.prompt)
 	_ = json.Unmarshal(members["stream"], &g.req.stream)
 	if json.Unmarshal(members["messages"], &g.req.turns) != nil || len(g.req.turns) == 0 {
@@ -199,7 +200,7 @@ func (n *native) prepare(ctx context.Context, g *generation, w http.ResponseWrit
 			g.s.opt.Log.LogAttrs(ctx, slog.LevelError, "the upstream does not mark", slog.String("id", g.id), slog.String("key", g.signing.key.ID), slog.String("error", err.Error()))
 			return nil, "", &apiError{http.StatusServiceUnavailable, "server_error", "no_key", "the upstream does not mark under the account's key now; the operator of this gateway was told"}
 		}
-	case g.reason == reasonGreedy: // nothing is drawn that could be marked
+	case g.reason == reasonGreedy || g.reason == reasonSingle: // nothing is drawn that could be marked
 	case n.stack == watermark.StackVLLM:
 		value = json.RawMessage("false")
 	default:

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,11 +31,13 @@ import (
 // The check at start names what is missing, in one sentence.
 func TestMissingCapabilities(t *testing.T) {
 	t.Parallel()
+	var calls atomic.Int32
 	noise := func(ids []int32, n int) []refmodel.Alt {
 		out := reference().Top(ids, n)
 		for i := range out {
-			out[i].Logprob -= float64(time.Now().UnixNano()%1000) / 500
+			out[i].Logprob -= float64(calls.Load())
 		}
+		calls.Add(1)
 		return out
 	}
 	positive := func(ids []int32, n int) []refmodel.Alt {
@@ -160,7 +163,7 @@ func TestPolicies(t *testing.T) {
 			t.Errorf("the log has no %s", want)
 		}
 	}
-	for _, never := range []string{"harbour", "blue door", "k17\"", "0482"} {
+	for _, never := range []string{"harbour", "blue door", "k17\"", "0482-7731"} {
 		if strings.Contains(log.String(), never) {
 			t.Errorf("the log shows %q", never)
 		}

@@ -30,9 +30,9 @@ func (t truncation) check() error {
 	return nil
 }
 
-// marker is a scheme, or two of them in two channels.
+// marker marks a step; it is a [watermark.Request].
 type marker interface {
-	ProcessCandidates(history, ids []int32, logits []float32)
+	ProcessCandidates(ids []int32, logits []float32)
 }
 
 // step is the distribution of one step as far as the upstream's candidates reach:
@@ -141,9 +141,9 @@ func (s *step) outside(first, last, heat float64, n int) float64 {
 
 // draw marks the step, unless mark is nil, and draws its token. At temperature 0 the
 // highest logit is taken.
-func (s *step) draw(mark marker, history []int32, greedy bool, random *rand.Rand) (int32, error) {
+func (s *step) draw(mark marker, greedy bool, random *rand.Rand) (int32, error) {
 	if mark != nil {
-		mark.ProcessCandidates(history, s.ids, s.logits)
+		mark.ProcessCandidates(s.ids, s.logits)
 	}
 	best := 0
 	for i, l := range s.logits {

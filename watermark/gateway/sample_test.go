@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"crypto/rand"
+	"fmt"
 	"math"
 	mathrand "math/rand/v2"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"gonum.org/v1/gonum/stat/distuv"
 
+	"github.com/stillmark/stillmark/corpora/refmodel"
 	"github.com/stillmark/stillmark/watermark"
 )
 
@@ -121,7 +123,7 @@ func sum(p []float64) float64 {
 }
 
 // Over random keys the schemes that do not distort draw from the distribution that
-// was asked for: chi-square of 20,000 keys, at one in a million.
+// was asked for.
 func TestKeysFollowTheDistribution(t *testing.T) {
 	t.Parallel()
 	keys := 20_000
@@ -142,32 +144,41 @@ func TestKeysFollowTheDistribution(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if mark, err = k.Mark(); err != nil {
+				reply, err := k.NewRequest(watermark.RequestOptions{})
+				if err != nil {
 					t.Fatal(err)
 				}
+				reply.Append(3, 1, 4)
+				mark = reply
 			}
 			s.set(named, shape, 400)
-			id, err := s.draw(mark, []int32{3, 1, 4}, false, random)
+			id, err := s.draw(mark, false, random)
 			if err != nil {
 				t.Fatal(err)
 			}
 			got[id]++
 		}
-		chi, cells := 0.0, 0
-		for i, n := range got {
-			if want[i] == 0 {
-				if n > 0 {
-					t.Errorf("%s: token %d was cut off and drawn", scheme, i)
-				}
-				continue
+		chiSquare(t, scheme, got, want)
+	}
+}
+
+// chiSquare compares counts with probabilities, at one in a million.
+func chiSquare(t *testing.T, name string, got, want []float64) {
+	t.Helper()
+	chi, cells := 0.0, 0
+	for i, n := range got {
+		if want[i] == 0 {
+			if n > 0 {
+				t.Errorf("%s: token %d was cut off and drawn", name, i)
 			}
-			e := want[i] * float64(keys)
-			chi += (n - e) * (n - e) / e
-			cells++
+			continue
 		}
-		if p := (distuv.ChiSquared{K: float64(cells - 1)}).Survival(chi); p < 1e-6 || cells < 8 {
-			t.Errorf("%s: chi-square %.1f over %d tokens, p %.2g", scheme, chi, cells, p)
-		}
+		e := want[i] * sum(got)
+		chi += (n - e) * (n - e) / e
+		cells++
+	}
+	if p := (distuv.ChiSquared{K: float64(cells - 1)}).Survival(chi); p < 1e-6 || cells < 8 {
+		t.Errorf("%s: chi-square %.1f over %d tokens, p %.2g", name, chi, cells, p)
 	}
 }
 
@@ -176,7 +187,7 @@ func TestGreedy(t *testing.T) {
 	_, named := ladder(400, 60)
 	var s step
 	s.set(named, truncation{0, 1, 0, 0}, 400)
-	if id, err := s.draw(nil, nil, true, nil); err != nil || id != 0 || s.kl != 0 {
+	if id, err := s.draw(nil, true, nil); err != nil || id != 0 || s.kl != 0 {
 		t.Errorf("%d %v, kl %v", id, err, s.kl)
 	}
 }
@@ -273,4 +284,51 @@ func FuzzParseAccounts(f *testing.F) {
 			t.Errorf("%q has no account", s)
 		}
 	})
+}
+
+// Through the whole gateway, over HTTP, the third token of a reply follows what the
+// request asked of the upstream's distribution: a chi-square over accounts, each with a
+// key of its own.
+func TestAccountsFollowTheDistribution(t *testing.T) {
+	t.Parallel()
+	keys := 3000
+	if testing.Short() {
+		keys = 400
+	}
+	const letters = 32 // cl100k's id of "A"; the 25 that follow are the other letters
+	all, _ := ladder(26, 26)
+	model := func(ids []int32, n int) []refmodel.Alt {
+		var out []refmodel.Alt
+		for i, p := range all {
+			a := refmodel.Alt{ID: letters + int32(i), Logprob: math.Log(p)}
+			if len(ids) < 3 { // the two tokens of the window are always the same
+				a.Logprob = -1e-9 - 100*float64(i)
+			}
+			out = append(out, a)
+		}
+		return out
+	}
+	var csv strings.Builder
+	csv.WriteString("key_sha256,cohort\n")
+	for i := range keys {
+		fmt.Fprintf(&csv, "%s,cohort-%d\n", hashOf(fmt.Sprint("key", i)), i)
+	}
+	shape := truncation{.8, .95, 20, 0}
+	for _, scheme := range []string{watermark.Gumbel, watermark.Tournament} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			url := start(t, Options{
+				Upstream: UpstreamOptions{URL: startUpstream(t, model, nil).URL()}, Keys: OneKey(newKey(t, watermark.Spec{Scheme: scheme})), Accounts: accounts(t, csv.String()),
+			})
+			got := make([]float64, 26)
+			for i := range keys {
+				a := postAs(t, url, "/v1/completions", `{"prompt":[5],"max_tokens":3,"temperature":0.8,"top_p":0.95,"top_k":20}`, fmt.Sprint("key", i))
+				if len(a.text) != 3 || a.text[:2] != "AA" {
+					t.Fatalf("%+v", a)
+				}
+				got[a.text[2]-'A']++
+			}
+			chiSquare(t, scheme, got, asked(all, shape))
+		})
+	}
 }

@@ -247,7 +247,6 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request, chat bool) {
 		g.refused(w, &apiError{http.StatusTooManyRequests, "rate_limit_error", "overloaded", fmt.Sprintf("%d requests are under way, which is as many as this gateway takes", s.opt.MaxConcurrent)})
 		return
 	}
-	defer g.release()
 	if s.native != nil {
 		g.passOn(ctx, w, r)
 		return

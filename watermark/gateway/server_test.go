@@ -205,6 +205,9 @@ func TestSeedAndGreedy(t *testing.T) {
 	for range 20 {
 		want = append(want, reference().Top(slices.Concat(ids, want), 1)[0].ID)
 	}
+	if a := post(t, url, "/v1/completions", `{"prompt":"The harbour","max_tokens":20,"top_k":1}`); a.text != greedy.text || !strings.Contains(log.String(), `"reason":"top_k 1"`) {
+		t.Errorf("top_k 1: %q", a.text)
+	}
 	if greedy.text != string(encoding().Decode(want)) || !strings.Contains(log.String(), `"reason":"temperature 0"`) {
 		t.Errorf("%q, want %q", greedy.text, encoding().Decode(want))
 	}
@@ -287,7 +290,7 @@ func TestClientGoesAway(t *testing.T) {
 	var log lockedBuffer
 	h := startServer(t, Options{
 		Upstream: UpstreamOptions{URL: upstream.URL()}, Keys: OneKey(newKey(t, watermark.Spec{Scheme: watermark.Gumbel})),
-		MaxConcurrent: 1, Log: slog.New(slog.NewJSONHandler(&log, nil)),
+		MaxConcurrent: 2, Log: slog.New(slog.NewJSONHandler(&log, nil)),
 	})
 	rounds := 0
 	for cut := 0; cut < 1200; cut += 75 {
@@ -317,10 +320,13 @@ func TestClientGoesAway(t *testing.T) {
 // What is more than the gateway takes gets 429, and is served when there is room.
 func TestBackPressure(t *testing.T) {
 	t.Parallel()
-	hold := make(chan struct{})
+	hold, held := make(chan struct{}), make(chan struct{})
 	var asked atomic.Int32
 	model := func(ids []int32, n int) []refmodel.Alt {
-		if asked.Add(1) > 2 { // the check at start
+		switch asked.Add(1) {
+		case 1, 2: // the check at start
+		case 3:
+			close(held)
 			<-hold
 		}
 		return reference().Top(ids, n)
@@ -328,14 +334,9 @@ func TestBackPressure(t *testing.T) {
 	url := start(t, Options{Upstream: UpstreamOptions{URL: startUpstream(t, model, nil).URL()}, Keys: OneKey(newKey(t, watermark.Spec{Scheme: watermark.Gumbel})), MaxConcurrent: 1})
 	first := make(chan answer)
 	go func() { first <- post(t, url, "/v1/completions", `{"prompt":"The harbour","max_tokens":1}`) }()
-	for {
-		a := post(t, url, "/v1/completions", `{"prompt":"The harbour","max_tokens":1,"stop":""}`)
-		if a.status == 429 {
-			if a.header.Get("Retry-After") != "1" {
-				t.Errorf("%+v", a)
-			}
-			break
-		}
+	<-held
+	if a := post(t, url, "/v1/completions", `{"prompt":"The harbour","max_tokens":1}`); a.status != 429 || a.header.Get("Retry-After") != "1" {
+		t.Errorf("%+v", a)
 	}
 	close(hold)
 	if a := <-first; a.status != 200 {
