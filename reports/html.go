@@ -356,6 +356,7 @@ func (d *design) funcs() template.FuncMap {
 		},
 		"interval": d.interval,
 		"bounds":   d.bounds,
+		"power":    d.power,
 		"signed":   d.effectText,
 		"sig":      d.significant,
 		"fix1":     func(v float64) string { return minus(d.grouped(v, 1)) },

@@ -9,6 +9,7 @@ import (
 	"html"
 	"math"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -590,6 +591,23 @@ func TestCertificate(t *testing.T) {
 			if !strings.Contains(page, designIn(t, language).labels[c.Label]) || !slices.Contains(sections, c.Section) {
 				t.Errorf("%s: the page lacks the point %s", language, c.Label)
 			}
+		}
+	}
+}
+
+// TestPages writes the sample report, which has everything that a page can have, in
+// every language into the folder that STILLMARK_PAGES names, for the check in a browser
+// (.ci/axe).
+func TestPages(t *testing.T) {
+	dir := os.Getenv("STILLMARK_PAGES")
+	if dir == "" {
+		t.Skip("STILLMARK_PAGES is not set")
+	}
+	for _, language := range model.Languages() {
+		r := sample("some text")
+		r.Lang = language
+		if err := os.WriteFile(filepath.Join(dir, "sample-"+language+".html"), []byte(render(t, r)), 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/stillmark/stillmark/probe/ledger"
 )
 
 // Numbers and times as a reader of the report's language writes them. The files for
@@ -136,4 +138,12 @@ func (d *design) interval(v, lo, hi float64) string {
 // bounds writes the ends of an interval after a blank.
 func (d *design) bounds(lo, hi string) string {
 	return " [" + lo + d.locale.Between + hi + "]"
+}
+
+// power writes the smallest effect that a test had power for; a dash where there is none.
+func (d *design) power(p ledger.PowerRow) string {
+	if !(p.Effect > 0) || math.IsInf(p.Effect, 0) {
+		return "–"
+	}
+	return d.significant(p.Effect)
 }

@@ -29,8 +29,10 @@ func PDF(r *model.Report) ([]byte, error) {
 	s.page()
 	p.front()
 	for i, section := range sections {
-		if section == "tests" {
-			s.page() // the summary stands alone, for a reader who reads nothing else
+		// The summary stands alone, for a reader who reads nothing else; the form is
+		// taken out and filled in.
+		if section == "tests" || section == "certificate" {
+			s.page()
 		}
 		if section != "summary" {
 			s.heading(i+1, p.l(section))
@@ -179,7 +181,11 @@ func (p *paper) results() {
 		if len(results) <= 4 { // more stand in the table of tests
 			p.small(x.Sentence)
 		}
-		p.small(fmt.Sprintf("%s %s · %s · %s %s", p.l("effect"), p.d.interval(x.Effect, x.EffectLo, x.EffectHi), x.Unit, p.l("tier"), p.d.word("tier", string(x.Tier))))
+		tier := p.l("tier") + " " + p.d.word("tier", string(x.Tier))
+		if x.Verdict != ledger.VerdictInsufficient {
+			tier = fmt.Sprintf("%s %s · %s · %s", p.l("effect"), p.d.interval(x.Effect, x.EffectLo, x.EffectHi), x.Unit, tier)
+		}
+		p.small(tier)
 	}
 }
 
@@ -271,7 +277,7 @@ func (p *paper) section(name string) {
 			{p.l("col.target"), 20, false},
 			{p.l("col.key"), 22, false},
 			{p.l("col.mode"), 12, false},
-			{p.l("col.weights"), 12, false},
+			{p.l("col.weights"), 15, false},
 			{p.l("col.primary"), 14, false},
 		}, out)
 	case "checklist":
@@ -322,14 +328,17 @@ func (p *paper) tests(gs []group) {
 			if !rival {
 				name += " (" + p.l(string(t.Role)) + ")"
 			}
-			decoy := "–"
+			decoy, effect := "–", "–"
+			if t.N > 0 {
+				effect = p.d.interval(t.Effect, t.EffectLo, t.EffectHi)
+			}
 			if t.Decoys != nil {
 				decoy = p.d.significant(t.Decoys.RankP)
 			}
 			results = append(results, []field{
 				{name, rival},
 				{p.d.integer(t.N), false},
-				{p.d.interval(t.Effect, t.EffectLo, t.EffectHi), false},
+				{effect, false},
 				{p.d.logarithm(t.Log10P), rival},
 				{p.d.logarithm(t.Holm), rival},
 				{p.d.logarithm(t.Log10E), false},
@@ -338,7 +347,7 @@ func (p *paper) tests(gs []group) {
 			})
 			basis = append(basis, append([]field{{t.Target, rival}}, fields(
 				p.d.grouped(t.Score, 1), p.d.grouped(t.NullMean, 1)+" ± "+p.d.grouped(t.NullSD, 1), cmpOr(t.Weights), cmpOr(t.Method),
-				p.d.logarithm(t.Estimate), p.d.logarithm(t.PlainP), p.d.significant(t.Power.Effect))...))
+				p.d.logarithm(t.Estimate), p.d.logarithm(t.PlainP), p.d.power(t.Power))...))
 			if len(scored([]group{g})) == 0 {
 				continue
 			}
@@ -363,8 +372,8 @@ func (p *paper) tests(gs []group) {
 	p.table([]column{
 		{p.l("col.target"), 20, false},
 		{p.l("col.score"), 16, true},
-		{p.l("col.null"), 28, true},
-		{p.l("col.weights"), 12, false},
+		{p.l("col.null"), 26, true},
+		{p.l("col.weights"), 15, false},
 		{p.l("col.method"), 18, false},
 		{p.l("col.estimate"), 14, true},
 		{p.l("col.plain"), 16, true},

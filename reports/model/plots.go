@@ -20,7 +20,7 @@ func (b *builder) plots() Plots {
 	panels, curves := map[string]int{}, map[string]int{}
 	for i := range b.f.Findings {
 		f := &b.f.Findings[i]
-		if !f.Primary || f.Verdict == ledger.VerdictUnverified {
+		if !f.Primary || f.Verdict == ledger.VerdictUnverified || f.N == 0 {
 			continue
 		}
 		name := f.Scheme
