@@ -120,8 +120,9 @@ func HeadOf(log []Custody, n uint64) *CustodyHead {
 
 // AppendCustody adds an entry to the custody log of a case folder. Number, hashes and,
 // where it is not set, the time are filled in. The log is written anew beside the old
-// one and takes its place, so that at every moment one of them is there.
-func AppendCustody(dir string, e Custody) error {
+// one and takes its place, so that at every moment one of them is there. Meanwhile the
+// case is locked as by a [Writer].
+func AppendCustody(dir string, e Custody) (err error) {
 	for _, s := range []string{e.What, e.Who, e.Why, e.Detail} {
 		if !utf8.ValidString(s) || len(s) > maxCustodyText {
 			return fmt.Errorf("custody log: a text is longer than %d bytes or not valid UTF-8", maxCustodyText)
@@ -130,6 +131,11 @@ func AppendCustody(dir string, e Custody) error {
 	if e.What == "" || e.Who == "" {
 		return errors.New("custody log: an entry says what was done, and who did it")
 	}
+	locked, err := openLocked(filepath.Join(dir, ledgerName))
+	if err != nil {
+		return fmt.Errorf("custody log: nothing was added: %w", err)
+	}
+	defer func() { err = errors.Join(err, closeLocked(locked)) }()
 	log, err := ReadCustody(os.DirFS(dir))
 	if err != nil {
 		return fmt.Errorf("custody log: nothing was added: %w", err)

@@ -6,12 +6,17 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
 func custodyLog(t testing.TB) (dir string, data []byte) {
 	t.Helper()
 	dir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, ledgerName), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for i, what := range []string{CustodySealed, CustodyNoted, CustodyExported} {
 		e := Custody{Time: testTime.AddDate(0, 0, i), What: what, Who: "J. <Doe>", Why: "discovery", Detail: "n"}
 		if err := AppendCustody(dir, e); err != nil {
@@ -63,6 +68,38 @@ func TestCustodyLog(t *testing.T) {
 	}
 	if err := AppendCustody(dir, Custody{What: CustodyNoted, Who: "me"}); !errors.Is(err, ErrDamaged) {
 		t.Errorf("%v", err)
+	}
+}
+
+// Writers of the log do not overwrite each other's entries, and none writes while the
+// case is being collected.
+func TestCustodyIsLocked(t *testing.T) {
+	t.Parallel()
+	dir := createCase(t, testPlan(1))
+	var wg sync.WaitGroup
+	var added atomic.Int32
+	for range 8 {
+		wg.Go(func() {
+			for range 5 {
+				switch err := AppendCustody(dir, Custody{What: CustodyNoted, Who: "me"}); {
+				case err == nil:
+					added.Add(1)
+				case !errors.Is(err, ErrLocked):
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if log, err := ReadCustody(os.DirFS(dir)); err != nil || len(log) != int(added.Load()) || len(log) == 0 {
+		t.Errorf("%d entries of %d, %v", len(log), added.Load(), err)
+	}
+	w := openWriterT(t, dir, (&testClock{}).options())
+	if err := AppendCustody(dir, Custody{What: CustodyNoted, Who: "me"}); !errors.Is(err, ErrLocked) {
+		t.Errorf("beside a writer: %v", err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
