@@ -342,6 +342,9 @@ func checkAbilities(p *ledger.Plan) error {
 		case params.Logprobs != nil:
 			needs = append(needs, endpoint.CapLogprobs)
 		}
+		if params.PromptLogprobs != nil {
+			needs = append(needs, endpoint.CapPromptLogprobs)
+		}
 		for j := range p.Targets {
 			for _, need := range needs {
 				if t := &p.Targets[j]; t.Live() && unsupported(t, need) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -19,6 +20,7 @@ func (a *app) analyzeCommand() *cobra.Command {
 	var keyPaths []string
 	var withheld bool
 	var tokenizers tokenizerFiles
+	var output outputFiles
 	c := &cobra.Command{
 		Use:   "analyze CASE --key FILE",
 		Short: "run every declared test on the replies of a case",
@@ -27,9 +29,12 @@ writes analysis/<id>/findings.json into the case. It is a pure function of ledge
 keys and plan: the same input gives the same bytes under the same id. Tests whose
 key is not given are reported as withheld; giving none at all takes --withheld. A
 sealed case is analysed without writing anything.`,
-		Example: "  stillmark analyze case --key key.json",
+		Example: "  stillmark analyze case --key key.json\n  stillmark analyze case --key key.json -o findings.csv",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := output.check(); err != nil {
+				return err
+			}
 			keys, err := loadKeys(keyPaths)
 			if err != nil {
 				return err
@@ -67,6 +72,9 @@ sealed case is analysed without writing anything.`,
 					return err
 				}
 			}
+			if err := output.write(findings, verdictRows(kase.Plan(), findings)); err != nil {
+				return err
+			}
 			if a.asJSON {
 				return a.printJSON(findings)
 			}
@@ -77,6 +85,7 @@ sealed case is analysed without writing anything.`,
 	c.Flags().StringArrayVar(&keyPaths, "key", nil, "key file (repeatable)")
 	c.Flags().BoolVar(&withheld, "withheld", false, "analyse without any key: counts only")
 	tokenizers.bind(c.Flags())
+	output.bind(c.Flags())
 	return c
 }
 
@@ -108,11 +117,8 @@ func writeVerdicts(w io.Writer, plan *ledger.Plan, f *ledger.Findings) error {
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "target\trole\ttest\tn\teffect [95 %]\tlog10 p\tHolm\tlog10 e\tdecoys\tpower 0.9 at\tverdict")
-	for i := range f.Findings {
-		x := &f.Findings[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%+.4f [%+.4f, %+.4f]\t%s\t%s\t%s\t%s\t%+.4f\t%s\n", x.Target, x.Role, testName(x), x.N,
-			x.Effect, x.EffectLo, x.EffectHi, number(x.Log10P), number(x.HolmLog10P), number(x.Log10E), decoyCell(plan, x.Decoys), x.Power.Effect, x.Verdict)
+	for _, row := range verdictRows(plan, f) {
+		fmt.Fprintln(t, strings.Join(row, "\t"))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -120,6 +126,19 @@ func writeVerdicts(w io.Writer, plan *ledger.Plan, f *ledger.Findings) error {
 	_, err := fmt.Fprintf(w, "\nHolm over %d declared tests; threshold log10 p %.0f, fixed beforehand; effects are %s.\n",
 		len(plan.Tests), math.Log10(plan.Alpha), effectUnits(f))
 	return err
+}
+
+// verdictRows is the table of findings, a row each.
+func verdictRows(plan *ledger.Plan, f *ledger.Findings) [][]string {
+	rows := [][]string{{"target", "role", "test", "n", "effect [95 %]", "log10 p", "Holm", "log10 e", "decoys", "power 0.9 at", "verdict"}}
+	for i := range f.Findings {
+		x := &f.Findings[i]
+		rows = append(rows, []string{
+			x.Target, string(x.Role), testName(x), strconv.FormatInt(x.N, 10), fmt.Sprintf("%+.4f [%+.4f, %+.4f]", x.Effect, x.EffectLo, x.EffectHi),
+			number(x.Log10P), number(x.HolmLog10P), number(x.Log10E), decoyCell(plan, x.Decoys), fmt.Sprintf("%+.4f", x.Power.Effect), string(x.Verdict),
+		})
+	}
+	return rows
 }
 
 // testName is the scheme of a watermark's test, the family of any other.

@@ -12,6 +12,7 @@ import (
 func (a *app) corporaLintCommand() *cobra.Command {
 	var keyPath string
 	var tokenizers tokenizerFiles
+	var output outputFiles
 	c := &cobra.Command{
 		Use:   "lint SUITE|FOLDER…",
 		Short: "look for what makes a suite unfit as evidence",
@@ -27,6 +28,9 @@ stream: prompts that were written for this purpose show nothing of it, and where
 they do (log10 p <= -6) the key could come in through the prompt.`,
 		Example: "  stillmark corpora lint my-suite.yaml\n  stillmark corpora lint suites/ --key key.json",
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := output.check(); err != nil {
+				return err
+			}
 			var suites []*corpora.Suite
 			if len(args) == 0 {
 				for _, card := range corpora.List() {
@@ -45,6 +49,11 @@ they do (log10 p <= -6) the key could come in through the prompt.`,
 				return err
 			}
 			total := 0
+			rows, record := [][]string{{"suite", "rule", "prompt", "problem"}}, []lintProblem{}
+			note := func(suite string, p corpora.Problem) error {
+				rows, record = append(rows, []string{suite, p.Rule, p.ID, p.Detail}), append(record, lintProblem{suite, p})
+				return a.showProblem(suite, p)
+			}
 			m := a.newMeter()
 			defer m.clear()
 			for i, s := range suites {
@@ -59,7 +68,7 @@ they do (log10 p <= -6) the key could come in through the prompt.`,
 				}
 				total += len(problems)
 				for _, p := range problems {
-					if err := a.showProblem(s.Name, p); err != nil {
+					if err := note(s.Name, p); err != nil {
 						return err
 					}
 				}
@@ -67,9 +76,12 @@ they do (log10 p <= -6) the key could come in through the prompt.`,
 			across := corpora.LintAcross(suites)
 			total += len(across)
 			for _, p := range across {
-				if err := a.showProblem("", p); err != nil {
+				if err := note("", p); err != nil {
 					return err
 				}
+			}
+			if err := output.write(record, rows); err != nil {
+				return err
 			}
 			if total > 0 {
 				return usageError(fmt.Errorf("%d problems in %d suites", total, len(suites)))
@@ -91,16 +103,20 @@ they do (log10 p <= -6) the key could come in through the prompt.`,
 	}
 	c.Flags().StringVar(&keyPath, "key", "", "watermark key file: look for its mark in the prompts, too")
 	tokenizers.bind(c.Flags())
+	output.bind(c.Flags())
 	return c
 }
 
-// showProblem prints one problem; suite is empty if it lies between two.
+// lintProblem is a problem with its suite, which is empty if it lies between two.
+type lintProblem struct {
+	Suite string `json:"suite,omitempty"`
+	corpora.Problem
+}
+
+// showProblem prints one problem.
 func (a *app) showProblem(suite string, p corpora.Problem) error {
 	if a.asJSON {
-		return a.printJSON(struct {
-			Suite string `json:"suite,omitempty"`
-			corpora.Problem
-		}{suite, p})
+		return a.printJSON(lintProblem{suite, p})
 	}
 	if suite != "" {
 		suite += ": "

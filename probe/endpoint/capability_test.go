@@ -17,7 +17,7 @@ func TestCapabilities(t *testing.T) {
 	t.Parallel()
 	all := map[string]string{
 		CapChat: Yes, CapCompletions: Yes, CapStream: Yes, CapUsage: Yes, CapStreamUsage: Yes, CapSeed: Yes, CapTemperatureZero: Yes,
-		CapMaxTokens: Yes, CapLogprobs: Yes, CapEchoLogprobs: Yes, CapSystemPrompt: Yes, CapModelName: Yes,
+		CapMaxTokens: Yes, CapLogprobs: Yes, CapEchoLogprobs: Yes, CapPromptLogprobs: Yes, CapSystemPrompt: Yes, CapModelName: Yes,
 	}
 	for _, tt := range []struct {
 		name   string
@@ -28,7 +28,7 @@ func TestCapabilities(t *testing.T) {
 		{name: "capable"},
 		{name: "busy at first", faults: []mock.Fault{{Kind: mock.FaultStatus, At: []int{1, 4}, Status: 429, Header: map[string]string{"Retry-After-Ms": "1"}}, {Kind: mock.FaultStatus, At: []int{7}, Status: 503, Header: map[string]string{"Retry-After": "0"}}}},
 		{name: "ignores the seed", person: mock.Personality{IgnoreSeed: true}, but: map[string]string{CapSeed: No}},
-		{name: "no logprobs", person: mock.Personality{NoLogprobs: true}, but: map[string]string{CapLogprobs: No, CapEchoLogprobs: No}},
+		{name: "no logprobs", person: mock.Personality{NoLogprobs: true}, but: map[string]string{CapLogprobs: No, CapEchoLogprobs: No, CapPromptLogprobs: No}},
 		{name: "no echo", person: mock.Personality{NoEcho: true}, but: map[string]string{CapEchoLogprobs: No}},
 		{name: "chat only", person: mock.Personality{NoCompletions: true}, but: map[string]string{CapCompletions: No, CapEchoLogprobs: No}},
 		{name: "no usage", person: mock.Personality{NoUsage: true}, but: map[string]string{CapUsage: No, CapStreamUsage: No}},

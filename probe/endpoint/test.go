@@ -23,7 +23,8 @@ const (
 	CapTemperatureZero = "temperature_zero" // accepted, and replies repeat
 	CapMaxTokens       = "max_tokens"
 	CapLogprobs        = "logprobs"
-	CapEchoLogprobs    = "echo_logprobs" // log-probabilities of a prompt, for reading mode
+	CapEchoLogprobs    = "echo_logprobs"   // log-probabilities of a prompt, for reading mode
+	CapPromptLogprobs  = "prompt_logprobs" // those that vLLM sends beside a reply
 	CapSystemPrompt    = "system_prompt"
 	CapModelName       = "model_name" // replies name the model that was asked for
 )
@@ -64,7 +65,7 @@ func Test(ctx context.Context, t ledger.Target, opt Options) (ledger.Capabilitie
 	q := &questioner{ctx: ctx, c: c, caps: ledger.Capabilities{TestedAt: time.Now().UTC(), Support: map[string]ledger.Support{}}}
 	for _, name := range []string{
 		CapChat, CapCompletions, CapStream, CapUsage, CapStreamUsage, CapSeed, CapTemperatureZero,
-		CapMaxTokens, CapLogprobs, CapEchoLogprobs, CapSystemPrompt, CapModelName,
+		CapMaxTokens, CapLogprobs, CapEchoLogprobs, CapPromptLogprobs, CapSystemPrompt, CapModelName,
 	} {
 		q.set(name, Unknown, "not asked")
 	}
@@ -96,7 +97,7 @@ func (q *questioner) run() error {
 		}
 	}
 	q.first(text, base)
-	for _, ask := range []func(Request, Attempt){q.seed, q.zero, q.stream, q.completions, q.chatLogprobs, q.system} {
+	for _, ask := range []func(Request, Attempt){q.seed, q.zero, q.stream, q.completions, q.chatLogprobs, q.promptLogprobs, q.system} {
 		if q.fatal == nil {
 			ask(base, text)
 		}
@@ -389,6 +390,37 @@ func (q *questioner) chatLogprobs(r Request, _ Attempt) {
 		q.set(CapLogprobs, No, "asked for and not sent")
 	default:
 		q.set(CapLogprobs, Yes, "with chats")
+	}
+}
+
+// promptLogprobs asks for the log-probabilities of a prompt in vLLM's way, which does not
+// echo it: with a completion, or with a chat where there are none. A server that ignores
+// the member sends none.
+func (q *questioner) promptLogprobs(r Request, _ Attempt) {
+	alternatives, how := 1, "with chats"
+	if q.caps.Support[CapCompletions].State == Yes {
+		r.Kind, r.System, r.Prompt, how = wire.Completion, "", testPrompt, "with completions"
+	}
+	r.Params.PromptLogprobs, r.Params.MaxTokens, r.Params.Stream = &alternatives, 1, false
+	a := q.ask(r)
+	tokens, err := wire.DecodePromptLogprobs(exchange(a))
+	scored := 0
+	for _, t := range tokens {
+		if len(t.Candidates) > 0 {
+			scored++
+		}
+	}
+	switch {
+	case a.Meta.Outcome == ledger.Rejected:
+		q.set(CapPromptLogprobs, No, "refused: %s", a.Meta.Detail)
+	case a.Meta.Outcome != ledger.OK && a.Meta.Outcome != ledger.Empty && a.Meta.Outcome != ledger.Exhausted:
+		q.set(CapPromptLogprobs, Unknown, "%s: %s", a.Meta.Outcome, a.Meta.Detail)
+	case err != nil:
+		q.set(CapPromptLogprobs, No, "%v", err)
+	case scored < 3:
+		q.set(CapPromptLogprobs, No, "asked for and not sent")
+	default:
+		q.set(CapPromptLogprobs, Yes, "%d of %d tokens, %s", scored, len(tokens), how)
 	}
 }
 

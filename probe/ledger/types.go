@@ -136,7 +136,7 @@ type Capabilities struct {
 	Model        string             `json:"model"` // as the target names itself
 	Fingerprint  string             `json:"system_fingerprint,omitempty"`
 	Server       string             `json:"server,omitempty"`
-	Support      map[string]Support `json:"support"` // chat, stream, usage, seed, temperature_zero, max_tokens, logprobs, completions, echo_logprobs, system_prompt
+	Support      map[string]Support `json:"support"` // chat, stream, usage, seed, temperature_zero, max_tokens, logprobs, completions, echo_logprobs, prompt_logprobs, system_prompt
 	LatencyMS    float64            `json:"latency_ms"`
 	TLSCertSHA   string             `json:"tls_cert_sha256,omitempty"`
 	ContextLimit int                `json:"context_limit,omitempty"`
