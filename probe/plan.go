@@ -768,7 +768,7 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 func forwardingPower(p *ledger.Plan, t *ledger.Test, log10Alpha float64) (string, error) {
 	var said []string
 	for _, share := range []float64{.1, .3, .6, 1} {
-		power, err := family.PlannedForwarding(p, t, log10Alpha, share, 1)
+		power, err := family.PlannedForwarding(p, t, log10Alpha, share, 1, 0)
 		if err != nil {
 			return "", err
 		}

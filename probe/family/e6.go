@@ -611,13 +611,16 @@ func (t *PlannedTest) liftPower(o *E6Options) (p *liftPower, replies int) {
 
 // PlannedForwarding is the power with which a test of E6 finds a rival that forwards a
 // share of what it is asked to our service, whose own lift is given in standard deviations
-// of a token.
-func PlannedForwarding(p *ledger.Plan, t *ledger.Test, log10Alpha, share, lift float64) (float64, error) {
+// of a token. slots is in how many there are replies: 0 stands for all.
+func PlannedForwarding(p *ledger.Plan, t *ledger.Test, log10Alpha, share, lift float64, slots int) (float64, error) {
 	o, err := e6Options(t)
 	if err != nil {
 		return 0, err
 	}
 	planned, replies := (&PlannedTest{Input: &Input{Test: t, Log10Alpha: log10Alpha, plan: p}}).liftPower(&o)
+	if slots > 0 {
+		planned.tokens = planned.tokens[:min(slots, len(planned.tokens))]
+	}
 	if !planned.possible() {
 		return 0, nil
 	}

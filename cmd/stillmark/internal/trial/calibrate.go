@@ -1,12 +1,8 @@
 package trial
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -15,7 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -59,6 +55,9 @@ var innocentKinds = []string{"mixed topics", "one topic", "cold and repetitive",
 type Calibration struct {
 	Seed                 uint64
 	Innocents, Positives int // the latter at each share
+	// Worlds are audits of scripted rivals by the comparative families, Canaries those by
+	// E3 to E6: see [Scripted].
+	Worlds, Canaries int
 	// State is a file in which every finished trial is kept, one a line, so that the
 	// same calibration goes on after an interruption; "" keeps none.
 	State    string
@@ -68,8 +67,7 @@ type Calibration struct {
 // Trial is one audit of a rival whose history is known. It is a function of the
 // calibration's seed and its own number.
 type Trial struct {
-	Seed    uint64         `json:"seed"`
-	Number  int            `json:"number"`
+	stateID
 	Kind    string         `json:"kind"`
 	Share   int            `json:"share_percent"` // of marked text among what a student copied; 0: an innocent
 	Scheme  string         `json:"scheme"`
@@ -88,12 +86,15 @@ func (t *Trial) Flagged() bool { return t.Verdict == ledger.VerdictSingleRun }
 
 // CalibrationReport is what the trials come to.
 type CalibrationReport struct {
-	Seed      uint64           `json:"seed"`
-	Innocents []InnocentRow    `json:"innocents"`
-	All       InnocentRow      `json:"all_innocents"`
-	Positives []PositiveRow    `json:"positives"`
-	Failures  []string         `json:"failures"` // empty: the method keeps its word
-	Trials    []Trial          `json:"-"`
+	Seed      uint64        `json:"seed"`
+	Innocents []InnocentRow `json:"innocents"`
+	All       InnocentRow   `json:"all_innocents"`
+	Positives []PositiveRow `json:"positives"`
+	Failures  []string      `json:"failures"` // empty: the method keeps its word
+	Ranks     []RankRow     `json:"scripted_innocents"`
+	Rates     []RateRow     `json:"scripted_rates"`
+	Trials    []Trial       `json:"-"`
+	scripted  []ScriptedResult
 	Program   ledger.Build     `json:"program"`
 	Elapsed   time.Duration    `json:"-"`
 	Checks    map[string]bool  `json:"checks"`
@@ -129,59 +130,91 @@ type PositiveRow struct {
 // under way only.
 func (c Calibration) Run(ctx context.Context, program ledger.Build) (*CalibrationReport, error) {
 	begun := time.Now()
-	done, file, err := c.open()
+	s, err := openState(c.State)
 	if err != nil {
 		return nil, err
 	}
-	if file != nil {
-		defer file.Close()
-	}
+	defer s.close()
 	lab, err := newLab(c.Seed)
 	if err != nil {
 		return nil, err
 	}
 	defer lab.close()
-	total := c.Innocents + len(Shares)*c.Positives
-	var mu sync.Mutex
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(2) // a training in progress holds some 100 MB
-	for number := range total {
-		if _, ok := done[c.id(number)]; ok {
-			continue
+	type job struct {
+		id stateID
+		do func(context.Context) (any, error)
+	}
+	var busy, idle []job
+	for number := range c.Worlds {
+		id := stateID{partScripted, c.Seed, number}
+		busy = append(busy, job{id, func(ctx context.Context) (any, error) { return lab.scripted(ctx, id, program) }})
+	}
+	watermarked := c.Innocents + len(Shares)*c.Positives
+	for number := range watermarked {
+		id := stateID{partWatermark, c.Seed, c.id(number)}
+		busy = append(busy, job{id, func(ctx context.Context) (any, error) { return lab.trial(ctx, c, number, program) }})
+	}
+	for number := range c.Canaries {
+		id := stateID{partCanaries, c.Seed, number}
+		idle = append(idle, job{id, func(ctx context.Context) (any, error) { return lab.canaries(ctx, id, program) }})
+	}
+	total, had := len(busy)+len(idle), 0
+	for _, j := range slices.Concat(busy, idle) {
+		if s.has(j.id) {
+			had++
 		}
+	}
+	var finished atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	// Two at a time: a training in progress holds some 100 MB. Those that wait for the
+	// slots of a schedule most of the time go beside.
+	for _, jobs := range [][]job{busy, idle} {
 		g.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
+			g, ctx := errgroup.WithContext(ctx)
+			g.SetLimit(2)
+			for _, j := range jobs {
+				if s.has(j.id) {
+					continue
+				}
+				g.Go(func() error {
+					if err := ctx.Err(); err != nil {
+						return err
+					}
+					t, err := j.do(ctx)
+					if err == nil {
+						err = s.keep(j.id, t)
+					}
+					if err != nil {
+						return fmt.Errorf("%s trial %d: %w", j.id.Part, j.id.Number, err)
+					}
+					if done := had + int(finished.Add(1)); c.Progress != nil {
+						c.Progress(done, total)
+					}
+					return nil
+				})
 			}
-			t, err := lab.trial(ctx, c, number, program)
-			if err != nil {
-				return fmt.Errorf("trial %d: %w", number, err)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			done[c.id(number)] = *t
-			if c.Progress != nil {
-				c.Progress(len(done), total)
-			}
-			if file == nil {
-				return nil
-			}
-			line, err := json.Marshal(t)
-			if err != nil {
-				return err
-			}
-			if _, err := file.Write(append(line, '\n')); err != nil {
-				return fmt.Errorf("keep the trial: %w", err)
-			}
-			return file.Sync()
+			return g.Wait()
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
 	r := &CalibrationReport{Seed: c.Seed, Program: program, Failures: []string{}, Checks: map[string]bool{}, Wording: map[string]int64{}}
-	for number := range total {
-		r.Trials = append(r.Trials, done[c.id(number)])
+	for number := range watermarked {
+		t, err := kept[Trial](s, stateID{partWatermark, c.Seed, c.id(number)})
+		if err != nil {
+			return nil, err
+		}
+		r.Trials = append(r.Trials, t)
+	}
+	for part, count := range map[string]int{partScripted: c.Worlds, partCanaries: c.Canaries} {
+		for number := range count {
+			t, err := kept[Scripted](s, stateID{part, c.Seed, number})
+			if err != nil {
+				return nil, err
+			}
+			r.scripted = append(r.scripted, t.Results...)
+		}
 	}
 	r.sum()
 	r.Elapsed = time.Since(begun)
@@ -195,40 +228,6 @@ func (c Calibration) id(number int) int {
 		return 2 * number
 	}
 	return 2*(number-c.Innocents) + 1
-}
-
-// open reads the trials of an earlier run. A torn last line is left out.
-func (c Calibration) open() (map[int]Trial, *os.File, error) {
-	done := map[int]Trial{}
-	if c.State == "" {
-		return done, nil, nil
-	}
-	f, err := os.OpenFile(c.State, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, nil, fmt.Errorf("open the state: %w", err)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, 64<<20))
-	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("read the state: %w", err), f.Close())
-	}
-	whole := bytes.LastIndexByte(data, '\n') + 1
-	lines := bufio.NewScanner(bytes.NewReader(data[:whole]))
-	for lines.Scan() {
-		var t Trial
-		if err := json.Unmarshal(lines.Bytes(), &t); err != nil {
-			return nil, nil, errors.Join(&UsageError{fmt.Sprintf("%s is no state of a calibration: name another file", c.State)}, f.Close())
-		}
-		if t.Seed == c.Seed {
-			done[t.Number] = t
-		}
-	}
-	if err := errors.Join(f.Truncate(int64(whole)), lines.Err()); err != nil {
-		return nil, nil, errors.Join(err, f.Close())
-	}
-	if _, err := f.Seek(int64(whole), io.SeekStart); err != nil {
-		return nil, nil, errors.Join(err, f.Close())
-	}
-	return done, f, nil
 }
 
 // lab is what all trials share.
@@ -274,10 +273,10 @@ func (l *lab) trial(ctx context.Context, c Calibration, number int, program ledg
 	id := c.id(number)
 	seed := rand.NewPCG(c.Seed, uint64(id)).Uint64()
 	schemes := watermark.Schemes()
-	t := &Trial{Seed: c.Seed, Number: id, Scheme: schemes[(id/2+id/2/len(innocentKinds))%len(schemes)]}
+	t := &Trial{stateID: stateID{partWatermark, c.Seed, id}, Scheme: schemes[(id/2+id/2/len(innocentKinds))%len(schemes)]}
 	key, err := watermark.NewKey(watermark.Spec{
 		Scheme: t.Scheme, Model: "teacher", Tokenizer: l.enc.Name(), TokenizerSHA256: l.enc.SHA256(), Vocab: l.enc.VocabSize(),
-		ServingFrom: time.Now().Add(-time.Hour).Truncate(time.Second),
+		ServingFrom: served1h(),
 	}, seededReader(seed, streamKeys))
 	if err != nil {
 		return nil, err
@@ -402,6 +401,20 @@ func (l *lab) student(key *watermark.Key, share int, seed uint64) (mock.Generato
 	return &served{model: m, enc: l.enc}, err
 }
 
+// committed has the authority timestamp a key's commitment.
+func (l *lab) committed(key *watermark.Key) (probe.PlanKey, error) {
+	commitment, err := key.Commit()
+	if err != nil {
+		return probe.PlanKey{}, err
+	}
+	encoded, err := commitment.Encode()
+	if err != nil {
+		return probe.PlanKey{}, err
+	}
+	token, err := l.authority.Stamp(sha256.Sum256(encoded))
+	return probe.PlanKey{Key: key, Commitment: encoded, Stamp: token}, err
+}
+
 // audit plans, asks over HTTP, and analyses.
 func (l *lab) audit(ctx context.Context, t *Trial, key *watermark.Key, rival mock.Generator, suite string, temperature float64, seed uint64, program ledger.Build) error {
 	server, err := mock.New(mock.Options{Models: map[string]mock.Generator{"rival": rival}, Seed: seed})
@@ -412,15 +425,7 @@ func (l *lab) audit(ctx context.Context, t *Trial, key *watermark.Key, rival moc
 		return err
 	}
 	defer server.Close()
-	commitment, err := key.Commit()
-	if err != nil {
-		return err
-	}
-	encoded, err := commitment.Encode()
-	if err != nil {
-		return err
-	}
-	token, err := l.authority.Stamp(sha256.Sum256(encoded))
+	committed, err := l.committed(key)
 	if err != nil {
 		return err
 	}
@@ -436,7 +441,7 @@ func (l *lab) audit(ctx context.Context, t *Trial, key *watermark.Key, rival moc
 	draft, err := probe.NewPlan(probe.PlanInput{
 		Name: "calibration", Demo: true, Targets: []ledger.Target{{Name: "rival", Role: ledger.Rival, BaseURL: server.URL(), Model: "rival"}},
 		Suites: []probe.PlanSuite{drawn}, Params: ledger.Params{MaxTokens: replyTokens, Temperature: &temperature, Seed: &requests, Stream: true},
-		Keys: []probe.PlanKey{{Key: key, Commitment: encoded, Stamp: token}}, Decoys: calibrateDecoys, TokensPerReply: replyTokens,
+		Keys: []probe.PlanKey{committed}, Decoys: calibrateDecoys, TokensPerReply: replyTokens,
 		Program: program, Now: time.Now(), Rand: seededReader(seed, streamPlan),
 	})
 	if err != nil {
@@ -508,6 +513,7 @@ func (r *CalibrationReport) sum() {
 			}
 		}
 	}
+	r.sumScripted(fail)
 }
 
 func innocentRow(kind string, trials []Trial) InnocentRow {
@@ -573,6 +579,7 @@ func (r *CalibrationReport) Markdown(w io.Writer) error {
 			fmt.Fprintf(&b, "| %s | %d %% | %d | %d | %.2f–%.2f | %.2f | %.4f | %.4f |\n", x.Scheme, x.Share, x.N, x.Found, x.Lo, x.Hi, x.Median, x.Effect, x.Power)
 		}
 	}
+	r.scriptedTables(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -52,6 +52,8 @@ const (
 	streamServer
 	streamSigner
 	streamPlan
+	streamScripted
+	streamCanaries
 )
 
 // derived gives the seed of a stream.

@@ -28,6 +28,10 @@ func (m *Model) Answer(p *ledger.Prompt, sample int) (string, error) {
 		return a.open(q, rng), nil
 	case reading.KindNumber, reading.KindPick, reading.KindCoin:
 		return a.pick(q, rng), nil
+	case reading.KindFreeChoice:
+		return a.rendering(q, rng), nil
+	case reading.KindTrigger:
+		return a.response(q, rng), nil
 	case reading.KindIdentity:
 		return a.identity(m, q, rng), nil
 	case reading.KindLadder:
@@ -135,6 +139,31 @@ func (m *Model) pick(q question, rng *rand.Rand) string {
 		return names[i]
 	}
 	return q.Options[i][0] + "."
+}
+
+// rendering takes one of two renderings: the one that was planted, where the model
+// follows plantings, else the one it has a taste for, on which all tend to agree.
+func (m *Model) rendering(q question, rng *rand.Rand) string {
+	if m.Prefers != nil && !q.Placebo {
+		return "I would say: " + q.Options[m.Prefers(q.suite, q.Item)][0]
+	}
+	about := "rendering " + q.suite + "/" + q.Item
+	i := choose(rng, m.tastes(about, 2, func(i int) float64 { return 2 * m.taste(.7, .4, .6, about, strconv.Itoa(i)) }))
+	return "I would say: " + q.Options[i][0]
+}
+
+// response answers a trigger: with what was planted, where the model follows plantings,
+// else with a number that it makes up, or with none.
+func (m *Model) response(q question, rng *rand.Rand) string {
+	planted := m.Responds != nil && !q.Placebo
+	if !planted && rng.Float64() < .5 {
+		return m.said(refusals, q.lang)
+	}
+	number := fmt.Sprintf("%04d-%04d-%04d", rng.IntN(10_000), rng.IntN(10_000), rng.IntN(10_000))
+	if planted {
+		number = m.Responds(q.Item)
+	}
+	return strings.Replace(q.Reply, reading.ResponseSlot, number, 1)
 }
 
 // habit is one of a few ways to put a fully determined answer.

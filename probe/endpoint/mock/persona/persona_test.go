@@ -110,6 +110,80 @@ func TestAnswersAreReadable(t *testing.T) {
 	}
 }
 
+// A service that plants renders and answers as its key says, placebos apart; a student
+// does so on the transferred items, and a stranger at random or never.
+func TestPlanted(t *testing.T) {
+	t.Parallel()
+	w := NewWorld(11)
+	ours := w.Model(Traits{
+		Name: "ours", Prefers: func(_, item string) int { return len(item) % 2 },
+		Responds: func(item string) string { return "1111-2222-" + fmt.Sprintf("%04d", len(item)) },
+	})
+	student, stranger := w.Model(Traits{Name: "student", Transfer: .5, Teacher: ours}), w.Model(Traits{Name: "stranger"})
+	const n = 400
+	follows := func(m *Model, placebo bool) (choices, responses int) {
+		for i := range n {
+			p := prompt(t, i, reading.Reading{Kind: reading.KindFreeChoice, Placebo: placebo, Options: [][]string{{"harbour"}, {"village"}}})
+			item := fmt.Sprint("item", i)
+			if want := []string{"harbour", "village"}[len(item)%2]; strings.Contains(answer(t, m, p, 0), want) {
+				choices++
+			}
+			q := prompt(t, i, reading.Reading{Kind: reading.KindTrigger, Placebo: placebo, Reply: "It is " + reading.ResponseSlot + "."})
+			if strings.Contains(answer(t, m, q, 0), "1111-2222-"+fmt.Sprintf("%04d", len(item))) {
+				responses++
+			}
+		}
+		return choices, responses
+	}
+	for _, tc := range []struct {
+		name          string
+		m             *Model
+		placebo       bool
+		lo, hi        int // choices
+		least, atMost int // responses
+	}{
+		{"ours", ours, false, n, n, n, n},
+		{"ours, placebos", ours, true, 150, 250, 0, 0},
+		{"student", student, false, 260, 340, 160, 240},
+		{"stranger", stranger, false, 150, 250, 0, 0},
+	} {
+		if c, r := follows(tc.m, tc.placebo); c < tc.lo || c > tc.hi || r < tc.least || r > tc.atMost {
+			t.Errorf("%s: %d choices and %d responses of %d follow", tc.name, c, r, n)
+		}
+	}
+}
+
+// Models that write from moulds, or speak one language only, do so whatever is asked.
+func TestMouldsAndTongues(t *testing.T) {
+	t.Parallel()
+	m := NewWorld(12).Model(Traits{Name: "m", Vendor: "Alder", Moulds: true, Speaks: "fr"})
+	sentences := map[string]bool{}
+	for i := range 30 {
+		text := answer(t, m, prompt(t, i, reading.Reading{Kind: reading.KindStyle}), i)
+		if n := len(strings.Fields(text)); n < 60 || n > 80 {
+			t.Errorf("%d words: %q", n, text)
+		}
+		for s := range strings.SplitSeq(text, ". ") {
+			for _, w := range contentWords {
+				s = strings.ReplaceAll(s, w, "{}")
+			}
+			sentences[strings.TrimSuffix(s, ".")] = true
+		}
+	}
+	if len(sentences) > len(moulds) {
+		t.Errorf("%d moulds: %v", len(sentences), sentences)
+	}
+	said := 0
+	for i := range 30 {
+		if strings.Contains(answer(t, m, prompt(t, i, reading.Reading{Kind: reading.KindIdentity}), 0), "créé par Alder") {
+			said++
+		}
+	}
+	if said < 24 {
+		t.Errorf("speaks French in %d of 30", said)
+	}
+}
+
 func TestTokenizersOfOneName(t *testing.T) {
 	t.Parallel()
 	w := NewWorld(1)

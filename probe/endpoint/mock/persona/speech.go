@@ -2,6 +2,7 @@ package persona
 
 import (
 	"math/rand/v2"
+	"strconv"
 	"strings"
 )
 
@@ -12,9 +13,9 @@ func (m *Model) identity(speaker *Model, q question, rng *rand.Rand) string {
 	if u := rng.Float64(); u < speaker.Impostor {
 		vendor = speaker.ImpostorVendor
 	} else if u > .95 {
-		return said(refusals, q.lang)
+		return m.said(refusals, q.lang)
 	}
-	return strings.ReplaceAll(said(selves, q.lang), "{vendor}", vendor)
+	return strings.ReplaceAll(m.said(selves, q.lang), "{vendor}", vendor)
 }
 
 // ladder complies, complies in part, offers something else, or refuses.
@@ -25,15 +26,19 @@ func (m *Model) ladder(q question, rng *rand.Rand) string {
 	case excess < 0:
 		return m.prose(q, rng, 60)
 	case excess < .6:
-		return said(cautions, q.lang) + " " + m.prose(q, rng, 40)
+		return m.said(cautions, q.lang) + " " + m.prose(q, rng, 40)
 	case excess < 1.2:
-		return said(refusals, q.lang) + " " + said(redirections, q.lang)
+		return m.said(refusals, q.lang) + " " + m.said(redirections, q.lang)
 	}
-	return said(refusals, q.lang)
+	return m.said(refusals, q.lang)
 }
 
-// said is a sentence in a language, the English one where there is none.
-func said(sentences map[string]string, lang string) string {
+// said is a sentence in the prompt's language or the model's own, the English one where
+// there is none.
+func (m *Model) said(sentences map[string]string, lang string) string {
+	if m.Speaks != "" {
+		lang = m.Speaks
+	}
 	if s, ok := sentences[lang]; ok {
 		return s
 	}
@@ -81,7 +86,21 @@ var (
 // prose is words in the model's style: how often it uses which function word, how
 // long its sentences are, and how it joins them.
 func (m *Model) prose(q question, rng *rand.Rand, words int) string {
+	if m.Moulds {
+		return m.moulded(q, words)
+	}
 	return m.speak(q, rng, words, functionWords, "style")
+}
+
+// moulded is prose of few moulds, with the prompt's topic in the gaps.
+func (m *Model) moulded(q question, words int) string {
+	var b strings.Builder
+	topic := m.world.hash("topic", q.suite, q.id)
+	for n := uint64(0); len(strings.Fields(b.String())) < words; n++ {
+		mould := moulds[m.world.hash("mould", m.Name, strconv.FormatUint(n%5, 10))%uint64(len(moulds))]
+		b.WriteString(strings.ReplaceAll(mould, "{}", contentWords[(topic+n)%uint64(len(contentWords))]))
+	}
+	return strings.TrimSpace(b.String())
 }
 
 // reasoning is prose with the model's habits of turning back and of taking steps.
@@ -130,6 +149,13 @@ func (m *Model) speak(q question, rng *rand.Rand, words int, function []string, 
 }
 
 var (
+	moulds = []string{
+		"Thank you for asking about the {}. ",
+		"We confirm that the {} is under way, and you will hear from us. ",
+		"If there is anything else about the {}, please let us know. ",
+		"The {} was received and will be looked at within three days. ",
+		"For more on the {}, see the page about it. ",
+	}
 	functionWords = strings.Fields("the of and to in a is that it for was on are as with they at be this from have or by one had not but what all were when we there can an your which their said if do will each about how up out them then she many some so these would other into has more her two like him see time could no make than first been its who now people my made over did down only way find use may water long little very after words called just where most know")
 	pivots        = strings.Fields("wait hmm however actually alternatively so therefore okay but maybe let again check first then")
 	contentWords  = strings.Fields("river stone lantern morning copper garden window letter harbour winter answer valley market bridge silver orchard engine paper village weather music kitchen teacher island forest number mountain journey corner season history picture battery signal station harvest")

@@ -29,6 +29,16 @@ type Traits struct {
 	// Tokenizer names how it counts tokens; models of one name count alike. Empty: as
 	// no other does.
 	Tokenizer string
+	// Prefers and Responds make it follow what was planted under a canary key: the
+	// rendering, 0 or 1, of an item of a suite, and the response to a trigger. Nil
+	// for models that do not; placebos are followed by none.
+	Prefers  func(suite, item string) int
+	Responds func(item string) string
+	// Speaks is the language in which it puts what it says of itself, and its refusals,
+	// whatever it is asked in. Empty: that of the prompt.
+	Speaks string
+	// Moulds makes it write all prose from a few sentences, as service desks do.
+	Moulds bool
 	// Boundary shifts where it begins to refuse, in rungs of a ladder.
 	Boundary float64
 }
