@@ -50,7 +50,7 @@ func TestFaults(t *testing.T) {
 		{name: "oversize", fault: mock.Fault{Kind: mock.FaultOversize, Count: 17}, want: ledger.Malformed, detail: "16 MiB", billed: true},
 		{name: "hang", fault: mock.Fault{Kind: mock.FaultHang}, want: ledger.Transport, detail: "no response within 300ms", billed: true},
 		{name: "hang in a stream", fault: mock.Fault{Kind: mock.FaultHang, AfterPieces: 5}, stream: true, want: ledger.Truncated, detail: "paused for more than 200ms", kept: true, billed: true},
-		{name: "slow trickle", fault: mock.Fault{Kind: mock.FaultTrickle, DelayMS: 100}, stream: true, want: ledger.Truncated, detail: "longer than 1s", kept: true, billed: true},
+		{name: "slow trickle", fault: mock.Fault{Kind: mock.FaultTrickle, DelayMS: 40}, stream: true, want: ledger.Truncated, detail: "longer than 1s", kept: true, billed: true},
 		{name: "drop at byte 0", fault: mock.Fault{Kind: mock.FaultDrop}, want: ledger.Transport, detail: "before the first byte", billed: true},
 		{name: "drop at byte 90", fault: mock.Fault{Kind: mock.FaultDrop, AfterBytes: 90}, want: ledger.Truncated, billed: true},
 		{name: "drop at byte 1500 of a stream", fault: mock.Fault{Kind: mock.FaultDrop, AfterBytes: 1500}, stream: true, want: ledger.Truncated, kept: true, billed: true},

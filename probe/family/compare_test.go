@@ -165,6 +165,9 @@ func TestMissingBounds(t *testing.T) {
 		Stylometry:      stylePrompts(t, 16, reading.KindStyle),
 		Wrapper:         stylePrompts(t, 8, reading.KindProtocol),
 	} {
+		if testing.Short() && family != Identity && family != RefusalBoundary {
+			continue
+		}
 		t.Run(family, func(t *testing.T) {
 			t.Parallel()
 			samples := 2

@@ -83,11 +83,11 @@ func choices(t testing.TB, k *watermark.Key, items, samples int) *ledger.Plan {
 // An innocent run that looks after every reply and stops at the first evidence of 1/α
 // does so in no more than a share α of the worlds, whatever order replies come in and
 // however its replies lean, repeat or fail; one that follows the key nearly always does.
-func TestStopperFalseStops(t *testing.T) {
+func TestStopperIsCalibrated(t *testing.T) {
 	t.Parallel()
-	worlds := 3000
+	worlds := 2000
 	if testing.Short() {
-		worlds = 800
+		worlds = 500
 	}
 	const items, samples = 40, 3
 	stops := map[bool]int{}
