@@ -1,6 +1,6 @@
-// Package reports writes what a reader gets: report.json, report.html and
-// findings.csv from a case and its findings ([Build]), and the seal over the
-// whole case ([Seal]).
+// Package reports writes what a reader gets: report.json from a case and its
+// findings ([Build]), page, paper, tables and a draft certificate laid out from it in
+// its language ([Files]), and the seal over the whole case ([Seal]).
 //
 // The HTML is one file without scripts and without external loads; a strict
 // content security policy stands in it, so that a hostile reply that got past
