@@ -73,10 +73,10 @@ func TestProof(t *testing.T) {
 		"out of order":      {edit(func(p *integrity.Proof) { slices.Reverse(p.Events) }), integrity.ExitAltered},
 		"a short path":      {edit(func(p *integrity.Proof) { p.Events[0].Path = p.Events[0].Path[1:] }), integrity.ExitAltered},
 		"a later format":    {bytes.Replace(data, []byte(`"format": 1`), []byte(`"format": 2, "more": 1`), 1), integrity.ExitIncomplete},
-		"another key":       {edit(func(p *integrity.Proof) { p.Signer = string(other.PublicKey().PEM()) }), integrity.ExitBadSignature},
+		"another key":       {edit(func(p *integrity.Proof) { p.Signer = string(integrity.WitnessKey(other.PublicKey())) }), integrity.ExitBadSignature},
 		"signed by another key": {edit(func(p *integrity.Proof) {
 			cp := must[ledger.Checkpoint](t)(ledger.OpenCheckpoint(p.CaseID, []byte(p.Checkpoint), f.signer.PublicKey().Key))
-			p.Signer = string(other.PublicKey().PEM())
+			p.Signer = string(integrity.WitnessKey(other.PublicKey()))
 			p.Checkpoint = string(must[[]byte](t)(ledger.SignCheckpoint(p.CaseID, cp.Size, cp.Root, other)))
 		}), integrity.ExitUntrusted},
 		"a foreign token": {edit(func(p *integrity.Proof) { p.Token = []byte("x") }), integrity.ExitTime},

@@ -19,7 +19,9 @@ type Proof struct {
 	Events     []ProvenEvent `json:"events"`
 	Checkpoint string        `json:"checkpoint"`      // signed note over size and root of the tree
 	Token      []byte        `json:"token,omitempty"` // RFC 3161, over the note
-	Signer     string        `json:"signer"`          // PEM: the key that signed the note, and the case
+	// Signer is the key that signed the note, and the case: PEM, without a name, since
+	// nobody would have signed that.
+	Signer string `json:"signer"`
 }
 
 // ProvenEvent is a line of the ledger with its audit path.
@@ -39,7 +41,7 @@ const maxProof = 256 << 20
 // Prove makes the proof of an item of a sealed case: of all its events, under the
 // first checkpoint that is over all of them. bare leaves out the raw bytes.
 func (s *Sealed) Prove(item string, bare bool) (*Proof, error) {
-	p := &Proof{Format: proofFormat, CaseID: s.Predicate.CaseID, Item: item, Signer: string(s.Signer.PEM())}
+	p := &Proof{Format: proofFormat, CaseID: s.Predicate.CaseID, Item: item, Signer: string(WitnessKey(s.Signer))}
 	var seqs []int64
 	for l, err := range s.Case.Lines() {
 		if err != nil {
@@ -140,7 +142,7 @@ func CheckProof(data []byte) (*Proven, error) {
 		return nil, bad(ExitAltered, "not in the form in which proofs are written")
 	}
 	keys, err := ledger.ParsePublic([]byte(out.Signer))
-	if err != nil || len(keys) != 1 || string(keys[0].PEM()) != out.Signer {
+	if err != nil || len(keys) != 1 || string(WitnessKey(keys[0])) != out.Signer {
 		return nil, bad(ExitAltered, "does not hold one public key in the form in which it is written")
 	}
 	out.Key = keys[0]
