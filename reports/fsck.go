@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/stillmark/stillmark/probe/ledger"
@@ -77,12 +78,43 @@ func Fsck(path string) (*Health, error) {
 	if h.Blobs, err = c.CheckBlobs(); err != nil {
 		h.enter(err)
 	}
-	if _, err := fs.Stat(p.FS, manifestName); err == nil && h.Sealed && len(h.Troubles) == 0 {
-		if _, err := integrity.Check(p); err != nil {
-			h.enter(err)
+	if _, err := fs.Stat(p.FS, manifestName); err == nil && h.Sealed {
+		h.manifest(p.FS)
+		if len(h.Troubles) == 0 {
+			if _, err := integrity.Check(p); err != nil {
+				h.enter(err)
+			}
 		}
 	}
 	return h, nil
+}
+
+// manifest holds every file that is there against the manifest: the seal's own check
+// ends at the first that differs.
+func (h *Health) manifest(fsys fs.FS) {
+	data, err := integrity.ReadFile(fsys, manifestName)
+	if err != nil {
+		h.enter(err)
+		return
+	}
+	listed, err := ledger.ParseManifest(data)
+	if err != nil {
+		h.enter(&ledger.DamageError{File: manifestName, Offset: -1, Reason: err.Error()})
+		return
+	}
+	for _, e := range listed {
+		if slices.ContainsFunc(h.Troubles, func(t Trouble) bool { return t.File == e.Path }) {
+			continue // known, and where
+		}
+		got, _, err := ledger.SumFile(fsys, e.Path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // a redacted copy lacks some: the seal's check knows which
+		case err != nil:
+			h.enter(&ledger.DamageError{File: e.Path, Offset: -1, Reason: err.Error()})
+		case got != e.SHA256:
+			h.enter(&ledger.DamageError{File: e.Path, Offset: -1, Reason: "not what was sealed: its SHA-256 is not the one in the manifest"})
+		}
+	}
 }
 
 // strays finds what interrupted writes leave behind.

@@ -86,6 +86,8 @@ func redact(from, out string, opt RedactOptions) (*Redacted, error) {
 		return nil, usage(errors.New("this is a redacted copy; withhold everything at once from the whole case"))
 	case sealed.Case.Plan().Format != ledger.PlanSalted:
 		return nil, usage(errors.New("an earlier version collected this case: its hashes have no salts, so that what is short could be guessed from them; nothing of it can be withheld"))
+	case len(sealed.Case.Plan().Inside()) > 0 && (opt.Prompts || opt.Replies || opt.Headers):
+		return nil, usage(errors.New("the case holds other sealed cases (a first run, or controls), whose prompts and replies the copy would show in full: only --exhibits can be withheld"))
 	}
 	w := &redactor{fsys: p.FS, c: sealed.Case, opt: opt, cut: map[int][]ledger.BlobRef{}, texts: map[string]string{}}
 	w.r.CaseID = w.c.Plan().CaseID
@@ -150,7 +152,11 @@ func (w *redactor) choose() error {
 	for i := range plan.Prompts {
 		if q := &plan.Prompts[i]; w.prompts[q.Suite+"/"+q.ID] {
 			w.r.Prompts = append(w.r.Prompts, q.Suite+"/"+q.ID)
-			w.texts[q.Text] = q.Suite + "/" + q.ID
+			for _, text := range []string{q.Text, q.System} {
+				if text != "" {
+					w.texts[text] = q.Suite + "/" + q.ID
+				}
+			}
 		}
 	}
 	w.kept = map[int]int64{}

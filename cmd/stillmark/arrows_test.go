@@ -41,7 +41,7 @@ var rooms = map[string][]string{
 	"probe":                    {"watermark", "watermark/evidence", "watermark/served", "corpora", "corpora/tokens", "corpora/reading", "corpora/canary", "probe/ledger", "probe/wire", "probe/timestamp", "probe/endpoint", "probe/family"},
 	"reports/model":            {"watermark", "watermark/evidence", "corpora/tokens", "probe/ledger", "probe/wire", "probe/family"},
 	"reports":                  {"reports/model", "reports/verify/integrity", "watermark", "watermark/evidence", "probe/ledger", "probe/family", "probe/timestamp"},
-	"reports/repro":            {"reports", "reports/model", "watermark", "corpora", "probe/ledger"},
+	"reports/repro":            {"reports", "reports/model", "reports/verify/integrity", "watermark", "corpora", "probe/ledger"},
 	"reports/verify/integrity": {"probe/ledger"},
 	"reports/verify":           {"reports/verify/integrity", "reports", "reports/model", "watermark", "watermark/evidence", "corpora/tokens", "probe/ledger", "probe/wire", "probe/timestamp", "probe/family"},
 

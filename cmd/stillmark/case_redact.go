@@ -26,9 +26,11 @@ anything within an element), or of all,
   --replies   the raw responses
   --headers   the response headers
   --exhibits  the pages of the reports, and the replies that these print
-Salts are 32 random bytes each and go with what they belong to, so that nothing can be
-found out by guessing. What stays: ids, times, outcomes, lengths, usage, model names
-and the provider's request ids; and the results. A page that would still show what is
+Salts are 32 random bytes each and go with what they belong to, so that these hashes
+confirm no guess. What stays: ids, times, outcomes, lengths, usage, model names and the
+provider's request ids; and the results. Prompts of built-in suites can be expanded
+again from the plan's seed, and ids of prompts with slots end in 12 digits of their own
+hash: secret prompts belong in a suite of your own, without slots. A page that would still show what is
 withheld, or a reply that repeats a withheld prompt, is an error. Cases that versions
 before salts collected cannot be redacted.`,
 		Example: `  stillmark case redact case.zip --out holdout.zip --item '*/holdout-en/*/*' --prompts --exhibits --by "J. Doe" --why "holdout prompts stay secret"`,

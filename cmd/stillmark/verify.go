@@ -3,12 +3,14 @@ package main
 import (
 	"crypto/x509"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/reports/verify"
+	"github.com/stillmark/stillmark/reports/verify/integrity"
 )
 
 func (a *app) verifyCommand() *cobra.Command {
@@ -73,7 +75,12 @@ differs.`,
 			options.Program = build()
 			var result *verify.Result
 			if proof != "" {
-				data, err := os.ReadFile(proof)
+				f, err := os.Open(proof)
+				if err != nil {
+					return err
+				}
+				defer f.Close()
+				data, err := io.ReadAll(io.LimitReader(f, integrity.MaxProof+1)) // more is refused as too large
 				if err != nil {
 					return err
 				}

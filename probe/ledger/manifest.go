@@ -74,7 +74,7 @@ func BuildManifest(fsys fs.FS, exempt func(path string) bool) ([]byte, error) {
 	}
 	var b bytes.Buffer
 	for _, p := range paths {
-		sum, _, err := sumFile(fsys, p)
+		sum, _, err := SumFile(fsys, p)
 		if err != nil {
 			return nil, fmt.Errorf("building the manifest: %s: %w", p, err)
 		}
@@ -102,7 +102,7 @@ func CheckManifest(fsys fs.FS, manifest []byte, exempt func(path string) bool) e
 		case i == len(listed) || paths[j] < listed[i].Path:
 			return &ManifestError{Path: paths[j], Kind: ManifestUnlisted, Offset: -1}
 		}
-		sum, size, err := sumFile(fsys, paths[j])
+		sum, size, err := SumFile(fsys, paths[j])
 		if err != nil {
 			return &ManifestError{Path: paths[j], Kind: ManifestIO, Offset: -1, Err: err}
 		}
@@ -180,8 +180,8 @@ func listFiles(fsys fs.FS, exempt func(string) bool) ([]string, error) {
 	return paths, err
 }
 
-// sumFile returns a file's SHA-256 in hex and its size.
-func sumFile(fsys fs.FS, path string) (string, int64, error) {
+// SumFile returns a file's SHA-256 in hex and its size.
+func SumFile(fsys fs.FS, path string) (string, int64, error) {
 	f, err := fsys.Open(path)
 	if err != nil {
 		return "", 0, err

@@ -22,6 +22,7 @@ import (
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/reports"
 	"github.com/stillmark/stillmark/reports/model"
+	"github.com/stillmark/stillmark/reports/verify/integrity"
 	"github.com/stillmark/stillmark/watermark"
 )
 
@@ -73,7 +74,7 @@ func Write(dir, out string, opt Options) (*Result, error) {
 	if err := k.write(temp); err != nil {
 		return nil, fmt.Errorf("write the kit: %w", err)
 	}
-	if err := os.Rename(temp, out); err != nil {
+	if err := ledger.MoveFolder(temp, out); err != nil {
 		return nil, fmt.Errorf("write the kit: %w", err)
 	}
 	result := &Result{Dir: out, Report: k.report.Seal.ReportID, Keys: []string{}}
@@ -90,14 +91,15 @@ func Write(dir, out string, opt Options) (*Result, error) {
 
 // kit is a reproduction kit in the making.
 type kit struct {
-	dir    string
-	c      *ledger.Case
-	plan   *ledger.Plan
-	report *model.Report
-	opt    Options
-	keys   []*watermark.Key // disclosed ones
-	suites []kitSuite
-	files  []reports.File
+	isSealed bool
+	dir      string
+	c        *ledger.Case
+	plan     *ledger.Plan
+	report   *model.Report
+	opt      Options
+	keys     []*watermark.Key // disclosed ones
+	suites   []kitSuite
+	files    []reports.File
 }
 
 // kitSuite is a suite of the plan with what a reader can do about it.
@@ -119,6 +121,20 @@ func newKit(dir string, opt Options) (*kit, error) {
 	if c.Plan() == nil {
 		return nil, reports.Usage(fmt.Errorf("%s has no plan", dir))
 	}
+	state, err := c.State()
+	if err != nil {
+		return nil, reports.Usage(err)
+	}
+	if state.Sealed { // a kit is written from what was sealed, or not at all
+		p, err := integrity.Open(dir)
+		if err == nil {
+			_, err = integrity.Check(p)
+			p.Close()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the case is not as it was sealed, and nothing was written: %w", err)
+		}
+	}
 	if opt.Report == "" {
 		newest, err := reports.Newest(dir)
 		if err != nil {
@@ -130,7 +146,7 @@ func newKit(dir string, opt Options) (*kit, error) {
 	if err != nil {
 		return nil, reports.Usage(err)
 	}
-	k := &kit{dir: dir, c: c, plan: c.Plan(), opt: opt}
+	k := &kit{dir: dir, c: c, plan: c.Plan(), opt: opt, isSealed: state.Sealed}
 	if k.report, err = model.Decode(data); err != nil {
 		return nil, reports.Usage(err)
 	}
@@ -354,7 +370,7 @@ func (k *kit) guide() error {
 	var b bytes.Buffer
 	err = t.Execute(&b, map[string]any{
 		"Plan": k.plan, "Report": k.report, "Suites": k.suites, "Analyze": k.analyzeCommand(), "Rerun": k.planCommand(), "KeyFlags": k.keyFlags(),
-		"Withheld": withheld, "Keyless": keyless, "Asked": asked, "Apart": len(k.plan.Targets) - len(k.live()), "Program": k.opt.Program,
+		"Withheld": withheld, "Keyless": keyless, "Asked": asked, "Apart": len(k.plan.Targets) - len(k.live()), "Sealed": k.isSealed, "Program": k.opt.Program,
 	})
 	k.add("REPRODUCE.md", b.Bytes())
 	return err

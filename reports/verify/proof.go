@@ -74,7 +74,7 @@ func (v *verifier) checkpoints() {
 		return
 	}
 	n := 0
-	var first, last time.Time
+	var first, last timestamp.Stamp
 	for _, c := range list {
 		if c.Token == nil {
 			continue
@@ -89,14 +89,16 @@ func (v *verifier) checkpoints() {
 			continue
 		}
 		if n == 0 {
-			first = s.Time
+			first = s
 		}
-		n, last = n+1, s.Time
+		n, last = n+1, s
 	}
-	stamps := "no timestamps"
+	level, stamps := LevelOK, "no timestamps"
 	if n > 0 {
-		stamps = fmt.Sprintf("%s timestamped, %s to %s", verbal(n, "of them", "of them"), first.UTC().Format(stampLayout), last.UTC().Format(stampLayout))
+		level = v.level()
+		stamps = fmt.Sprintf("%s timestamped, %s to %s; %s", verbal(n, "of them", "of them"),
+			first.Time.UTC().Format(stampLayout), last.Time.UTC().Format(stampLayout), v.authority(last))
 	}
-	v.line(LevelOK, CodeCheckpoint, "checkpoints", "%s, each that of the ledger's first lines, from %d to %d events; %s",
+	v.line(level, CodeCheckpoint, "checkpoints", "%s, each that of the ledger's first lines, from %d to %d events; %s",
 		verbal(len(list), "signed tree head", "signed tree heads"), list[0].Size, list[len(list)-1].Size, stamps)
 }

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"path"
 	"slices"
 
 	"github.com/stillmark/stillmark/probe/family"
@@ -65,9 +66,21 @@ func (v *verifier) redaction() error {
 	v.line(LevelNote, CodeRedaction, "redacted copy", "withheld as salted hashes: %s, the bytes of %s and %s, the headers of %s; everything else is there",
 		plural(int64(len(r.Prompts)), "prompt"), plural(int64(len(r.Requests)), "request"), plural(int64(len(r.Responses)), "response"), plural(int64(len(r.Headers)), "response"))
 	if v.hidden.page {
-		v.line(LevelWarn, CodeRedaction, "redacted copy", "the report is withheld; findings.json and findings.csv hold its results")
+		v.withoutPage()
 	}
 	return nil
+}
+
+// withoutPage is for a copy without report.json, from which all other files of the report
+// are laid out: a page must not stand alone, and nothing vouches for the tables.
+func (v *verifier) withoutPage() {
+	for _, name := range []string{"report.html", "report.pdf", "tables/exhibits.csv"} {
+		if file := path.Join(v.sealed.Folder, name); v.has(file) {
+			v.fail(integrity.ExitAltered, CodeRedaction, "redacted copy", file, -1, "it shows what report.json says, which is withheld: it must be withheld, too")
+		}
+	}
+	v.line(LevelWarn, CodeRedaction, "redacted copy", "the report is withheld; findings.json holds its results")
+	v.line(LevelWarn, CodeLayout, "layout", "NOT CHECKED, since the report that it is laid out from is withheld: findings.csv, tables/, certificate-draft.txt, VERIFY.md")
 }
 
 func (v *verifier) hide(t *ledger.Test, yes bool) {

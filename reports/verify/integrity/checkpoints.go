@@ -29,7 +29,7 @@ func (s *Sealed) readCheckpoints(fsys fs.FS) (map[int64]*Checkpoint, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look for checkpoints: %w", err)
 	}
-	found := map[int64]*Checkpoint{}
+	found, byFile := map[int64]*Checkpoint{}, map[string]*Checkpoint{}
 	for _, e := range entries { // sorted: a note, then its token
 		file := path.Join(ledger.CheckpointsDir, e.Name())
 		data, err := ReadFile(fsys, file)
@@ -37,12 +37,7 @@ func (s *Sealed) readCheckpoints(fsys fs.FS) (map[int64]*Checkpoint, error) {
 			return nil, err
 		}
 		if name, isToken := strings.CutSuffix(file, ".tsr"); isToken {
-			var of *Checkpoint
-			for _, c := range found {
-				if c.File == name {
-					of = c
-				}
-			}
+			of := byFile[name]
 			if of == nil {
 				return nil, problem(CodeCheckpoint, ExitAltered, file, "a timestamp of a checkpoint that is not there")
 			}
@@ -57,6 +52,7 @@ func (s *Sealed) readCheckpoints(fsys fs.FS) (map[int64]*Checkpoint, error) {
 			return nil, problem(CodeCheckpoint, ExitAltered, file, "of %d lines, which its name does not say", c.Size)
 		}
 		found[c.Size] = &Checkpoint{Checkpoint: c, File: file}
+		byFile[file] = found[c.Size]
 	}
 	return found, nil
 }

@@ -35,8 +35,8 @@ type ProvenEvent struct {
 // proofFormat is the version of proofs.
 const proofFormat = 1
 
-// maxProof bounds a proof: an attempt's bytes and their headers, a few times.
-const maxProof = 256 << 20
+// MaxProof bounds a proof: an attempt's bytes and their headers, a few times.
+const MaxProof = 256 << 20
 
 // Prove makes the proof of an item of a sealed case: of all its events, under the
 // first checkpoint that is over all of them. bare leaves out the raw bytes.
@@ -124,8 +124,8 @@ func CheckProof(data []byte) (*Proven, error) {
 	bad := func(exit int, format string, args ...any) error {
 		return problem(CodeProof, exit, file, format, args...)
 	}
-	if len(data) > maxProof {
-		return nil, bad(ExitAltered, "larger than %d MiB", maxProof>>20)
+	if len(data) > MaxProof {
+		return nil, bad(ExitAltered, "larger than %d MiB", MaxProof>>20)
 	}
 	out := new(Proven)
 	if err := decodeStrict(data, &out.Proof); err != nil {

@@ -53,7 +53,7 @@ func (s *Sealed) listed(manifest []byte) ([]byte, error) {
 	n := 0
 	for line := range bytes.Lines(manifest) {
 		_, name, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), "  ")
-		if slices.Contains(s.Redaction.Files, name) {
+		if _, withheld := slices.BinarySearch(s.Redaction.Files, name); withheld {
 			n++
 		} else {
 			rest = append(rest, line...)
@@ -72,8 +72,10 @@ func (s *Sealed) ofRedaction(file string) bool {
 		return false
 	}
 	name, inside := strings.CutPrefix(file, ledger.RedactedDir+"/")
-	return file == ledger.RedactionName || file == ledger.RedactionNotice ||
-		inside && slices.Contains(s.Redaction.Files, name) && !strings.HasPrefix(name, "reports/")
+	if inside {
+		_, inside = slices.BinarySearch(s.Redaction.Files, name)
+	}
+	return file == ledger.RedactionName || file == ledger.RedactionNotice || inside && !strings.HasPrefix(name, "reports/")
 }
 
 // checkCustody checks the chain of the custody log, that it goes on from where it was
