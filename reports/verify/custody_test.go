@@ -29,6 +29,15 @@ func TestFsck(t *testing.T) {
 	}
 	report := "reports/" + f.report + "/report.html"
 	m := load(t, f.dir)
+	// One trouble does not hide another.
+	several := f.copyTo(t, t.TempDir())
+	write(t, several, ".x.tmp-1", nil)
+	for _, name := range []string{report, "reports/" + f.report + "/findings.csv"} {
+		write(t, several, name, append([]byte("x"), m[name].Data...))
+	}
+	if h := must[*reports.Health](t)(reports.Fsck(several)); len(h.Troubles) != 3 {
+		t.Errorf("%+v", h)
+	}
 	segment := bytes.Clone(m["blobs/segment-000001.bin"].Data)
 	segment[len(segment)/2] ^= 1
 	lines := bytes.SplitAfter(m["ledger.jsonl"].Data, []byte("\n"))

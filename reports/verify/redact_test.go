@@ -269,3 +269,50 @@ func TestRedactedTampering(t *testing.T) {
 		t.Errorf("%s", fmt.Sprint(r.State))
 	}
 }
+
+// A page must not stand without the report.json that it is laid out from, whoever makes
+// the copy; and where nothing is left of a segment nobody's bytes stand in for it.
+func TestRedactedByHand(t *testing.T) {
+	t.Parallel()
+	f := build(t, design{prompts: 4})
+	dir, _ := redactedCopy(t, f, "copy", reports.RedactOptions{Prompts: true, Replies: true, Headers: true, Exhibits: true})
+	if r := f.verify(t, dir, f.trust()); r.State != Valid || !strings.Contains(text(t, r), "NOT CHECKED") {
+		t.Errorf("%s", text(t, r))
+	}
+	smuggled := filepath.Join(dir, "redacted", "blobs", "segment-000001.bin")
+	if err := os.MkdirAll(filepath.Dir(smuggled), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(smuggled, append(make([]byte, 100), "smuggled"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := f.verify(t, dir, f.trust()); r.State != Invalid || r.Exit != integrity.ExitAltered {
+		t.Errorf("bytes where none are left: %s", text(t, r))
+	}
+	if err := os.RemoveAll(filepath.Dir(smuggled)); err != nil {
+		t.Fatal(err)
+	}
+
+	page := "reports/" + f.report + "/report.html"
+	write := func(name string, data []byte) {
+		if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(name)), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(page, load(t, f.dir)[page].Data)
+	list := must[*ledger.Redaction](t)(ledger.ParseRedaction(load(t, dir)[ledger.RedactionName].Data))
+	list.Files = slices.DeleteFunc(list.Files, func(name string) bool { return name == page })
+	data := must[[]byte](t)(ledger.EncodeRedaction(list))
+	write(ledger.RedactionName, data)
+	write(ledger.RedactionNotice, list.Notice())
+	first, _, _ := bytes.Cut(load(t, dir)[ledger.CustodyName].Data, []byte("\n"))
+	write(ledger.CustodyName, append(bytes.Clone(first), '\n'))
+	entry := ledger.Custody{Time: caseTime.AddDate(0, 0, 1), What: ledger.CustodyRedacted, Who: "Somebody", SHA256: sumOf(data)}
+	if err := ledger.AppendCustody(dir, entry); err != nil {
+		t.Fatal(err)
+	}
+	r := f.verify(t, dir, f.trust())
+	if said := text(t, r); r.State != Invalid || r.Exit != integrity.ExitAltered || !strings.Contains(said, "it must be withheld, too") {
+		t.Errorf("%s", said)
+	}
+}
