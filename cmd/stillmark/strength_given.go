@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -175,6 +176,10 @@ func (a *app) askScorer(ctx context.Context, o *givenOptions, c *strength.Config
 			steps = append(steps, s)
 		}
 		c.KL = append(c.KL, strength.Divergence(mark, it.Tokens, steps))
+	}
+	m.clear()
+	if !slices.ContainsFunc(c.KL, func(x float64) bool { return !math.IsNaN(x) }) {
+		fmt.Fprintln(a.err, "stillmark: warning: the scorer cuts these texts into other tokens than the key's tokenizer: the KL divergence is not measured")
 	}
 	return nil
 }

@@ -60,13 +60,21 @@ type Step struct {
 
 // Divergence is the mean of what a mark does to the steps of a text that somebody else
 // wrote, KL(marked ‖ unmarked) in nats per step, given the key. It is taken over the
-// candidates of each step, as if there were no others; steps without candidates, or that
-// are about another token than the text has, do not count. It is NaN without any.
+// candidates of each step, as if there were no others; steps without candidates do not
+// count. Steps that the model put before the text (a BOS token's) are passed over. It is
+// NaN without any step, and where one is about another token than the text has: the
+// model cut the text in another way.
 func Divergence(mark Mark, tokens []int32, steps []Step) float64 {
 	d := divergence{mark: mark}
+	if len(steps) < len(tokens) {
+		return missing
+	}
 	var logits []float32
-	for i, s := range steps[:min(len(steps), len(tokens))] {
-		if len(s.IDs) < 2 || s.IDs[0] != tokens[i] {
+	for i, s := range steps[len(steps)-len(tokens):] {
+		if len(s.IDs) > 0 && s.IDs[0] != tokens[i] {
+			return missing
+		}
+		if len(s.IDs) < 2 {
 			continue
 		}
 		logits = logits[:0]

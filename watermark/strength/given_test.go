@@ -171,12 +171,19 @@ func TestDivergence(t *testing.T) {
 		if !(want > .1) || math.Abs(got/want-1) > 1e-6 {
 			t.Errorf("%s: %v nats per step, %v while the text was written", scheme, got, want)
 		}
-		other := slices.Clone(text.Tokens)
-		for i := range other {
-			other[i]++
+		if again := Divergence(mark, text.Tokens, slices.Concat([]Step{{}}, r.steps)); again != got {
+			t.Errorf("%s: %v with a step before the text", scheme, again)
 		}
-		if got := Divergence(mark, other, r.steps); !math.IsNaN(got) {
-			t.Errorf("%s: steps of another text give %v", scheme, got)
+		other := slices.Clone(text.Tokens)
+		other[30]++
+		for name, steps := range map[string][]Step{"of another text": r.steps, "too few": r.steps[1:], "one too late": slices.Concat(r.steps, []Step{{}})} {
+			tokens := text.Tokens
+			if name == "of another text" {
+				tokens = other
+			}
+			if got := Divergence(mark, tokens, steps); !math.IsNaN(got) {
+				t.Errorf("%s: steps %s give %v", scheme, name, got)
+			}
 		}
 		c.Scored, c.KL = true, []float64{got, missing}
 		c.Surprise, c.PlainSurprise = make([]float64, len(c.Given)), make([]float64, len(c.Plain))
