@@ -255,7 +255,7 @@ func BenchmarkStep(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			up := &upstream{vocab: encoding().VocabSize()}
+			up := &upstream{vocab: encoding().VocabSize(), opt: UpstreamOptions{Candidates: k}}
 			var s step
 			mark.Append(1, 2, 3, 4, 5)
 			b.ReportAllocs()

@@ -125,9 +125,9 @@ func (s *Server) chatPrompt(ctx context.Context, r *request) ([]int32, error) {
 	if errors.As(err, &status) {
 		switch {
 		case s.noTokenize || status.status == http.StatusNotFound:
-			return nil, &apiError{http.StatusNotImplemented, "invalid_request_error", "no_template", "the upstream does not apply its chat template on request: send completions"}
+			return nil, refusal(http.StatusNotImplemented, "invalid_request_error", "no_template", "the upstream does not apply its chat template on request: send completions")
 		case status.status < 500 && status.status != http.StatusTooManyRequests:
-			return nil, badRequest("the upstream's chat template refused the conversation: %s", status.message)
+			return nil, badRequest("the upstream's chat template refused the conversation").about(status.message)
 		}
 	}
 	return ids, s.inside(ids, err)

@@ -25,7 +25,8 @@
 //	                        "return_tokens_as_token_ids":true,"add_special_tokens":false,
 //	                        "prompt":[791,4062]}
 //	                    -> {"choices":[{"logprobs":{"top_logprobs":[{"token_id:14198":-1.9,…}]}}]}
-//	                       at least as many as asked for, the model's own natural
+//	                       as many as asked for (what is more, as where vLLM adds the token
+//	                       that it sampled, is left out), the model's own natural
 //	                       log-probabilities (vLLM's logprobs-mode raw_logprobs, its default;
 //	                       processed_logprobs is the same at these settings)
 //	POST /tokenize         {"model":"nova","prompt":"text","add_special_tokens":true}
@@ -48,7 +49,7 @@
 //	                    -> {"tokens":[791,4062]}; as for vllm where it is missing
 //	POST /apply-template   {"messages":[…],"tools":[…]} -> {"prompt":"…"}; for chats only
 //
-// An error is a status from 400 on, with {"error":{"message":"…"}}. 429 and 5xx are
+// An error is a status from 400 on, with {"error":{"message":"…","code":"…"}}. 429 and 5xx are
 // asked again, three times in all, after a Retry-After of at most five seconds.
 //
 // The check compares the upstream's tokenizer with the key's on a few texts, asks for
@@ -60,12 +61,14 @@
 // At each step the upstream names its K most probable tokens with their
 // log-probabilities at temperature 1. The request's temperature, min_p, top_k and top_p
 // are applied in this order, as vLLM does; the scheme marks what is left; the token is
-// drawn. A request with top_k at most K, or whose nucleus lies within the K, gets
-// exactly the distribution that it asks for. Otherwise the tail is lost, and two
-// figures of every reply say how much: the probability at temperature 1 of what the
-// upstream did not name (missing_mass, measured), and the Kullback-Leibler divergence
-// of what is drawn from what was asked for (kl_nats: exact at temperature 1, an upper
-// bound at others).
+// drawn. A request with top_k at most K, or at temperature 1 with a nucleus that lies
+// within the K, gets exactly the distribution that it asks for. At other temperatures
+// the share of what was not named is only bounded: top_p is then taken of the named
+// tokens alone, so that none is drawn that it excludes, and a few may be lost that it
+// would have kept. What is lost in all, two figures of every reply say: the probability
+// at temperature 1 of what the upstream did not name (missing_mass, measured), and the
+// Kullback-Leibler divergence of what is drawn from what was asked for (kl_nats: exact
+// at temperature 1 without top_k and min_p, else an upper bound).
 //
 // Windows are built of generated tokens, unless the key says that they reach into the
 // prompt; a window that occurred before in the reply is left alone where the key says
@@ -89,7 +92,10 @@
 // tools are therefore refused unless the operator lets them through ([Options.Tools]).
 // Nothing is served unmarked because a key is missing: that is status 503.
 //
-// Nothing of a request's or a reply's content is logged, nor any API key.
+// Nothing of a request's or a reply's content is logged, nor any API key: of an
+// upstream's error the status and the code are. Its message goes to the client whose
+// request it is about, with a status from 400 to 499 other than 401 and 403, and never
+// with the upstream's API key in it.
 //
 // # Whose key, and what else is served
 //
@@ -109,10 +115,12 @@
 // sglang-gumbel), or {"enabled": false}; vLLM, which has one key from its start, gets
 // "watermarking": false where a reply shall not be marked, and nothing where it shall. A
 // client's own member of that name is judged as an opt-out and replaced; a key of its
-// own is refused. A key counts as served once its mark was found in three replies of 200
-// tokens that the gateway asks for (log10 p at most -6); a cohort whose key was not seen
-// gets 503. A refusal of the upstream that shows the key is replaced. What each record
-// calls marked is what the upstream was told: whether it obeyed is for the monitor.
+// own is refused, and so is another model than the upstream's. A key counts as served
+// once its mark was found in three replies of 200 tokens that the gateway asks for
+// (log10 p at most -6); a cohort whose key was not seen gets 503, and is looked at again
+// half a minute later. Of a refusal of the upstream to a request with a watermark key
+// only the status is passed on. What each record calls marked is what the upstream was
+// told: whether it obeyed is for the monitor.
 //
 //	POST /v1/completions  {"model":"nova","prompt":"…","max_tokens":200,"temperature":1,"top_p":1,
 //	                       "return_token_ids":true,…}

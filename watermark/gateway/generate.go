@@ -86,7 +86,7 @@ func (g *generation) read(w http.ResponseWriter, r *http.Request) (body []byte, 
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return nil, &apiError{http.StatusRequestEntityTooLarge, "invalid_request_error", "", fmt.Sprintf("the body is larger than the %d bytes that this gateway takes", g.s.opt.MaxBody)}
+		return nil, refusal(http.StatusRequestEntityTooLarge, "invalid_request_error", "", fmt.Sprintf("the body is larger than the %d bytes that this gateway takes", g.s.opt.MaxBody))
 	case err != nil:
 		return nil, badRequest("the body cannot be read")
 	}
@@ -103,8 +103,8 @@ func (g *generation) prepare(ctx context.Context, w http.ResponseWriter, r *http
 	if g.req, err = parseRequest(body, g.chat, g.s.opt.Tools); err != nil {
 		return err
 	}
-	if m := g.req.model; m != "" && m != g.s.Model() {
-		return &apiError{http.StatusNotFound, "invalid_request_error", "model_not_found", "the model does not exist here; there is " + g.s.Model()}
+	if err := g.s.hasModel(g.req.model); err != nil {
+		return err
 	}
 	if err := g.choose(); err != nil {
 		return err
@@ -150,7 +150,7 @@ func (g *generation) choose() error {
 		g.reason = "account"
 		return nil
 	case g.req.optOut && g.account.Mark != MarkOptional:
-		return &apiError{http.StatusForbidden, "invalid_request_error", "watermark_required", "replies to this account are always marked: leave watermarking out"}
+		return refusal(http.StatusForbidden, "invalid_request_error", "watermark_required", "replies to this account are always marked: leave watermarking out")
 	case g.req.optOut:
 		g.reason = "request"
 		return nil
@@ -163,7 +163,7 @@ func (g *generation) choose() error {
 	signing, err := g.s.opt.Keys.signing(&signer, now)
 	if err != nil { // fail closed: nothing is served unmarked because a key is missing
 		g.s.opt.Log.LogAttrs(context.Background(), slog.LevelError, "no key", slog.String("id", g.id), slog.String("cohort", g.cohort), slog.String("error", err.Error()))
-		return &apiError{http.StatusServiceUnavailable, "server_error", "no_key", "this gateway has no key for the account now; its operator was told"}
+		return refusal(http.StatusServiceUnavailable, "server_error", "no_key", "this gateway has no key for the account now; its operator was told")
 	}
 	switch {
 	case g.req.topK == 1:
@@ -185,7 +185,7 @@ func (g *generation) prompt(ctx context.Context) ([]int32, error) {
 	case g.req.promptIDs != nil:
 		for _, id := range g.req.promptIDs {
 			if id < 0 || int(id) >= g.s.up.vocab {
-				return nil, badRequest("the prompt has token %d, and the vocabulary has %d", id, g.s.up.vocab)
+				return nil, badRequest("the prompt has a token outside of the vocabulary, which has %d", g.s.up.vocab).about(fmt.Sprintf("token %d", id))
 			}
 		}
 		return g.req.promptIDs, nil

@@ -29,8 +29,8 @@ type native struct {
 	stack string
 	proxy *httputil.ReverseProxy
 
-	mu   sync.Mutex
-	seen map[string]bool // ids of keys whose mark was seen in the upstream's replies
+	mu    sync.Mutex
+	looks map[string]*look // for the mark of each key, by its id
 }
 
 func (s *Server) newNative(stack string) (*native, error) {
@@ -41,7 +41,7 @@ func (s *Server) newNative(stack string) (*native, error) {
 	if err != nil {
 		return nil, errors.New("the upstream is no URL")
 	}
-	n := &native{stack: stack, seen: map[string]bool{}}
+	n := &native{stack: stack, looks: map[string]*look{}}
 	n.proxy = &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(base)
@@ -50,10 +50,13 @@ func (s *Server) newNative(stack string) (*native, error) {
 			if auth := s.up.auth(); auth != "" {
 				p.Out.Header.Set("Authorization", auth)
 			}
+			if s.up.secret() || carriesKey(p.In.Context()) { // a refusal is looked at
+				p.Out.Header.Set("Accept-Encoding", "identity")
+			}
 		},
 		Transport:      s.up.client.Transport,
 		FlushInterval:  -1, // a stream is passed on as it comes
-		ModifyResponse: hideKey,
+		ModifyResponse: s.hideKey,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if cause := context.Cause(r.Context()); cause != nil {
 				err = cause
@@ -89,44 +92,77 @@ func (s *Server) startNative(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, _, err := s.native.marked(ctx, s, with); err != nil {
+		if _, err := s.native.marked(ctx, s, with); err != nil {
 			return fmt.Errorf("the upstream does not mark as key %s does: %w", with.key.ID, err)
 		}
 	}
 	return nil
 }
 
-// keyInRequest is where a request's context has the watermark key that it is sent with.
+// keyInRequest is where a request's context says that a watermark key is sent with it.
 type keyInRequest struct{}
 
-// hideKey replaces a refusal that shows the request, in which there is a key.
-func hideKey(r *http.Response) error {
-	secret, _ := r.Request.Context().Value(keyInRequest{}).(string)
-	if r.StatusCode < http.StatusBadRequest || secret == "" {
+// hideKey replaces a refusal that may show a secret of the request: the watermark key,
+// of which no part of a refusal is passed on, or the upstream's API key.
+func (s *Server) hideKey(r *http.Response) error {
+	if r.StatusCode < http.StatusBadRequest {
 		return nil
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
-	r.Body.Close()
-	if err != nil || strings.Contains(string(body), secret) {
-		body, err = json.Marshal(map[string]any{"error": badRequest("%s", keyShown).object()})
+	if !carriesKey(r.Request.Context()) {
+		if !s.up.secret() {
+			return nil
+		}
+		const most = 1 << 20
+		body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
+		hidden := err != nil || len(body) > most || r.Header.Get("Content-Encoding") != "" || s.up.shows(string(body))
+		if !hidden && !privateStatus(r.StatusCode) {
+			r.Body = struct {
+				io.Reader
+				io.Closer
+			}{bytes.NewReader(body), r.Body}
+			return nil
+		}
 	}
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	r.Header.Set("Content-Length", fmt.Sprint(len(body)))
+	r.Body.Close()
+	body, err := json.Marshal(map[string]any{"error": badRequest("%s", keyHidden).object()})
+	header := http.Header{"Content-Type": {"application/json"}, "Content-Length": {fmt.Sprint(len(body))}}
+	if after := r.Header["Retry-After"]; after != nil {
+		header["Retry-After"] = after
+	}
+	r.Header, r.Trailer = header, nil
+	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
 	return err
 }
 
-const keyShown = "the upstream refused the request; its reason showed the key and is left out"
+// carriesKey reports whether a request goes on with a watermark key in it.
+func carriesKey(ctx context.Context) bool {
+	with, _ := ctx.Value(keyInRequest{}).(bool)
+	return with
+}
+
+const keyHidden = "the upstream refused the request; its reason may show a key and is left out"
 
 // passed is the client's side of a reply that is passed on.
 type passed struct {
 	http.ResponseWriter
-	status int
-	err    error
+	timeout time.Duration // of one write
+	status  int
+	err     error
 }
 
 func (p *passed) WriteHeader(status int) {
 	p.status = status
 	p.ResponseWriter.WriteHeader(status)
+}
+
+// Write gives up on a client that does not read.
+func (p *passed) Write(b []byte) (int, error) {
+	_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(time.Now().Add(p.timeout)) // not every writer has one
+	n, err := p.ResponseWriter.Write(b)
+	if err != nil {
+		p.err = errClient
+	}
+	return n, err
 }
 
 // Unwrap is for http.ResponseController.
@@ -135,7 +171,7 @@ func (p *passed) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 // passOn chooses what is done to the reply and passes the request on. Nothing of it is
 // changed but the one member that says how the upstream marks.
 func (g *generation) passOn(ctx context.Context, w http.ResponseWriter, r *http.Request) {
-	body, secret, err := g.s.native.prepare(ctx, g, w, r)
+	body, withKey, err := g.s.native.prepare(ctx, g, w, r)
 	if err != nil {
 		g.failed(ctx, w, nil, err)
 		return
@@ -144,15 +180,15 @@ func (g *generation) passOn(ctx context.Context, w http.ResponseWriter, r *http.
 		g.reply(ctx, w)
 		return
 	}
-	out := &passed{ResponseWriter: w, status: http.StatusOK}
-	r = r.Clone(context.WithValue(ctx, keyInRequest{}, secret))
+	out := &passed{ResponseWriter: w, timeout: g.s.opt.ClientTimeout, status: http.StatusOK}
+	r = r.Clone(context.WithValue(ctx, keyInRequest{}, withKey))
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	defer func() {
 		// The proxy aborts the connection of a reply that breaks off, so that the client
 		// sees no end of it.
 		if broken := recover(); broken != nil {
 			status, err := http.StatusBadGateway, errors.New("the upstream's reply broke off")
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || errors.Is(out.err, errClient) {
 				status, err = statusClientGone, errClient
 			}
 			g.done(status, err)
@@ -167,15 +203,20 @@ func (g *generation) passOn(ctx context.Context, w http.ResponseWriter, r *http.
 }
 
 // prepare reads what decides how the reply is marked, and gives the body to pass on,
-// and the key in it, if there is one.
-func (n *native) prepare(ctx context.Context, g *generation, w http.ResponseWriter, r *http.Request) (out []byte, secret string, err error) {
+// and whether there is a watermark key in it.
+func (n *native) prepare(ctx context.Context, g *generation, w http.ResponseWriter, r *http.Request) (out []byte, withKey bool, err error) {
 	body, err := g.read(w, r)
 	if err != nil {
-		return nil, "", err
+		return nil, false, err
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil || members == nil {
-		return nil, "", badRequest("the body is no JSON object")
+		return nil, false, badRequest("the body is no JSON object")
+	}
+	var model string
+	_ = json.Unmarshal(members["model"], &model) // the mark was seen on one model
+	if err := g.s.hasModel(model); err != nil {
+		return nil, false, err
 	}
 	g.req = &request{chat: g.chat, truncation: truncation{temperature: 1}}
 	// What has the wrong type, the upstream refuses.
@@ -188,18 +229,22 @@ func (n *native) prepare(ctx context.Context, g *generation, w http.ResponseWrit
 	}
 	member, err := n.asked(members, g.req)
 	if err != nil {
-		return nil, "", err
+		return nil, false, err
 	}
 	if err := g.choose(); err != nil || g.policy == policyPlanted {
-		return nil, "", err
+		return nil, false, err
 	}
 	var value json.RawMessage
 	switch {
 	case g.policy == policyMarked:
-		if value, secret, err = n.marked(ctx, g.s, g.signing); err != nil {
+		if value, err = n.marked(ctx, g.s, g.signing); err != nil {
+			if ctx.Err() != nil { // nothing is known of the upstream
+				return nil, false, err
+			}
 			g.s.opt.Log.LogAttrs(ctx, slog.LevelError, "the upstream does not mark", slog.String("id", g.id), slog.String("key", g.signing.key.ID), slog.String("error", err.Error()))
-			return nil, "", &apiError{http.StatusServiceUnavailable, "server_error", "no_key", "the upstream does not mark under the account's key now; the operator of this gateway was told"}
+			return nil, false, refusal(http.StatusServiceUnavailable, "server_error", "no_key", "the upstream does not mark under the account's key now; the operator of this gateway was told")
 		}
+		withKey = value != nil
 	case g.reason == reasonGreedy || g.reason == reasonSingle: // nothing is drawn that could be marked
 	case n.stack == watermark.StackVLLM:
 		value = json.RawMessage("false")
@@ -207,7 +252,7 @@ func (n *native) prepare(ctx context.Context, g *generation, w http.ResponseWrit
 		value = json.RawMessage(`{"enabled":false}`)
 	}
 	out, err = insert(body, members, member, value)
-	return out, secret, err
+	return out, withKey, err
 }
 
 // asked reads what the client itself asks of the mark, and names the member.
@@ -228,7 +273,7 @@ func (n *native) asked(members map[string]json.RawMessage, r *request) (string, 
 		return "", badRequest("watermark is no object")
 	}
 	if own.Key != nil && string(own.Key) != "null" {
-		return "", &apiError{http.StatusForbidden, "invalid_request_error", "watermark_required", "the key is chosen here: leave it out of watermark"}
+		return "", refusal(http.StatusForbidden, "invalid_request_error", "watermark_required", "the key is chosen here: leave it out of watermark")
 	}
 	r.optOut = own.Enabled != nil && !*own.Enabled
 	return "watermark", nil
@@ -255,38 +300,78 @@ func insert(body []byte, members map[string]json.RawMessage, name string, value 
 	return append([]byte(head), rest...), nil
 }
 
-// marked is what the upstream is told so that it marks under a key, nil for nothing,
-// and the key in it. The first time, it is seen that it does.
-func (n *native) marked(ctx context.Context, s *Server, with *signing) (value json.RawMessage, secret string, err error) {
+// marked is what the upstream is told so that it marks under a key, nil for nothing.
+// The first time, it is seen that it does.
+func (n *native) marked(ctx context.Context, s *Server, with *signing) (json.RawMessage, error) {
 	export, err := with.key.Export(n.stack)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
+	var value json.RawMessage
 	if n.stack == watermark.StackSGLang {
 		var config struct {
 			Key    string `json:"key"`
 			Window int    `json:"context_window"`
 		}
 		if err := json.Unmarshal(export.Config, &config); err != nil || config.Key == "" {
-			return nil, "", errors.New("the key's export has no key")
+			return nil, errors.New("the key's export has no key")
 		}
-		secret = config.Key
 		value = fmt.Appendf(nil, `{"key":%q,"context_window":%d}`, config.Key, config.Window)
 	}
+	return value, n.look(s, with.key, value).wait(ctx)
+}
+
+// look is one look for a key's mark in the upstream's replies, which all requests under
+// the key wait for.
+type look struct {
+	done chan struct{} // closed at its end; err and ended hold from then on
+	err  error
+	// ended is when it failed.
+	ended time.Time
+}
+
+// wait gives what came of it, or the end of ctx.
+func (l *look) wait(ctx context.Context) error {
+	select {
+	case <-l.done:
+		return l.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// stale reports whether it failed so long ago that the upstream may have changed.
+func (l *look) stale() bool {
+	select {
+	case <-l.done:
+		return l.err != nil && time.Since(l.ended) > lookAgain
+	default:
+		return false
+	}
+}
+
+// look is the look for a key's mark: the one that is under way or has ended, or a new
+// one, which belongs to the server and not to the request that was first.
+func (n *native) look(s *Server, k *watermark.Key, value json.RawMessage) *look {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.seen[with.key.ID] {
-		return value, secret, nil
+	if l := n.looks[k.ID]; l != nil && !l.stale() {
+		return l
 	}
-	if err := n.see(ctx, s, with.key, value); err != nil {
-		if secret != "" && strings.Contains(err.Error(), secret) {
-			err = errors.New(keyShown)
-		}
-		return nil, "", err
-	}
-	n.seen[with.key.ID] = true
-	return value, secret, nil
+	l := &look{done: make(chan struct{})}
+	n.looks[k.ID] = l
+	go func() {
+		ctx, cancel := context.WithTimeout(s.life, s.opt.MaxTime)
+		defer cancel()
+		l.err = n.see(ctx, s, k, value)
+		l.ended = time.Now()
+		close(l.done)
+	}()
+	return l
 }
+
+// lookAgain is how long a failed look stands: each costs the upstream 600 tokens.
+const lookAgain = 30 * time.Second
 
 // What a new key's mark is looked for in.
 const (

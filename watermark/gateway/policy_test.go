@@ -656,7 +656,7 @@ func TestNative(t *testing.T) {
 		says string
 	}{
 		{lame.URL, sglang, "do not carry the mark"},
-		{known.URL, other, keyShown},
+		{known.URL, other, "the upstream answered HTTP 400"},
 		{known.URL, newKey(t, watermark.Spec{Scheme: watermark.Tournament}), "cannot be exported"},
 	} {
 		_, err := New(t.Context(), Options{Upstream: UpstreamOptions{URL: c.url}, Keys: OneKey(c.key), Native: watermark.StackSGLang})

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -17,13 +16,25 @@ type apiError struct {
 	status  int
 	typ     string
 	code    string
-	message string
+	message string // may be logged
+	detail  string // of the request or the upstream's answer: for the client alone
 }
 
+// Error is what may be logged.
 func (e *apiError) Error() string { return e.message }
 
+// about adds what only the client may see.
+func (e *apiError) about(detail string) *apiError {
+	e.detail = detail
+	return e
+}
+
+func refusal(status int, typ, code, message string) *apiError {
+	return &apiError{status: status, typ: typ, code: code, message: message}
+}
+
 func badRequest(format string, args ...any) *apiError {
-	return &apiError{http.StatusBadRequest, "invalid_request_error", "", fmt.Sprintf(format, args...)}
+	return refusal(http.StatusBadRequest, "invalid_request_error", "", fmt.Sprintf(format, args...))
 }
 
 // unsupported refuses what the gateway would have to get wrong.
@@ -108,7 +119,7 @@ func parseRequest(body []byte, chat, tools bool) (*request, error) {
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
-		return nil, badRequest("the body is no JSON object: %v", err)
+		return nil, badRequest("the body is no JSON object").about(err.Error())
 	}
 	r := &request{chat: chat, truncation: truncation{temperature: 1, topP: 1}}
 	var (
@@ -153,7 +164,7 @@ func parseRequest(body []byte, chat, tools bool) (*request, error) {
 				return nil, unsupported(name, orElse(why[name], "its value would have to change the reply"))
 			}
 		case !slices.Contains(harmless, name):
-			return nil, unsupported(fmt.Sprintf("%.40q", name), "it is not known here, and a reply that passes it over may not be what was asked for")
+			return nil, unsupported("a member of the request", "it is not known here, and a reply that passes it over may not be what was asked for").about(fmt.Sprintf("%.40q", name))
 		}
 	}
 	if r.topK == -1 {
@@ -249,7 +260,7 @@ func (r *request) readChat(messages, choice json.RawMessage, tools bool) error {
 	}
 	for _, m := range r.turns {
 		if _, err := contentText(m.Content); err != nil {
-			return unsupported("a message", err.Error())
+			return err
 		}
 	}
 	r.messages = messages
@@ -301,12 +312,12 @@ func contentText(raw json.RawMessage) (string, error) {
 		Text string `json:"text"`
 	}
 	if json.Unmarshal(raw, &parts) != nil {
-		return "", errors.New("content is neither a string nor an array of parts")
+		return "", unsupported("a message", "its content is neither a string nor an array of parts")
 	}
 	var b strings.Builder
 	for _, p := range parts {
 		if p.Type != "text" {
-			return "", fmt.Errorf("content has a part of type %.40q", p.Type)
+			return "", unsupported("a message", "its content has a part that is no text").about(fmt.Sprintf("type %.40q", p.Type))
 		}
 		b.WriteString(p.Text)
 	}

@@ -49,8 +49,8 @@ type step struct {
 	// kl bounds from above, in nats, what the reply's distribution lost because the
 	// request's own truncation would have kept tokens that the upstream did not name:
 	// the divergence of what is sampled from what was asked for, -ln(1 - lost share).
-	// It is 0 where the request's truncation lies within the candidates, and exact
-	// at temperature 1.
+	// It is 0 where the request's truncation surely lies within the candidates, and
+	// exact at temperature 1 without min_p and top_k.
 	kl float64
 }
 
@@ -94,31 +94,42 @@ func (s *step) set(cands []candidate, t truncation, vocab int) {
 	if t.topK > 0 && t.topK <= keep {
 		keep, outside = t.topK, 0
 	}
-	total := outside
+	inside := 0.0
 	for _, w := range s.weight[:keep] {
-		total += w
+		inside += w
 	}
+	whole := inside + outside // of what was asked for, at most
 	if t.topP < 1 {
-		mass, n := 0.0, 0
-		for n < keep && mass < t.topP*total {
-			mass += s.weight[n]
-			n++
+		// The nucleus ends between where it would if nothing were outside but what is
+		// sure, and where it would if all were that may be. No token is drawn that may
+		// lie beyond it: what is in doubt is lost.
+		least := inside
+		if heat == 1 && t.topK == 0 && t.minP == 0 {
+			least = whole // measured
 		}
-		if n < keep || mass >= t.topP*total {
-			keep, total, outside = n, mass, 0
-		} else {
-			// The nucleus would have gone on, and past its share by less than a token.
-			outside = min(outside, t.topP*total-mass+s.weight[keep-1])
-			total = mass + outside
+		share, last := t.topP*whole, s.weight[keep-1]
+		_, whole = nucleus(s.weight[:keep], share)
+		if whole < share { // it goes on, and past its share by less than a token
+			whole += min(outside, share-whole+last)
 		}
+		keep, inside = nucleus(s.weight[:keep], t.topP*least)
 	}
 	s.ids, s.weight = s.ids[:keep], s.weight[:keep]
-	inside := total - outside
-	s.kl = math.Log(total / inside)
+	s.kl = math.Log(whole / inside)
 	s.logits = s.logits[:0]
 	for _, w := range s.weight {
 		s.logits = append(s.logits, float32(math.Log(w/inside)))
 	}
+}
+
+// nucleus is how many of the weights, the greatest first, it takes to reach a share,
+// and what they add up to; all of them, where they do not.
+func nucleus(weights []float64, share float64) (n int, mass float64) {
+	for n < len(weights) && mass < share {
+		mass += weights[n]
+		n++
+	}
+	return n, mass
 }
 
 // outside bounds the weight of what was not named, in units of the first candidate's

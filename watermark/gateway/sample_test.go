@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gonum.org/v1/gonum/stat/distuv"
 
@@ -87,6 +88,11 @@ func TestStep(t *testing.T) {
 		{"cool and top_k", truncation{.6, .9, 30, 0}, true},
 		{"hot", truncation{1.5, 1, 0, 0}, false},
 		{"hot and top_k", truncation{1.5, .9, 50, 0}, true},
+		{"hot with top_p alone", truncation{1.5, .9, 0, 0}, false},
+		{"hot with a small nucleus", truncation{2, .3, 0, 0}, false},
+		{"cool with top_p alone", truncation{.6, .97, 0, 0}, false},
+		{"top_k beyond and top_p", truncation{1, .9, k + 5, 0}, false},
+		{"min_p beyond and top_p", truncation{1, .9, 0, .02}, false},
 		{"all of it", truncation{.8, .9, 40, .01}, true},
 	} {
 		var s step
@@ -99,6 +105,9 @@ func TestStep(t *testing.T) {
 		for i, id := range s.ids {
 			p := math.Exp(float64(s.logits[i]))
 			kl += p * math.Log(p/want[id])
+			if want[id] == 0 {
+				t.Errorf("%s: token %d may be drawn, and was not asked for", c.name, id)
+			}
 			if c.exact && math.Abs(p-want[id]) > 1e-6 {
 				t.Errorf("%s: token %d has %v, want %v", c.name, id, p, want[id])
 			}
@@ -110,6 +119,40 @@ func TestStep(t *testing.T) {
 			t.Errorf("%s: kl is %v, the bound says %v", c.name, kl, s.kl)
 		case !c.exact && c.t.temperature == 1 && c.t.topK == 0 && c.t.minP == 0 && math.Abs(s.kl-kl) > .02:
 			t.Errorf("%s: kl is %v, and at temperature 1 it is measured: %v", c.name, kl, s.kl)
+		}
+	}
+}
+
+// A server that names the token it sampled beside the K most probable ones names one
+// that may lie far below them: what the others may have is still at most the K-th's.
+func TestSampledBesideTheCandidates(t *testing.T) {
+	t.Parallel()
+	const n, k = 400, 20
+	all, _ := ladder(n, n)
+	model := func([]int32, int) []refmodel.Alt {
+		var out []refmodel.Alt
+		for i := range k {
+			out = append(out, refmodel.Alt{ID: int32(i), Logprob: math.Log(all[i])})
+		}
+		return append(out, refmodel.Alt{ID: n - 1, Logprob: math.Log(all[n-1])})
+	}
+	up, err := newUpstream(UpstreamOptions{URL: startUpstream(t, model, nil).URL(), Wire: WireVLLM, Model: "nova", Candidates: k, StepTimeout: time.Minute, Connections: 1}, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named, err := up.next(t.Context(), newSequence([]int32{1}, 0), nil)
+	if err != nil || len(named) != k {
+		t.Fatalf("%d candidates, %v", len(named), err)
+	}
+	for _, shape := range []truncation{{.6, 1, 0, 0}, {1, 1, k + 5, 0}} {
+		var s step
+		s.set(named, shape, n)
+		want, inside := asked(all, shape), 0.0
+		for _, id := range s.ids {
+			inside += want[id]
+		}
+		if kl := -math.Log(inside); s.kl < kl {
+			t.Errorf("%+v: kl is %v, the bound says %v", shape, kl, s.kl)
 		}
 	}
 }

@@ -73,7 +73,10 @@ type Server struct {
 	up    *upstream
 	slots chan struct{}
 
-	native  *native // nil: the gateway marks
+	native *native // nil: the gateway marks
+	// life ends with the server: what no single request stands for runs under it.
+	life    context.Context
+	end     context.CancelFunc
 	metrics *metrics
 	known   []bool // ids that are tokens
 	ends    map[int32]bool
@@ -122,6 +125,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	}
 	o.Upstream.Connections = o.MaxConcurrent
 	s := &Server{opt: o, metrics: newMetrics(), slots: make(chan struct{}, o.MaxConcurrent), ends: map[int32]bool{}, mux: http.NewServeMux()}
+	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	if o.Tokenizer != nil {
 		s.known = make([]bool, o.Tokenizer.VocabSize())
 		for id := range s.known {
@@ -132,6 +136,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		s.ends[id] = true
 	}
 	if s.up, err = newUpstream(o.Upstream, spec.Vocab); err != nil {
+		s.end()
 		return nil, err
 	}
 	s.opt.Upstream.APIKey = ""
@@ -141,6 +146,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		err = s.check(ctx)
 	}
 	if err != nil {
+		s.end()
 		return nil, err
 	}
 	s.mux.HandleFunc("POST /v1/completions", func(w http.ResponseWriter, r *http.Request) { s.generate(w, r, false) })
@@ -148,7 +154,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	s.mux.HandleFunc("GET /v1/models", s.models)
 	s.mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, &apiError{http.StatusNotFound, "invalid_request_error", "not_found", fmt.Sprintf("no such path: %.20s %.100s", r.Method, r.URL.Path)})
+		writeError(w, refusal(http.StatusNotFound, "invalid_request_error", "not_found", fmt.Sprintf("no such path: %.20s %.100s", r.Method, r.URL.Path)))
 	})
 	return s, nil
 }
@@ -165,6 +171,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 
 // Model is the name under which the upstream serves the model.
 func (s *Server) Model() string { return s.up.opt.Model }
+
+// hasModel refuses a request that names another model.
+func (s *Server) hasModel(name string) error {
+	if name == "" || name == s.Model() {
+		return nil
+	}
+	return refusal(http.StatusNotFound, "invalid_request_error", "model_not_found", "the model does not exist here; there is "+s.Model())
+}
 
 // errDraining ends the requests that are under way when their time to end is over.
 var errDraining = errors.New("the gateway is shutting down")
@@ -206,6 +220,7 @@ func (s *Server) Run(ctx context.Context, l, metrics net.Listener, drain time.Du
 			server.Close()
 		}
 	}
+	s.end()
 	s.up.close()
 	return nil
 }
@@ -228,7 +243,7 @@ func (s *Server) account(r *http.Request) (*Account, error) {
 	if a := s.opt.Accounts().find(key); a != nil {
 		return a, nil
 	}
-	return nil, &apiError{http.StatusUnauthorized, "invalid_request_error", "invalid_api_key", "the API key is missing or not known here"}
+	return nil, refusal(http.StatusUnauthorized, "invalid_request_error", "invalid_api_key", "the API key is missing or not known here")
 }
 
 // generate serves one generation request.
@@ -237,14 +252,14 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request, chat bool) {
 	if chat {
 		g.route = "chat"
 	}
-	ctx, cancel := context.WithTimeoutCause(r.Context(), s.opt.MaxTime, &apiError{http.StatusGatewayTimeout, "server_error", "timeout", fmt.Sprintf("the request took longer than %s", s.opt.MaxTime)})
+	ctx, cancel := context.WithTimeoutCause(r.Context(), s.opt.MaxTime, refusal(http.StatusGatewayTimeout, "server_error", "timeout", fmt.Sprintf("the request took longer than %s", s.opt.MaxTime)))
 	defer cancel()
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
 	default:
 		w.Header().Set("Retry-After", "1")
-		g.refused(w, &apiError{http.StatusTooManyRequests, "rate_limit_error", "overloaded", fmt.Sprintf("%d requests are under way, which is as many as this gateway takes", s.opt.MaxConcurrent)})
+		g.refused(w, refusal(http.StatusTooManyRequests, "rate_limit_error", "overloaded", fmt.Sprintf("%d requests are under way, which is as many as this gateway takes", s.opt.MaxConcurrent)))
 		return
 	}
 	if s.native != nil {
@@ -279,15 +294,20 @@ func asAPIError(err error) *apiError {
 	case errors.As(err, &e):
 		return e
 	case errors.Is(err, errDraining):
-		return &apiError{http.StatusServiceUnavailable, "server_error", "shutting_down", err.Error()}
+		return refusal(http.StatusServiceUnavailable, "server_error", "shutting_down", err.Error())
 	case errors.As(err, &status) && status.status == http.StatusTooManyRequests:
-		return &apiError{http.StatusTooManyRequests, "rate_limit_error", "upstream_overloaded", err.Error()}
+		return refusal(http.StatusTooManyRequests, "rate_limit_error", "upstream_overloaded", err.Error()).about(status.message)
+	case status != nil:
+		return refusal(http.StatusBadGateway, "upstream_error", "upstream_failed", err.Error()).about(status.message)
 	}
-	return &apiError{http.StatusBadGateway, "upstream_error", "upstream_failed", err.Error()}
+	return refusal(http.StatusBadGateway, "upstream_error", "upstream_failed", err.Error())
 }
 
 func (e *apiError) object() map[string]any {
 	o := map[string]any{"message": e.message, "type": e.typ, "param": nil, "code": nil}
+	if e.detail != "" {
+		o["message"] = e.message + ": " + e.detail
+	}
 	if e.code != "" {
 		o["code"] = e.code
 	}

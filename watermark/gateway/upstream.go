@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -116,8 +117,23 @@ func newUpstream(o UpstreamOptions, vocab int) (*upstream, error) {
 	return u, nil
 }
 
-// next is the distribution after a sequence: sorted, most probable first, equals by
-// id, each id once.
+// secret reports whether requests carry an API key of the upstream.
+func (u *upstream) secret() bool { return u.auth() != "" }
+
+// shows reports whether a text has the upstream's API key in it.
+func (u *upstream) shows(text string) bool {
+	key := strings.TrimPrefix(u.auth(), "Bearer ")
+	return key != "" && strings.Contains(text, key)
+}
+
+// privateStatus reports whether an answer is about the upstream's API key, which is no
+// client's affair.
+func privateStatus(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden
+}
+
+// next is the distribution after a sequence: at most the candidates that were asked for,
+// sorted, most probable first, equals by id, each id once.
 func (u *upstream) next(ctx context.Context, s *sequence, into []candidate) ([]candidate, error) {
 	path, head, tail := u.wire.step(u.opt.Model, u.opt.Candidates)
 	answer, err := u.ask(ctx, path, func() (io.Reader, int64) { return s.body(head, tail) })
@@ -151,21 +167,27 @@ func (u *upstream) clean(cands []candidate) ([]candidate, error) {
 	if len(kept) == 0 {
 		return nil, errors.New("the upstream named no candidate")
 	}
-	return kept, nil
+	// vLLM names the token that it sampled beside the most probable ones. It may lie far
+	// below them, and what was not named is at most as probable as the last of them.
+	return kept[:min(len(kept), u.opt.Candidates)], nil
 }
 
 // statusError is an answer that is none.
 type statusError struct {
-	status  int
-	message string // what the upstream says
+	status int
+	code   string // the upstream's word for it
+	// message is what the upstream says, where a client may see it. It may repeat the
+	// request, and is never logged.
+	message string
 	after   time.Duration
 }
 
+// Error is what may be logged.
 func (e *statusError) Error() string {
-	if e.message == "" {
+	if e.code == "" {
 		return fmt.Sprintf("the upstream answered HTTP %d", e.status)
 	}
-	return fmt.Sprintf("the upstream answered HTTP %d: %s", e.status, e.message)
+	return fmt.Sprintf("the upstream answered HTTP %d (%s)", e.status, e.code)
 }
 
 // ask posts a body and returns the answer, again after what may pass: a step changes
@@ -238,22 +260,49 @@ func (u *upstream) askOnce(ctx context.Context, path string, body func() (io.Rea
 	case len(answer) > maxAnswer:
 		return nil, fmt.Errorf("the upstream's answer is longer than %d bytes", maxAnswer)
 	case response.StatusCode != http.StatusOK:
-		return nil, &statusError{response.StatusCode, errorMessage(answer), retryAfter(response.Header)}
+		return nil, u.refused(response, answer)
 	}
 	return answer, nil
 }
 
-// errorMessage is what an error's body says, in the forms of OpenAI, vLLM and
-// llama.cpp; empty where it says nothing that can be shown.
-func errorMessage(body []byte) string {
+// refused reads an error. Its message is kept where it is about the client's request,
+// and does not show the key of the upstream.
+func (u *upstream) refused(r *http.Response, answer []byte) *statusError {
+	e := &statusError{status: r.StatusCode, after: retryAfter(r.Header)}
+	code, message := readError(answer)
+	if word.MatchString(code) && !u.shows(code) {
+		e.code = code
+	}
+	if e.status < 500 && !privateStatus(e.status) && !u.shows(message) {
+		e.message = cut(message)
+	}
+	return e
+}
+
+// word is a code that is one, such as invalid_api_key, and no sentence.
+var word = regexp.MustCompile(`^[a-z][a-z_]{1,39}$`)
+
+// cut bounds a sentence: upstreams put whole requests into some.
+func cut(message string) string {
+	const most = 300 // bytes
+	if len(message) > most {
+		message = message[:most] + "…"
+	}
+	return strings.ToValidUTF8(message, "")
+}
+
+// readError is the code and the message of an error's body, in the forms of OpenAI,
+// vLLM and llama.cpp; empty where it has none.
+func readError(body []byte) (code, message string) {
 	var in struct {
 		Error   json.RawMessage `json:"error"`
 		Message string          `json:"message"`
 	}
 	if json.Unmarshal(body, &in) != nil {
-		return ""
+		return "", ""
 	}
 	var object struct {
+		Code    any    `json:"code"` // some give the status once more
 		Message string `json:"message"`
 	}
 	if json.Unmarshal(in.Error, &object) == nil && object.Message != "" {
@@ -261,11 +310,8 @@ func errorMessage(body []byte) string {
 	} else if in.Message == "" {
 		_ = json.Unmarshal(in.Error, &in.Message) // "error": "text"
 	}
-	const most = 300 // bytes of a sentence; upstreams put whole requests into some
-	if len(in.Message) > most {
-		in.Message = in.Message[:most] + "…"
-	}
-	return strings.ToValidUTF8(in.Message, "")
+	code, _ = object.Code.(string)
+	return code, in.Message
 }
 
 func retryAfter(h http.Header) time.Duration {

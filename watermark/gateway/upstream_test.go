@@ -28,7 +28,8 @@ type upstreamModel struct {
 
 func (m *upstreamModel) Generate(_ context.Context, req mock.GenRequest, emit func(mock.Piece) error) (string, error) {
 	p := mock.Piece{}
-	for _, alt := range m.next(req.PromptIDs, max(1, req.Logprobs)) {
+	// As vLLM does: beside those asked for the token that was sampled, here the next one.
+	for _, alt := range m.next(req.PromptIDs, max(1, req.Logprobs)+1) {
 		p.Top = append(p.Top, mock.Alt{Token: alt.ID, Logprob: alt.Logprob})
 	}
 	p.Token, p.Logprob = p.Top[0].Token, p.Top[0].Logprob
