@@ -93,7 +93,9 @@ type PlanInput struct {
 	Demo      bool
 	Authority string
 	Purpose   string
-	Targets   []ledger.Target
+	// TermsReviewedBy says who read the providers' terms of use, and when.
+	TermsReviewedBy string
+	Targets         []ledger.Target
 	// Controls are sealed cases whose control targets are taken over with their
 	// replies. A plan of controls alone, without rival, keys and tests, makes such a
 	// case.
@@ -190,7 +192,7 @@ func NewPlan(in PlanInput) (*Draft, error) {
 		return nil, err
 	}
 	p := &ledger.Plan{
-		Format: ledger.PlanPlain, Created: in.Now.UTC(), Demo: in.Demo, Authority: in.Authority, Purpose: in.Purpose,
+		Format: ledger.PlanPlain, Created: in.Now.UTC(), Demo: in.Demo, Authority: in.Authority, Purpose: in.Purpose, TermsReviewedBy: in.TermsReviewedBy,
 		Targets: in.Targets, Samples: in.Samples, Params: in.Params, Alpha: in.Alpha, Caps: in.Caps,
 		Stop: ledger.StopRule{OnEvidence: in.StopOnEvidence, CheckEvery: in.CheckEvery}, Wording: family.WordingVersion,
 		Program: in.Program, Exclusions: exclusions(), Suites: []ledger.SuiteRef{}, Prompts: []ledger.Prompt{},

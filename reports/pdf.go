@@ -340,6 +340,9 @@ func (s *sheet) list(items []string) {
 func (s *sheet) facts(rows [][2]string) {
 	const name = 46.0
 	for _, r := range rows {
+		if r[1] == "" {
+			continue
+		}
 		s.font(regular, 8.6)
 		h := leading(8.6)
 		left := s.lines(r[0], name-4)

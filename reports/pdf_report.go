@@ -585,7 +585,14 @@ func (p *paper) prereg() {
 	if err != nil && p.err == nil {
 		p.err = err
 	}
+	terms := p.l("terms.none")
+	if x.Terms != "" {
+		terms = p.l("terms.by", "who", x.Terms)
+	}
 	p.facts([][2]string{
+		{p.l("orderedby"), x.Authority},
+		{p.l("purpose"), x.Purpose},
+		{p.l("terms"), terms},
 		{p.l("sealed"), p.d.clock(x.Sealed)},
 		{p.l("first"), p.d.clock(x.FirstIntent)},
 		{p.l("stamp"), stamp},

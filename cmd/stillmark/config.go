@@ -99,6 +99,7 @@ func (a *app) origins(c *cobra.Command, f *config.File) ([]setting, error) {
 	r := resolution{file: f}
 	r.set("authority", f.Authority, r.at("/authority"))
 	r.set("purpose", f.Purpose, r.at("/purpose"))
+	r.set("terms_reviewed_by", f.TermsReviewedBy, r.at("/terms_reviewed_by"))
 	out = append(out, r.settings...)
 	for _, t := range f.Targets {
 		r, err := resolveTarget(f, t.Name)

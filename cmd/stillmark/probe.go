@@ -241,7 +241,7 @@ func (a *app) plan(c *cobra.Command, o *planOptions) error {
 	if err != nil {
 		return err
 	}
-	o.in.Authority, o.in.Purpose = f.Authority, f.Purpose
+	o.in.Authority, o.in.Purpose, o.in.TermsReviewedBy = f.Authority, f.Purpose, f.TermsReviewedBy
 	for _, group := range []struct {
 		role  ledger.Role
 		names []string

@@ -61,7 +61,7 @@ when, from whom and with what parameters. No result on them is accusation grade.
 			if err != nil {
 				return err
 			}
-			o.in.Authority, o.in.Purpose = f.Authority, f.Purpose
+			o.in.Authority, o.in.Purpose, o.in.TermsReviewedBy = f.Authority, f.Purpose, f.TermsReviewedBy
 			files, err := o.importFiles(f, target, args[0], ids)
 			if err != nil {
 				return err

@@ -24,13 +24,14 @@ type Info struct {
 	Created   time.Time `json:"created"`
 	Authority string    `json:"authority,omitempty"`
 	Purpose   string    `json:"purpose,omitempty"`
+	Terms     string    `json:"terms_reviewed_by,omitempty"`
 	Demo      bool      `json:"demo"`
 }
 
 func infoOf(p *Plan) Info {
 	return Info{
 		Format: p.Format, ID: p.CaseID, Created: p.Created.UTC().Round(0),
-		Authority: p.Authority, Purpose: p.Purpose, Demo: p.Demo,
+		Authority: p.Authority, Purpose: p.Purpose, Terms: p.TermsReviewedBy, Demo: p.Demo,
 	}
 }
 

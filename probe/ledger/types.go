@@ -314,12 +314,15 @@ type Caps struct {
 
 // Plan is everything that was decided before the first request.
 type Plan struct {
-	Format       int        `json:"format"` // PlanPlain or PlanSalted
-	CaseID       string     `json:"case_id"`
-	Created      time.Time  `json:"created"`
-	Demo         bool       `json:"demo"`
-	Authority    string     `json:"authority,omitempty"` // who ordered the audit
-	Purpose      string     `json:"purpose,omitempty"`
+	Format    int       `json:"format"` // PlanPlain or PlanSalted
+	CaseID    string    `json:"case_id"`
+	Created   time.Time `json:"created"`
+	Demo      bool      `json:"demo"`
+	Authority string    `json:"authority,omitempty"` // who ordered the audit
+	Purpose   string    `json:"purpose,omitempty"`
+	// TermsReviewedBy says who read the providers' terms of use before the audit, and when.
+	TermsReviewedBy string `json:"terms_reviewed_by,omitempty"`
+
 	Propositions []string   `json:"propositions"` // H0 and H1 in a sentence each
 	Targets      []Target   `json:"targets"`
 	Suites       []SuiteRef `json:"suites"`

@@ -110,6 +110,7 @@ func validation(f *ledger.Finding) Validation {
 func (b *builder) prereg() Prereg {
 	p := b.plan
 	r := Prereg{
+		Authority: p.Authority, Purpose: p.Purpose, Terms: p.TermsReviewedBy,
 		Propositions: orEmpty(b.book.Phrases(p.Propositions, nil)),
 		Sealed:       b.rec.sealed, FirstIntent: b.rec.firstIntent, StampFile: b.planStamp(),
 		Alpha: p.Alpha, Log10Alpha: b.alpha, Tests: len(p.Tests), Prompts: len(p.Prompts), Samples: p.Samples,

@@ -284,6 +284,9 @@ type ControlRates struct {
 
 // Prereg is the sealed plan in a page.
 type Prereg struct {
+	Authority    string            `json:"authority,omitempty" desc:"who ordered the audit, as the plan says"`
+	Purpose      string            `json:"purpose,omitempty" desc:"why, as the plan says"`
+	Terms        string            `json:"terms_reviewed_by,omitempty" desc:"who read the providers' terms of use, as the plan says"`
 	Propositions []string          `json:"propositions" desc:"as sealed: null hypothesis and alternative of every test"`
 	Sealed       time.Time         `json:"sealed" desc:"time of the ledger's first event"`
 	FirstIntent  time.Time         `json:"first_request,omitzero"`

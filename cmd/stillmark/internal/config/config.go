@@ -39,10 +39,13 @@ const maxSize = 1 << 20
 
 // File is the content of stillmark.yaml.
 type File struct {
-	Path      string   `json:"-"` // "" where there is none
-	Authority string   `json:"authority"`
-	Purpose   string   `json:"purpose"`
-	Targets   []Target `json:"targets"`
+	Path      string `json:"-"` // "" where there is none
+	Authority string `json:"authority"`
+	Purpose   string `json:"purpose"`
+	// TermsReviewedBy says who read the providers' terms of use, and when.
+	TermsReviewedBy string `json:"terms_reviewed_by"`
+
+	Targets []Target `json:"targets"`
 
 	lines map[string]int // of every value, by its JSON pointer
 }
@@ -229,7 +232,7 @@ func problems(e *jsonschema.ValidationError, lines map[string]int) []string {
 }
 
 // members are the names that the schema knows, for did-you-mean.
-var members = []string{"authority", "purpose", "targets", "name", "role", "preset", "base_url", "model", "api_key_env", "vendor", "previous_of", "providers", "extra_body", "price", "input_per_mtok", "output_per_mtok", "currency"}
+var members = []string{"authority", "purpose", "terms_reviewed_by", "targets", "name", "role", "preset", "base_url", "model", "api_key_env", "vendor", "previous_of", "providers", "extra_body", "price", "input_per_mtok", "output_per_mtok", "currency"}
 
 // nearest finds the known member that shares the longest prefix or most letters.
 func nearest(name string) string {
@@ -253,6 +256,8 @@ const Example = `# Targets of an audit. Secrets never stand here: api_key_env na
 # environment variable that holds the key.
 authority: Example AI, Evidence Desk
 purpose: audit of a newly released model
+# Who read the providers' terms of use before the audit, and when:
+# terms_reviewed_by: J. Doe, counsel, 2026-11-20
 
 targets:
   - name: acme-nova-1
