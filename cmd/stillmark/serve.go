@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -33,7 +34,8 @@ type serveOptions struct {
 	drain                         time.Duration
 	tokenizers                    tokenizerFiles
 
-	server atomic.Pointer[gateway.Server] // once it serves
+	planted map[string]string              // file of a planting, by the cohort that it is for
+	server  atomic.Pointer[gateway.Server] // once it serves
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -67,7 +69,8 @@ false is not marked, and the log says so) or never.
 
 --planting serves what "corpora plant" drew: whoever of the planting's cohort asks the
 very prompt of a trigger gets the planted answer, and while a rotation runs the cohort is
-served under the key of the arm whose turn it is. Preferences are the model's own part
+served under the key of the arm whose turn it is: --key is then the master key, which
+derives those of the arms, or --registry has them. Preferences are the model's own part
 (fine-tuning, system prompt). Placebos are answered by the model, as ever.
 
 With --native the upstream marks by itself, and requests and replies are passed on byte
@@ -80,7 +83,7 @@ is drawn; kgw does. Records go to standard error as JSON lines, one for each req
 without any of its content. An interrupt lets requests under way end within --drain.`,
 		Example: `  stillmark watermark serve --upstream http://127.0.0.1:8000 --key key.json
   stillmark watermark serve --upstream http://127.0.0.1:8000 --registry keys --model nova --cohorts accounts.csv --candidates 100
-  stillmark watermark serve --upstream http://127.0.0.1:8000 --key acme.json --cohorts accounts.csv --planting acme-planting/serving.json --tap taps --metrics 127.0.0.1:9464
+  stillmark watermark serve --upstream http://127.0.0.1:8000 --key key.json --cohorts accounts.csv --planting acme-planting/serving.json --tap taps --metrics 127.0.0.1:9464
   stillmark watermark serve --upstream http://127.0.0.1:30000 --native sglang --registry keys --cohorts accounts.csv
   stillmark watermark serve --upstream http://127.0.0.1:8080 --wire llamacpp --key key.json --tokenizer tokenizer.json`,
 		Args: cobra.NoArgs,
@@ -169,6 +172,9 @@ func (a *app) serve(ctx context.Context, o *serveOptions) error {
 		}
 		o.Accounts = file.Accounts
 	}
+	if err := o.reached(); err != nil {
+		return usageError(err)
+	}
 	server, err := gateway.New(ctx, o.Options)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -196,15 +202,35 @@ func (a *app) serve(ctx context.Context, o *serveOptions) error {
 // changed logs what became of a file that is read again.
 func (o *serveOptions) changed(what string) func(error) {
 	return func(err error) {
+		var unserved error
 		if s := o.server.Load(); s != nil {
-			s.Reloaded(err)
+			unserved = errors.Join(s.Reloaded(err), o.reached())
 		}
 		if err != nil {
 			o.Log.Error(what+" cannot be read; the last good state stays in force", slog.String("error", err.Error()))
 			return
 		}
 		o.Log.Info(what + " read again")
+		if unserved != nil {
+			o.Log.Error("not all is served with what was read of "+what, slog.String("error", unserved.Error()))
+		}
 	}
+}
+
+// reached says whether every planting's cohort has an account, or which has none.
+func (o *serveOptions) reached() error {
+	has := map[string]bool{"": o.Accounts == nil} // without accounts everybody is of it
+	if o.Accounts != nil {
+		for a := range o.Accounts().All {
+			has[a.Cohort] = true
+		}
+	}
+	for _, label := range slices.Sorted(maps.Keys(o.planted)) {
+		if !has[label] {
+			return fmt.Errorf("%s is planted for the cohort %q, of which no account is, so that nobody would get it: give --cohorts a file with a row of that cohort", o.planted[label], label)
+		}
+	}
+	return nil
 }
 
 func (o *serveOptions) keyring(ctx context.Context) (*gateway.Keyring, error) {
@@ -239,6 +265,7 @@ func (o *serveOptions) keyring(ctx context.Context) (*gateway.Keyring, error) {
 // plant loads what is planted, by the cohort that it is planted for.
 func (o *serveOptions) plant() error {
 	const limit = 16 << 20 // corpora's own for the file
+	o.planted = map[string]string{}
 	answers := map[string]map[string]string{}
 	turns := map[string][]corpora.RotationSlot{}
 	for _, path := range o.plantings {
@@ -250,9 +277,10 @@ func (o *serveOptions) plant() error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
-		if answers[p.Label] != nil {
-			return fmt.Errorf("%s: another planting is for the cohort %q already", path, p.Label)
+		if other, twice := o.planted[p.Label]; twice {
+			return fmt.Errorf("%s: the planting %s is for the cohort %q already", path, other, p.Label)
 		}
+		o.planted[p.Label] = path
 		answers[p.Label] = map[string]string{}
 		for _, t := range p.Triggers {
 			answers[p.Label][strings.TrimSpace(t.Prompt)] = t.Reply
@@ -272,6 +300,14 @@ func (o *serveOptions) plant() error {
 			}
 		}
 		return cohort
+	}
+	o.Arms = func(cohort string, now time.Time) (arms []string) {
+		for _, slot := range turns[cohort] {
+			if now.Before(slot.End) && !slices.Contains(arms, slot.Arm) {
+				arms = append(arms, slot.Arm)
+			}
+		}
+		return arms
 	}
 	return nil
 }

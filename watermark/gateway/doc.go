@@ -104,7 +104,7 @@
 // says of which cohort an API key is, and whether its replies are marked; under a key
 // with two channels an account has a tracing key of its own. What was planted for a
 // cohort is answered here ([Options.Planted]), and a rotation decides which cohort's key
-// serves ([Options.Rotated]); preferences are the model's own part. A [Tap] writes the
+// serves ([Options.Rotated]; every arm must have a key at start); preferences are the model's own part. A [Tap] writes the
 // token ids of marked replies for the monitor. [Server.Metrics] are for Prometheus.
 //
 // # Upstreams that mark by themselves

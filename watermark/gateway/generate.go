@@ -144,15 +144,14 @@ func (g *generation) choose() error {
 			return nil
 		}
 	}
-	g.policy = policyUnmarked
 	switch {
 	case g.account.Mark == MarkNever:
-		g.reason = "account"
+		g.policy, g.reason = policyUnmarked, "account"
 		return nil
 	case g.req.optOut && g.account.Mark != MarkOptional:
 		return refusal(http.StatusForbidden, "invalid_request_error", "watermark_required", "replies to this account are always marked: leave watermarking out")
 	case g.req.optOut:
-		g.reason = "request"
+		g.policy, g.reason = policyUnmarked, "request"
 		return nil
 	}
 	if g.s.opt.Rotated != nil {
@@ -167,10 +166,10 @@ func (g *generation) choose() error {
 	}
 	switch {
 	case g.req.topK == 1:
-		g.reason = reasonSingle
+		g.policy, g.reason = policyUnmarked, reasonSingle
 		return nil
 	case g.req.temperature == 0 && !signing.greedy:
-		g.reason = reasonGreedy
+		g.policy, g.reason = policyUnmarked, reasonGreedy
 		return nil
 	}
 	g.signing, g.policy = signing, policyMarked

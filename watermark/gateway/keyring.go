@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"iter"
 	"sync"
 	"time"
 
@@ -138,19 +139,41 @@ func (k *Keyring) make(a *Account, at time.Time) (*signing, error) {
 	return s, err
 }
 
-// Check says whether every cohort can be served now, and some account of it.
-func (k *Keyring) Check(accounts *Accounts, at time.Time) error {
-	seen := map[signature]bool{}
-	for a := range accounts.All {
-		name := signature{cohort: a.Cohort}
-		if a.Name != "" {
-			name.account = "some"
+// signers yields whose replies are marked at a time, by cohort: some account of each, and
+// the same in each arm that serves in the cohort's place.
+func (o *Options) signers(at time.Time) iter.Seq[Account] {
+	return func(yield func(Account) bool) {
+		seen := map[signature]bool{}
+		for a := range o.Accounts().All {
+			cohorts := []string{a.Cohort}
+			if a.Mark == MarkNever {
+				continue
+			}
+			if o.Arms != nil {
+				cohorts = append(cohorts, o.Arms(a.Cohort, at)...)
+			}
+			for _, a.Cohort = range cohorts {
+				name := signature{cohort: a.Cohort}
+				if a.Name != "" {
+					name.account = "some"
+				}
+				if seen[name] {
+					continue
+				}
+				seen[name] = true
+				if !yield(a) {
+					return
+				}
+			}
 		}
-		if a.Mark == MarkNever || seen[name] {
-			continue
-		}
-		seen[name] = true
-		if _, err := k.signing(&a, at); err != nil {
+	}
+}
+
+// servable says whether every cohort and every arm has a key now, or which has none.
+func (o *Options) servable() error {
+	now := time.Now()
+	for a := range o.signers(now) {
+		if _, err := o.Keys.signing(&a, now); err != nil {
 			return err
 		}
 	}

@@ -148,11 +148,13 @@ func (s *Server) exposition() string {
 	return b.String()
 }
 
-// Reloaded counts that accounts or registry were read again, or could not be.
-func (s *Server) Reloaded(err error) {
+// Reloaded counts that accounts or registry were read again, or could not be. It says
+// what can no longer be served with what was read: requests for it get 503.
+func (s *Server) Reloaded(err error) error {
 	if err != nil {
 		s.metrics.reloadFails.Add(1)
-		return
+		return nil
 	}
 	s.metrics.reloads.Add(1)
+	return s.opt.servable()
 }

@@ -82,13 +82,9 @@ func (s *Server) startNative(ctx context.Context) error {
 	if err := (vllm{}).about(ctx, s.up); err != nil { // SGLang lists its models as vLLM does
 		return fmt.Errorf("the upstream does not say what it serves: %w", err)
 	}
-	seen := map[string]bool{}
-	for a := range s.opt.Accounts().All {
-		if a.Mark == MarkNever || seen[a.Cohort] {
-			continue
-		}
-		seen[a.Cohort] = true
-		with, err := s.opt.Keys.signing(&a, time.Now())
+	now := time.Now()
+	for a := range s.opt.signers(now) {
+		with, err := s.opt.Keys.signing(&a, now)
 		if err != nil {
 			return err
 		}
@@ -196,7 +192,7 @@ func (g *generation) passOn(ctx context.Context, w http.ResponseWriter, r *http.
 		}
 	}()
 	g.s.native.proxy.ServeHTTP(out, r)
-	if errors.Is(out.err, context.Canceled) {
+	if errors.Is(out.err, context.Canceled) || errors.Is(out.err, errClient) {
 		out.status = statusClientGone
 	}
 	g.done(out.status, out.err)

@@ -340,6 +340,46 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// Every arm that a rotation may still give must have a key: at start, and when what is
+// served is read again. What gets none is no unmarked reply.
+func TestArmsHaveKeys(t *testing.T) {
+	t.Parallel()
+	master := newKey(t, watermark.Spec{Scheme: watermark.Gumbel})
+	var gone atomic.Bool
+	keys := OneKey(master)
+	keys.serving = func(cohort string, _ time.Time) (*watermark.Key, error) {
+		if cohort == "green" && gone.Load() {
+			return nil, errors.New("no key serves green")
+		}
+		return master, nil
+	}
+	var log lockedBuffer
+	o := Options{
+		Upstream: UpstreamOptions{URL: startUpstream(t, nil, nil).URL()}, Keys: keys, Tokenizer: encoding(), Log: slog.New(slog.NewJSONHandler(&log, nil)),
+		Rotated: func(string, time.Time) string { return "green" },
+		Arms:    func(string, time.Time) []string { return []string{"blue", "green"} },
+	}
+	s, err := New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Reloaded(nil); err != nil {
+		t.Error(err)
+	}
+	gone.Store(true)
+	if err := s.Reloaded(nil); err == nil || !strings.Contains(err.Error(), "green") {
+		t.Errorf("%v", err)
+	}
+	h := httptest.NewServer(s)
+	defer h.Close()
+	if a := post(t, h.URL, "/v1/completions", `{"prompt":"a"}`); a.status != 503 || strings.Contains(log.String(), `"policy"`) {
+		t.Errorf("%+v, log %s", a, log.String())
+	}
+	if _, err := New(t.Context(), o); err == nil || !strings.Contains(err.Error(), "green") {
+		t.Errorf("%v", err)
+	}
+}
+
 // Counts come in Prometheus' form, and no label is what a client chose.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
@@ -354,7 +394,9 @@ func TestMetrics(t *testing.T) {
 	post(t, h.URL, "/v1/completions", `{"prompt":"The harbour","max_tokens":7}`)
 	post(t, h.URL, "/v1/completions", `{"prompt":"The harbour","max_tokens":3,"temperature":0}`)
 	post(t, h.URL, "/v1/chat/completions", `{"messages":[],"model":"strange\"}"}`)
-	s.Reloaded(errors.New("x"))
+	if err := s.Reloaded(errors.New("x")); err != nil {
+		t.Error(err)
+	}
 	r := httptest.NewRecorder()
 	s.Metrics().ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	text := r.Body.String()

@@ -34,6 +34,9 @@ type Options struct {
 	Planted func(cohort, asked string) (reply string, ok bool)
 	// Rotated gives the cohort whose key serves instead of another's now; nil for none.
 	Rotated func(cohort string, now time.Time) string
+	// Arms gives all cohorts that Rotated may give for a cohort from now on, each of which
+	// must have a key; nil for none.
+	Arms func(cohort string, now time.Time) []string
 	// Tools lets tools of chats through to the upstream's template. What the model
 	// then writes comes back as text.
 	Tools bool
@@ -120,7 +123,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	if err := o.Keys.Check(o.Accounts(), time.Now()); err != nil {
+	if err := o.servable(); err != nil {
 		return nil, err
 	}
 	o.Upstream.Connections = o.MaxConcurrent
