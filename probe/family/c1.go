@@ -68,10 +68,11 @@ func runC1(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
+	lacks := in.lacking(s)
 	g := newAgreement(sd)
 	for _, p := range in.Prompts() {
 		if r.of[p] != nil {
-			shareErrors(g, g.cell(r.item[p], p.Lang, p.Category), sd, func(t *ledger.Target) map[string]float64 { return given[t][p] })
+			shareErrors(g, g.cell(r.item[p], p.Category, p), sd, lacks[p] > 0, func(t *ledger.Target) map[string]float64 { return given[t][p] })
 		}
 	}
 	return in.compare(sd, g, s), nil
@@ -80,8 +81,9 @@ func runC1(ctx context.Context, in *Input) (*Output, error) {
 // shareErrors fills one prompt's cell from the answers that each model gave to it.
 // How common an error is, is learnt from all others than the two that are compared,
 // so that rival and controls are weighed alike; add-half keeps an error that nobody
-// else makes from being infinitely rare.
-func shareErrors(g *agreement, c *cell, sd *sides, given func(*ledger.Target) map[string]float64) {
+// else makes from being infinitely rare. Where the rival lacks a reply it is said how
+// far that reply could move the cell.
+func shareErrors(g *agreement, c *cell, sd *sides, lacks bool, given func(*ledger.Target) map[string]float64) {
 	var wrong []string
 	share := func(t *ledger.Target, w string) float64 {
 		of := given(t)
@@ -144,6 +146,61 @@ func shareErrors(g *agreement, c *cell, sd *sides, given func(*ledger.Target) ma
 			}
 		}
 	}
+	if lacks {
+		c.room = roomForErrors(g, sd, wrong, given, share)
+	}
+}
+
+// roomForErrors are the spans of a prompt's cell where the rival lacks a reply. The
+// weights of its own agreements do not depend on what it says; those of the controls
+// do, since it is one of the models from whom the rarity of an error is learnt.
+func roomForErrors(g *agreement, sd *sides, wrong []string, given func(*ledger.Target) map[string]float64, share func(*ledger.Target, string) float64) []span {
+	room := make([]span, len(g.rows)*len(g.columns))
+	bits := func(q float64) float64 {
+		if q > rareShare {
+			return 0
+		}
+		return -math.Log2(q)
+	}
+	for i, row := range g.rows[:1+len(sd.controls)] {
+		for j, column := range g.teachers {
+			if len(given(column)) == 0 || i > 0 && len(given(row)) == 0 {
+				continue
+			}
+			sp := span{lo: 1}
+			for _, w := range wrong {
+				ours := share(column, w)
+				if ours == 0 {
+					continue
+				}
+				others, among := 0., 0.
+				for _, t := range sd.pool() {
+					if t != row && t != column && t != sd.rival && len(given(t)) > 0 {
+						others, among = others+share(t, w), among+1
+					}
+				}
+				without := (.5 + others) / (1 + among) // the rival, or its answer
+				rarest, usual := without, without
+				if i > 0 {
+					rarest, usual = (.5+others)/(2+among), max(without, (1.5+others)/(2+among))
+				}
+				// A hair of room for the order in which sums are taken.
+				most := bits(rarest * (1 - 1e-9))
+				sp.least += bits(usual*(1+1e-9)) * ours
+				sp.most += most * ours
+				if most > 0 && i > 0 {
+					sp.lo, sp.hi = min(sp.lo, share(row, w)), max(sp.hi, share(row, w))
+				}
+			}
+			if i == 0 {
+				sp.lo, sp.hi, sp.least = 0, 1, 0
+			}
+			if sp.most > 0 {
+				room[i*len(g.columns)+j] = sp
+			}
+		}
+	}
+	return room
 }
 
 // answered reads which answer a reply gives: correctAnswer, the name of a wrong one,

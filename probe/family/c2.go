@@ -64,7 +64,7 @@ func runC2(ctx context.Context, in *Input) (*Output, error) {
 		if r.of[p] == nil {
 			continue
 		}
-		c := g.cell(r.item[p], p.Lang, p.Category)
+		c := g.cell(r.item[p], p.Category, p)
 		for i, row := range g.rows {
 			for j, column := range g.teachers {
 				a, b := picks[row][p], picks[column][p]

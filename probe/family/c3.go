@@ -126,7 +126,7 @@ func runC3(ctx context.Context, in *Input) (*Output, error) {
 		if p.System != "" {
 			system = "under a system text"
 		}
-		c := g.cell(r.item[p], p.Lang, system)
+		c := g.cell(r.item[p], system, p)
 		for i, row := range g.rows {
 			n := claims[row][p]
 			if n == nil {

@@ -92,7 +92,7 @@ func runC4(ctx context.Context, in *Input) (*Output, error) {
 		if x == nil {
 			continue
 		}
-		c := g.cell(r.item[p], p.Lang, "rung "+string(rune('0'+x.Rung)))
+		c := g.cell(r.item[p], "rung "+string(rune('0'+x.Rung)), p)
 		for i, row := range g.rows {
 			for j, column := range g.teachers {
 				a, b := levels[row][p], levels[column][p]

@@ -50,7 +50,7 @@ func runC5(ctx context.Context, in *Input) (*Output, error) {
 	s := &say{
 		statistic: "the double-centred closeness of the target's reasoning to ours: the mean over puzzles of Delta in its cosine form, on pivot words and on the form of steps alike",
 		unit:      reasoningUnit, extractor: reasoningExtractor, versus: true,
-		lo: -1, hi: 1,
+		shared: true, // in the scale of the z-scores
 	}
 	sd, err := in.sides()
 	if err != nil {

@@ -50,7 +50,7 @@ func runC6(ctx context.Context, in *Input) (*Output, error) {
 	s := &say{
 		statistic: "the double-centred closeness of the target's style to ours: the mean over prompts of Delta in its cosine form, on function words, character sequences and function-word skeletons alike",
 		unit:      styleUnit, extractor: styleExtractor, versus: true,
-		lo: -1, hi: 1,
+		shared: true, // in the scale of the z-scores
 	}
 	sd, err := in.sides()
 	if err != nil {

@@ -50,7 +50,7 @@ func runC7(ctx context.Context, in *Input) (*Output, error) {
 	s := &say{
 		statistic: "the double-centred share of bits on which the target's tokens per unit are those of our tokenizer; a unit has -log2 of the share of other tokenizers with our slope",
 		unit:      slopeUnit, extractor: slopeExtractor,
-		hi: 1,
+		hi: 1, shared: true, // in which tokenizers are one, by which units are weighed
 	}
 	sd, err := in.sides()
 	if err != nil {
@@ -86,7 +86,7 @@ func runC7(ctx context.Context, in *Input) (*Output, error) {
 	kinds.merge(sd)
 	g := newAgreement(sd)
 	for k, u := range units {
-		c := g.cell(u.item, u.lang, "")
+		c := g.cell(u.item, "", u.few, u.many)
 		for i, row := range g.rows {
 			for j, column := range g.teachers {
 				a, b := measured[row][k], measured[column][k]
@@ -122,7 +122,6 @@ func promptTokens(u *ledger.Usage) float64 {
 // unit is one repeated text in one language, with its shortest and longest prompt.
 type unit struct {
 	item         int
-	lang         string
 	few, many    *ledger.Prompt
 	from, repeat int // repeats in few, and in many beyond that
 }
@@ -146,7 +145,7 @@ func measuredUnits(in *Input, r *readings) []unit {
 		if !ok {
 			at = len(units)
 			place[k] = at
-			units = append(units, unit{item: k.item, lang: k.lang, few: p, many: p})
+			units = append(units, unit{item: k.item, few: p, many: p})
 		}
 		u := &units[at]
 		if x.Repeats < r.of[u.few].Repeats {

@@ -57,7 +57,8 @@ func runC8(ctx context.Context, in *Input) (*Output, error) {
 	s := &say{
 		statistic: "the double-centred closeness of the target's replies to ours: minus the unbiased squared mean discrepancy of the two samples of strings, averaged over prompts",
 		unit:      wrapperUnit, extractor: wrapperExtractor,
-		lo: -4, // equal distributions are the best
+		// Equal distributions give 0 on average; two replies each can come out closer than that.
+		lo: -4, hi: 2,
 	}
 	sd, err := in.sides()
 	if err != nil {
@@ -102,7 +103,7 @@ func runC8(ctx context.Context, in *Input) (*Output, error) {
 		if r.of[p] == nil {
 			continue
 		}
-		c := g.cell(r.item[p], p.Lang, p.Category)
+		c := g.cell(r.item[p], p.Category, p)
 		for i, row := range g.rows {
 			for j, column := range g.teachers {
 				a, b := replies[row][p], replies[column][p]

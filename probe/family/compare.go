@@ -48,6 +48,8 @@ type cell struct {
 	cluster        int // the unit of analysis that it belongs to
 	lang, category string
 	num, den       []float64
+	prompts        []*ledger.Prompt // whose replies enter
+	room           []span           // what could be with the rival's missing replies; see bounded
 }
 
 // newAgreement prepares the matrix of a comparison.
@@ -59,10 +61,12 @@ func newAgreement(s *sides) *agreement {
 	return g
 }
 
-// cell adds an empty cell.
-func (g *agreement) cell(cluster int, lang, category string) *cell {
+// cell adds an empty cell for prompts of one language.
+func (g *agreement) cell(cluster int, category string, prompts ...*ledger.Prompt) *cell {
 	n := len(g.rows) * len(g.columns)
-	g.cells = append(g.cells, cell{cluster: cluster, lang: lang, category: category, num: make([]float64, n), den: make([]float64, n)})
+	g.cells = append(g.cells, cell{
+		cluster: cluster, lang: prompts[0].Lang, category: category, prompts: prompts, num: make([]float64, n), den: make([]float64, n),
+	})
 	g.clusters = max(g.clusters, cluster+1)
 	return &g.cells[len(g.cells)-1]
 }
@@ -190,10 +194,12 @@ type say struct {
 	cap       float64
 	traits    []ledger.Trait
 	permuted  *ledger.Permutation
-	// lo and hi bound an agreement; refusals says that they are replies, too.
-	lo, hi   float64
-	refusals bool
-	warnings []Warning
+	// lo and hi bound the agreement in a cell. Shared says that a reply of the rival moves
+	// the agreement of others in other cells, too, so that no cell bounds what a missing
+	// one could change. Refusals says that they are replies, too.
+	lo, hi           float64
+	shared, refusals bool
+	warnings         []Warning
 }
 
 // nothing is the finding where there is nothing to compare.
@@ -248,7 +254,10 @@ func (in *Input) compare(sd *sides, g *agreement, s *say) *Output {
 	if !math.IsNaN(rank.Log10Parametric) {
 		c.Log10Parametric = number(rank.Log10Parametric)
 	}
-	c.Missing = in.bounded(g, m, s)
+	var bounded bool
+	if c.Missing, bounded = in.bounded(sd, g, rows, columns, m, s); !bounded {
+		s.warnings = append(s.warnings, WarnUnbounded)
+	}
 	g.calibrate(c, sd, rows, columns, s)
 
 	boot := in.bootstrap(g, "bootstrap", all, base)
@@ -271,49 +280,6 @@ func (in *Input) compare(sd *sides, g *agreement, s *say) *Output {
 		s.warnings = append(s.warnings, WarnNoTeachers)
 	}
 	return &Output{Finding: f, Log10P: rank.Log10P, Warnings: s.warnings}
-}
-
-// bounded says how far the rival's missing replies could move its lead and its rank.
-func (in *Input) bounded(g *agreement, m [][]float64, s *say) *ledger.MissingBounds {
-	var planned, got int64
-	for _, p := range in.Prompts() {
-		planned += int64(in.SamplesOf(p))
-	}
-	for _, a := range in.targets[in.Test.Target].attempts {
-		if a == nil || !in.Test.Reads(a.prompt) {
-			continue
-		}
-		if a.class == ledger.OK || s.refusals && (a.class == ledger.Refused || a.class == ledger.Filtered) {
-			got++
-		}
-	}
-	if got == 0 || got >= planned {
-		return nil
-	}
-	share := float64(planned-got) / float64(planned)
-	now := g.preference(m)
-	controls, mean := now[1:], 0.
-	for _, v := range controls {
-		mean += v / float64(len(controls))
-	}
-	// with is the rival's preference when its missing replies agree with us, and with the
-	// other teachers, so much.
-	with := func(us, others float64) float64 {
-		row := make([]float64, len(m[0]))
-		for t := range row {
-			v := others
-			if t == 0 {
-				v = us
-			}
-			row[t] = (1-share)*m[0][t] + share*v
-		}
-		return g.preference([][]float64{row})[0]
-	}
-	b := &ledger.MissingBounds{Replies: planned - got, Worst: with(s.lo, s.hi), Best: with(s.hi, s.lo)}
-	b.WorstRank, b.BestRank = evidence.RankAmong(b.Worst, controls).Rank, evidence.RankAmong(b.Best, controls).Rank
-	b.Lead, b.Worst, b.Best = finite(now[0]-mean), finite(b.Worst-mean), finite(b.Best-mean)
-	b.Alike = (1 - share) * b.Lead
-	return b
 }
 
 // usable picks the rows and columns that can be compared: the rival, the controls that

@@ -100,7 +100,7 @@ func (in *Input) compareStyle(ctx context.Context, sd *sides, r *readings, st *s
 		if _, read := r.item[p]; !read {
 			continue
 		}
-		c := g.cell(r.item[p], p.Lang, p.Category)
+		c := g.cell(r.item[p], p.Category, p)
 		for i, row := range g.rows {
 			v := near[row][p]
 			if v == nil {

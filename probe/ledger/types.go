@@ -619,19 +619,21 @@ type Comparison struct {
 	// Permutation is a test within items beside the rank, where a family has one.
 	Permutation *Permutation `json:"permutation,omitempty"`
 	// Missing says how far the rival's missing replies could move the result; nil where
-	// none is missing.
+	// none is missing, and, with the warning "missing-unbounded", where nothing bounds it.
 	Missing *MissingBounds `json:"missing,omitempty"`
 	// Traits are described, not tested: headers, formats, latency, what fits best.
 	Traits []Trait `json:"traits,omitempty"`
 }
 
-// MissingBounds are the best and the worst case of a comparison, when every missing reply
-// of the rival had been as unlike ours and as like the other teachers as can be, or the
-// other way round; each counts as much as one that is there, and all else stays.
+// MissingBounds bound the lead and the rank that the rival would have had with its missing
+// replies, whatever they had been. Each prompt of which one is missing counts as wholly
+// unknown, with the weight that it would have: at worst it is as unlike ours and as like
+// the other teachers as can be, at best the other way round. What a reply of the rival
+// moves of the controls is bounded with it.
 type MissingBounds struct {
-	Replies   int64   `json:"replies"` // that are missing
+	Replies   int64   `json:"replies"` // that are missing, of those that the family reads
 	Lead      float64 `json:"lead"`    // over the controls' mean, as it is
-	Alike     float64 `json:"alike"`   // if the missing replies were like the controls' mean
+	Alike     float64 `json:"alike"`   // if the prompts with missing replies were like the controls' mean
 	Worst     float64 `json:"worst"`
 	WorstRank int     `json:"worst_rank"`
 	Best      float64 `json:"best"`
