@@ -49,7 +49,7 @@ func TestMissingBounds(t *testing.T) {
 	for family, q := range map[string][]ledger.Prompt{
 		SharedErrors:    trapPrompts(t, 60),
 		RandomChoice:    randomPrompts(t, 12),
-		Identity:        identityPrompts(t, 1),
+		Identity:        identityPrompts(t, 4),
 		RefusalBoundary: ladderPrompts(t, 2),
 		Wrapper:         stylePrompts(t, 8, reading.KindProtocol),
 	} {
@@ -92,7 +92,7 @@ func escapes(t *testing.T, w *withheld, n int) {
 		return a - b
 	})
 	bounded := 0
-	for _, amount := range []int{1, max(2, n/20), n / 5, n / 2, n - 1} {
+	for _, amount := range []int{1, max(2, n/20), max(1, n/5), n / 2, n - 1} {
 		for _, gone := range [][]int{order[:amount], order[n-amount:]} {
 			for _, each := range []int{1, w.samples} {
 				out := w.without(t, gone, each)
