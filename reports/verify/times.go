@@ -29,6 +29,9 @@ const clockSkew = 5 * time.Minute
 func (v *verifier) archive() {
 	if v.pkg.Bag {
 		v.line(LevelOK, CodeArchive, "bag", "every file is as the manifests of the bag list it (BagIt, RFC 8493)")
+		if v.pkg.Zip {
+			v.line(LevelNote, CodeArchive, "archive", "the zip of a bag is not compared: it may hold bytes beside its files")
+		}
 		return
 	}
 	if !v.pkg.Zip {
