@@ -45,23 +45,11 @@ func exportBag(from, out string, opt ExportOptions) (*Exported, error) {
 	if opt.By == "" {
 		return nil, usage(errors.New("the custody log says who exported the case: give a name"))
 	}
-	if _, err := os.Lstat(out); err == nil {
-		return nil, usage(fmt.Errorf("%s exists already and was left alone", out))
-	}
-	p, err := integrity.Open(from)
+	p, sealed, err := openToCopy(from, out)
 	if err != nil {
 		return nil, err
 	}
 	defer p.Close()
-	if !p.Zip {
-		if err := checkOutside(out, from); err != nil {
-			return nil, err
-		}
-	}
-	sealed, err := integrity.Check(p)
-	if err != nil {
-		return nil, fmt.Errorf("nothing was written: %w", err)
-	}
 	if opt.Now.IsZero() {
 		opt.Now = time.Now()
 	}

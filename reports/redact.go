@@ -57,6 +57,33 @@ func Redact(from, out string, opt RedactOptions) (*Redacted, error) {
 	return r, nil
 }
 
+// openToCopy opens a sealed case of which a copy is to be made at out, which must not be
+// there yet nor lie inside the case, and checks that it is as it was sealed. The caller
+// closes the package.
+func openToCopy(from, out string) (*integrity.Package, *integrity.Sealed, error) {
+	if _, err := os.Lstat(out); err == nil {
+		return nil, nil, usage(fmt.Errorf("%s exists already and was left alone", out))
+	}
+	p, err := integrity.Open(from)
+	if err != nil {
+		return nil, nil, err
+	}
+	var sealed *integrity.Sealed
+	if !p.Zip {
+		err = checkOutside(out, from)
+	}
+	if err == nil {
+		if sealed, err = integrity.Check(p); err != nil {
+			err = fmt.Errorf("nothing was written: %w", err)
+		}
+	}
+	if err != nil {
+		p.Close()
+		return nil, nil, err
+	}
+	return p, sealed, nil
+}
+
 func redact(from, out string, opt RedactOptions) (*Redacted, error) {
 	if !opt.Prompts && !opt.Replies && !opt.Headers && !opt.Exhibits {
 		return nil, usage(errors.New("nothing is to be withheld: name prompts, replies, headers or exhibits"))
@@ -64,23 +91,11 @@ func redact(from, out string, opt RedactOptions) (*Redacted, error) {
 	if opt.By == "" {
 		return nil, usage(errors.New("the custody log says who withheld it: give a name"))
 	}
-	if _, err := os.Lstat(out); err == nil {
-		return nil, usage(fmt.Errorf("%s exists already and was left alone", out))
-	}
-	p, err := integrity.Open(from)
+	p, sealed, err := openToCopy(from, out)
 	if err != nil {
 		return nil, err
 	}
 	defer p.Close()
-	if !p.Zip {
-		if err := checkOutside(out, from); err != nil {
-			return nil, err
-		}
-	}
-	sealed, err := integrity.Check(p)
-	if err != nil {
-		return nil, fmt.Errorf("nothing was written: %w", err)
-	}
 	switch {
 	case sealed.Redaction != nil:
 		return nil, usage(errors.New("this is a redacted copy; withhold everything at once from the whole case"))
