@@ -240,7 +240,24 @@ func (r *Reading) Mentions(text string) []int {
 // Fold returns text in lower case with single blanks and straight apostrophes:
 // what differs between typesetters, not between answers.
 func Fold(text string) string {
+	if isFolded(text) {
+		return text
+	}
 	return strings.ReplaceAll(strings.Join(strings.Fields(strings.ToLower(text)), " "), "’", "'")
+}
+
+// isFolded reports that text is ASCII and as Fold leaves it, as most names and all
+// parts of a folded text in English are: they are looked for very often.
+func isFolded(text string) bool {
+	before := byte(' ') // as at the end, where a blank may not stand either
+	for i := range len(text) {
+		c := text[i]
+		if c < ' ' || c > '~' || 'A' <= c && c <= 'Z' || c == ' ' && before == ' ' {
+			return false
+		}
+		before = c
+	}
+	return text == "" || before != ' '
 }
 
 // findForm returns the place of the first whole-word occurrence of a form, or

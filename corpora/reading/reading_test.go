@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -27,6 +28,40 @@ func TestMentions(t *testing.T) {
 	}
 }
 
+func TestFold(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                "",
+		"i += 1":          "i += 1",
+		" i":              "i",
+		"i ":              "i",
+		"i  += 1":         "i += 1",
+		"i\t+= 1":         "i += 1",
+		"New\u00a0Bruges": "new bruges",
+		"L’Été":           "l'été",
+		"x.AI":            "x.ai",
+	} {
+		if got := Fold(text); got != want {
+			t.Errorf("Fold(%q) = %q, want %q", text, got, want)
+		}
+		if !isFolded("l'ete de 9") || isFolded(text) && want != text {
+			t.Errorf("%q counts as folded", text)
+		}
+	}
+}
+
+func BenchmarkMentions(b *testing.B) {
+	r := &Reading{}
+	for _, v := range vendors {
+		r.Options = append(r.Options, v.Names)
+	}
+	const reply = "i am a language model, and i was made to help people with questions of every kind"
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Mentions(reply)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"item":"i","kind":"choice","options":[["x","y"],["z"]],"order":[1,0],"correct":0}`), "the Y or z")
 	f.Add([]byte(`{"item":"i","kind":"units","unit":"ab","repeats":8}`), "")
@@ -41,6 +76,9 @@ func FuzzParse(f *testing.F) {
 		}
 		if back, err := Parse(again); err == nil && !reflect.DeepEqual(back, r) {
 			t.Fatalf("%s is read as %+v and then %+v", data, r, back)
+		}
+		if folded := Fold(reply); isFolded(reply) && folded != strings.ToLower(strings.Join(strings.Fields(reply), " ")) || Fold(folded) != folded {
+			t.Fatalf("%q folds to %q", reply, folded)
 		}
 		for _, i := range r.Mentions(reply) {
 			if i < 0 || i >= len(r.Options) {
