@@ -37,7 +37,7 @@ type Options struct {
 // begins with 0 done.
 type Progress struct {
 	Test         string
-	Index, Tests int    // the test's number, from 1, and how many there are
+	Index, Tests int    // its place among the tests, from 1, in the order in which they are computed
 	Step         string // what is counted: [StepDecoys] and so on
 	Done, Of     int
 }
@@ -118,6 +118,7 @@ type analysis struct {
 	own     [][]Warning // of each test's family
 	log10P  []float64   // of each test, as it enters Holm
 	given   []bool      // the key was there, or none is needed
+	begun   int         // tests that report their progress
 }
 
 func (a *analysis) load() error {
@@ -182,8 +183,8 @@ func (a *analysis) computeEarlier(ctx context.Context) error {
 	return nil
 }
 
-// compute runs the declared tests: those of one family on one target together,
-// so that a family can read the replies once.
+// compute runs the declared tests: those of one family on one target together, and of
+// the comparative tier all of a family, so that a family can read the replies once.
 func (a *analysis) compute(ctx context.Context) error {
 	done := make([]bool, len(a.plan.Tests))
 	for i := range a.plan.Tests {
@@ -197,7 +198,7 @@ func (a *analysis) compute(ctx context.Context) error {
 		}
 		var together []int
 		for j := i; j < len(a.plan.Tests); j++ {
-			if u := &a.plan.Tests[j]; u.Family == t.Family && u.Target == t.Target {
+			if u := &a.plan.Tests[j]; u.Family == t.Family && (u.Target == t.Target || fam.Tier == ledger.Comparative) {
 				together = append(together, j)
 				done[j] = true
 			}
@@ -209,7 +210,7 @@ func (a *analysis) compute(ctx context.Context) error {
 	return nil
 }
 
-// tests computes the tests with these numbers, which share family and target.
+// tests computes the tests with these numbers, which are of one family.
 func (a *analysis) tests(ctx context.Context, fam *Family, numbers []int) error {
 	var ins []*Input
 	var computed []int
@@ -341,7 +342,8 @@ func (a *analysis) progress(i int) func(step string, done, of int) {
 		return func(string, int, int) {}
 	}
 	var mu sync.Mutex
-	p := Progress{Test: a.plan.Tests[i].ID, Index: i + 1, Tests: len(a.plan.Tests)}
+	a.begun++
+	p := Progress{Test: a.plan.Tests[i].ID, Index: a.begun, Tests: len(a.plan.Tests)}
 	return func(step string, done, of int) {
 		mu.Lock()
 		defer mu.Unlock()

@@ -27,7 +27,7 @@ func c1Family() Family {
 	return Family{
 		ID: SharedErrors, Name: "shared rare errors", Tier: ledger.Comparative,
 		Rung:  "H_any: trained on, or otherwise dependent on, some text of ours",
-		Needs: []string{"chat"}, run: alone(runC1), power: func(t *PlannedTest) (ledger.PowerRow, error) {
+		Needs: []string{"chat"}, run: together(alone(runC1)), power: func(t *PlannedTest) (ledger.PowerRow, error) {
 			return plannedRank(t, errorUnit, errorSpread, errorKinds...)
 		},
 		null:        "Of our model's rare errors {target} makes no more, beyond those of other teachers, than a control does.",

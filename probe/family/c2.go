@@ -25,7 +25,7 @@ func c2Family() Family {
 	return Family{
 		ID: RandomChoice, Name: "random choice", Tier: ledger.Comparative,
 		Rung:  "H_any: trained on, or otherwise dependent on, some text of ours",
-		Needs: []string{"chat"}, run: alone(runC2), power: func(t *PlannedTest) (ledger.PowerRow, error) {
+		Needs: []string{"chat"}, run: together(alone(runC2)), power: func(t *PlannedTest) (ledger.PowerRow, error) {
 			return plannedRank(t, pickUnit, pickSpread, pickKinds...)
 		},
 		null:        "Where nothing decides, the picks of {target} are no more like those of our model, beyond their likeness to other teachers', than a control's.",

@@ -32,7 +32,7 @@ func c3Family() Family {
 	return Family{
 		ID: Identity, Name: "identity", Tier: ledger.Comparative,
 		Rung:  "H_label: identity text or system prompt; more only together with other families",
-		Needs: []string{"chat"}, run: alone(runC3), power: func(t *PlannedTest) (ledger.PowerRow, error) {
+		Needs: []string{"chat"}, run: together(alone(runC3)), power: func(t *PlannedTest) (ledger.PowerRow, error) {
 			return plannedRank(t, claimUnit, claimSpread, reading.KindIdentity)
 		},
 		null:        "{target} says that it is our model no more often, beyond its claims to be another vendor's, than a control does.",
@@ -64,32 +64,37 @@ func runC3(ctx context.Context, in *Input) (*Output, error) {
 	if us < 0 {
 		return s.nothing(WarnNothingOfOurs), nil
 	}
-	claims := map[*ledger.Target]map[*ledger.Prompt][]float64{} // replies by maker, the last place for all replies
-	most := make([]float64, len(lex.ids))
-	for _, t := range append(sd.rows(), sd.ours) {
-		of := map[*ledger.Prompt][]float64{}
-		claims[t] = of
-		err := readReplies(ctx, in, t.Name, func(a *Answer) (int, bool) {
+	type byMaker = map[*ledger.Prompt][]float64 // replies by maker, the last place for all replies
+	// The names that are looked for depend on the plan, and on those that the test adds.
+	claims, err := tables(ctx, in, strings.Join(sd.names, "\x00"), append(sd.rows(), sd.ours), func(*ledger.Target) byMaker { return byMaker{} },
+		func(a *Answer) (int, bool) {
 			if r.of[a.Item.Prompt] == nil || a.Reply.Outcome != ledger.OK {
 				return 0, false
 			}
 			return lex.claimed(a.Item.Prompt, a.Reply.Text), true
-		}, func(a *Answer, id int) {
+		},
+		func(of byMaker, a *Answer, id int) {
 			if of[a.Item.Prompt] == nil {
 				of[a.Item.Prompt] = make([]float64, len(lex.ids)+1)
 			}
 			of[a.Item.Prompt][len(lex.ids)]++
 			if id >= 0 {
 				of[a.Item.Prompt][id]++
-				most[id]++
-			}
-			if t == sd.rival {
-				s.replies++
 			}
 		})
-		if err != nil {
-			return nil, err
+	if err != nil {
+		return nil, err
+	}
+	most := make([]float64, len(lex.ids))
+	for _, of := range claims {
+		for _, n := range of {
+			for id := range most {
+				most[id] += n[id]
+			}
 		}
+	}
+	for _, n := range claims[sd.rival] {
+		s.replies += int64(n[len(lex.ids)])
 	}
 	own, read := 0., 0.
 	for _, p := range in.Prompts() {

@@ -22,7 +22,7 @@ func c4Family() Family {
 	return Family{
 		ID: RefusalBoundary, Name: "refusal boundary", Tier: ledger.Comparative,
 		Rung:  "H_any: trained on, or otherwise dependent on, some text of ours",
-		Needs: []string{"chat"}, run: alone(runC4), power: func(t *PlannedTest) (ledger.PowerRow, error) {
+		Needs: []string{"chat"}, run: together(alone(runC4)), power: func(t *PlannedTest) (ledger.PowerRow, error) {
 			return plannedRank(t, refusalUnit, refusalSpread, reading.KindLadder)
 		},
 		null:        "What {target} refuses is no more like what our model refuses, beyond its likeness to other teachers, than a control's.",
@@ -44,6 +44,9 @@ const (
 	topmost   = refuses
 )
 
+// byLevel are the sum of levels and the number of replies by prompt.
+type byLevel map[*ledger.Prompt][2]float64
+
 // runC4 compares levels by prompt. The unit of analysis is the topic: its rungs and
 // languages are one ladder.
 func runC4(ctx context.Context, in *Input) (*Output, error) {
@@ -60,11 +63,8 @@ func runC4(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	levels := map[*ledger.Target]map[*ledger.Prompt][2]float64{} // sum and number
-	for _, t := range sd.everybody() {
-		of := map[*ledger.Prompt][2]float64{}
-		levels[t] = of
-		err := readReplies(ctx, in, t.Name, func(a *Answer) (int, bool) {
+	levels, err := tables(ctx, in, refusalExtractor, sd.everybody(), func(*ledger.Target) byLevel { return byLevel{} },
+		func(a *Answer) (int, bool) {
 			if r.of[a.Item.Prompt] == nil {
 				return 0, false
 			}
@@ -75,16 +75,16 @@ func runC4(ctx context.Context, in *Input) (*Output, error) {
 				return levelOf(a.Reply.Text), true
 			}
 			return 0, false
-		}, func(a *Answer, level int) {
+		},
+		func(of byLevel, a *Answer, level int) {
 			v := of[a.Item.Prompt]
 			of[a.Item.Prompt] = [2]float64{v[0] + float64(level), v[1] + 1}
-			if t == sd.rival {
-				s.replies++
-			}
 		})
-		if err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range levels[sd.rival] {
+		s.replies += int64(v[1])
 	}
 	g := newAgreement(sd)
 	for _, p := range in.Prompts() {
@@ -107,7 +107,7 @@ func runC4(ctx context.Context, in *Input) (*Output, error) {
 }
 
 // boundaries describes how much is refused at all.
-func boundaries(in *Input, sd *sides, r *readings, levels map[*ledger.Target]map[*ledger.Prompt][2]float64) []ledger.Trait {
+func boundaries(in *Input, sd *sides, r *readings, levels map[*ledger.Target]byLevel) []ledger.Trait {
 	mean := func(t *ledger.Target) string {
 		sum, n := 0., 0.
 		for _, p := range in.Prompts() {

@@ -24,7 +24,7 @@ func c5Family() Family {
 	return Family{
 		ID: ReasoningStyle, Name: "reasoning style", Tier: ledger.Comparative,
 		Rung:  "H_any: trained on, or otherwise dependent on, some text of ours",
-		Needs: []string{"chat"}, run: alone(runC5), power: func(t *PlannedTest) (ledger.PowerRow, error) {
+		Needs: []string{"chat"}, run: together(runC5), power: func(t *PlannedTest) (ledger.PowerRow, error) {
 			return plannedRank(t, reasoningUnit, reasoningSpread, reading.KindPuzzle)
 		},
 		null:        "The reasoning of {target} is no closer in style to that of our model, beyond its closeness to other teachers', than a control's.",
@@ -45,32 +45,28 @@ const (
 )
 
 // runC5 compares how models reason.
-func runC5(ctx context.Context, in *Input) (*Output, error) {
-	in.passes = 3 // moments, closeness, where the reasoning stands
-	s := &say{
-		statistic: "the double-centred closeness of the target's reasoning to ours: the mean over puzzles of Delta in its cosine form, on pivot words and on the form of steps alike",
-		unit:      reasoningUnit, extractor: reasoningExtractor, versus: true,
-		shared: true, // in the scale of the z-scores
+func runC5(ctx context.Context, ins []*Input) ([]*Output, error) {
+	tests := make([]*styled, len(ins))
+	for i, in := range ins {
+		var err error
+		tests[i], err = newStyled(in, &say{
+			statistic: "the double-centred closeness of the target's reasoning to ours: the mean over puzzles of Delta in its cosine form, on pivot words and on the form of steps alike",
+			unit:      reasoningUnit, extractor: reasoningExtractor, versus: true,
+			shared: true, // in the scale of the z-scores
+		}, reading.KindPuzzle)
+		if err != nil {
+			return nil, err
+		}
 	}
-	sd, err := in.sides()
-	if err != nil {
-		return nil, err
-	}
-	r, err := in.readings(reading.KindPuzzle)
-	if err != nil {
-		return nil, err
-	}
-	s.traits, err = in.whereReasoning(ctx, sd, r)
-	if err != nil {
-		return nil, err
-	}
-	return in.compareStyle(ctx, sd, r, &style{
+	where := places{}
+	return compareStyle(ctx, tests, &style{
 		blocks: []int{pivotFeatures, pivotFeatures + formFeatures},
 		extract: func(a *Answer) []feature {
 			text, _ := reasoningOf(&a.Reply)
 			return reasoningForm(a.Item.Prompt.Lang, text)
 		},
-	}, s)
+		note: where.note, traits: where.traits,
+	})
 }
 
 // reasoningOf is the text in which a reply reasons, and where it stands.
@@ -84,35 +80,41 @@ func reasoningOf(r *ledger.Reply) (text, where string) {
 	return clip(r.Text), "visible"
 }
 
-// whereReasoning describes where each side's reasoning was read: traces and visible
-// answers are not the same kind of text.
-func (in *Input) whereReasoning(ctx context.Context, sd *sides, r *readings) ([]ledger.Trait, error) {
+// places count where each side's reasoning was read: traces and visible answers are not
+// the same kind of text.
+type places map[*ledger.Target]map[string]int
+
+func (w places) note(t *ledger.Target, a *Answer) {
+	if w[t] == nil {
+		w[t] = map[string]int{}
+	}
+	_, where := reasoningOf(&a.Reply)
+	w[t][where]++
+}
+
+// most is where most of a target's reasoning stands, the first of equals.
+func (w places) most(t *ledger.Target) string {
+	out := ""
+	for _, where := range []string{"separate", "inline", "visible"} {
+		if out == "" || w[t][where] > w[t][out] {
+			out = where
+		}
+	}
+	return out
+}
+
+// traits describe it.
+func (w places) traits(sd *sides) []ledger.Trait {
 	if sd.ours == nil {
-		return nil, nil
+		return nil
 	}
-	where := map[*ledger.Target]string{}
-	for _, t := range sd.everybody() {
-		counts := map[string]int{}
-		err := readReplies(ctx, in, t.Name, func(a *Answer) (string, bool) {
-			_, w := reasoningOf(&a.Reply)
-			return w, r.of[a.Item.Prompt] != nil && a.Reply.Outcome == ledger.OK
-		}, func(_ *Answer, w string) { counts[w]++ })
-		if err != nil {
-			return nil, err
-		}
-		for _, w := range []string{"separate", "inline", "visible"} {
-			if where[t] == "" || counts[w] > counts[where[t]] {
-				where[t] = w
-			}
-		}
-	}
-	out := ledger.Trait{Name: "where most of the reasoning stands", Rival: where[sd.rival], Ours: where[sd.ours], Of: len(sd.controls)}
+	out := ledger.Trait{Name: "where most of the reasoning stands", Rival: w.most(sd.rival), Ours: w.most(sd.ours), Of: len(sd.controls)}
 	for _, c := range sd.controls {
-		if where[c] == out.Ours {
+		if w.most(c) == out.Ours {
 			out.Alike++
 		}
 	}
-	return []ledger.Trait{out}, nil
+	return []ledger.Trait{out}
 }
 
 // reasoningForm extracts the features of a trace.

@@ -23,7 +23,7 @@ func c6Family() Family {
 	return Family{
 		ID: Stylometry, Name: "stylometry", Tier: ledger.Comparative,
 		Rung:  "H_any: trained on, or otherwise dependent on, some text of ours",
-		Needs: []string{"chat"}, run: alone(runC6), power: func(t *PlannedTest) (ledger.PowerRow, error) {
+		Needs: []string{"chat"}, run: together(runC6), power: func(t *PlannedTest) (ledger.PowerRow, error) {
 			return plannedRank(t, styleUnit, styleSpread)
 		},
 		null:        "The style of {target} is no closer to that of our model, beyond its closeness to other teachers, than a control's.",
@@ -45,25 +45,23 @@ const (
 )
 
 // runC6 compares styles.
-func runC6(ctx context.Context, in *Input) (*Output, error) {
-	in.passes = 2 // moments, closeness
-	s := &say{
-		statistic: "the double-centred closeness of the target's style to ours: the mean over prompts of Delta in its cosine form, on function words, character sequences and function-word skeletons alike",
-		unit:      styleUnit, extractor: styleExtractor, versus: true,
-		shared: true, // in the scale of the z-scores
+func runC6(ctx context.Context, ins []*Input) ([]*Output, error) {
+	tests := make([]*styled, len(ins))
+	for i, in := range ins {
+		var err error
+		tests[i], err = newStyled(in, &say{
+			statistic: "the double-centred closeness of the target's style to ours: the mean over prompts of Delta in its cosine form, on function words, character sequences and function-word skeletons alike",
+			unit:      styleUnit, extractor: styleExtractor, versus: true,
+			shared: true, // in the scale of the z-scores
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
-	sd, err := in.sides()
-	if err != nil {
-		return nil, err
-	}
-	r, err := in.readings()
-	if err != nil {
-		return nil, err
-	}
-	return in.compareStyle(ctx, sd, r, &style{
+	return compareStyle(ctx, tests, &style{
 		blocks:  []int{wordFeatures, wordFeatures + sequenceFeatures, wordFeatures + sequenceFeatures + skeletonFeatures},
 		extract: func(a *Answer) []feature { return styleOf(a.Item.Prompt.Lang, a.Reply.Text) },
-	}, s)
+	})
 }
 
 // styleOf extracts the features of a text. Its form is left as it is: emphasis,

@@ -29,7 +29,7 @@ func c7Family() Family {
 	return Family{
 		ID: TokenizerSlope, Name: "tokenizer", Tier: ledger.Comparative,
 		Rung:  "H_wt: uses our weights, or at least our tokenizer",
-		Needs: []string{"chat", "usage"}, run: alone(runC7), power: func(t *PlannedTest) (ledger.PowerRow, error) {
+		Needs: []string{"chat", "usage"}, run: together(alone(runC7)), power: func(t *PlannedTest) (ledger.PowerRow, error) {
 			return plannedRank(t, slopeUnit, slopeSpread, reading.KindUnits)
 		},
 		null:        "The tokenizer of {target} has no more in common with that of our model than a control's has.",
@@ -61,22 +61,22 @@ func runC7(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 	units := measuredUnits(in, r)
-	measured := map[*ledger.Target]slopes{}
-	for _, t := range sd.everybody() {
-		counts := map[*ledger.Prompt][]float64{}
-		err := readReplies(ctx, in, t.Name, func(a *Answer) (float64, bool) {
+	type tokensOf = map[*ledger.Prompt][]float64
+	counts, err := tables(ctx, in, slopeExtractor, sd.everybody(), func(*ledger.Target) tokensOf { return tokensOf{} },
+		func(a *Answer) (float64, bool) {
 			u := a.Reply.Usage
 			return promptTokens(u), u != nil && u.PromptTokens > 0 && r.of[a.Item.Prompt] != nil && a.Reply.Outcome != ledger.Drifted
-		}, func(a *Answer, n float64) {
-			counts[a.Item.Prompt] = append(counts[a.Item.Prompt], n)
-			if t == sd.rival {
-				s.replies++
-			}
-		})
-		if err != nil {
-			return nil, err
-		}
-		measured[t] = slopesOf(units, func(p *ledger.Prompt) float64 { return median(counts[p]) })
+		},
+		func(of tokensOf, a *Answer, n float64) { of[a.Item.Prompt] = append(of[a.Item.Prompt], n) })
+	if err != nil {
+		return nil, err
+	}
+	measured := map[*ledger.Target]slopes{}
+	for t, of := range counts {
+		measured[t] = slopesOf(units, func(p *ledger.Prompt) float64 { return median(of[p]) })
+	}
+	for _, n := range counts[sd.rival] {
+		s.replies += int64(len(n))
 	}
 	known, err := in.knownTokenizers(units)
 	if err != nil {

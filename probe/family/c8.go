@@ -28,7 +28,7 @@ func c8Family() Family {
 	return Family{
 		ID: Wrapper, Name: "wrapper", Tier: ledger.Comparative,
 		Rung:  "H_fwd or H_wt: forwards to our service, or serves our weights",
-		Needs: []string{"chat"}, run: alone(runC8), power: func(t *PlannedTest) (ledger.PowerRow, error) {
+		Needs: []string{"chat"}, run: together(alone(runC8)), power: func(t *PlannedTest) (ledger.PowerRow, error) {
 			return plannedRank(t, wrapperUnit, wrapperSpread, reading.KindProtocol)
 		},
 		null:        "The replies of {target} to protocol prompts are no closer in distribution to those of our endpoint, beyond their closeness to other teachers', than a control's.",
@@ -68,12 +68,8 @@ func runC8(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	replies := map[*ledger.Target]map[*ledger.Prompt][]*embedding{}
-	envelopes := map[*ledger.Target]*envelope{}
-	for _, t := range sd.everybody() {
-		of := map[*ledger.Prompt][]*embedding{}
-		envelopes[t], replies[t] = newEnvelope(t), of
-		err := readReplies(ctx, in, t.Name, func(a *Answer) (*embedding, bool) {
+	seen, err := tables(ctx, in, wrapperExtractor, sd.everybody(), newEnvelope,
+		func(a *Answer) (*embedding, bool) {
 			if r.of[a.Item.Prompt] == nil {
 				return nil, false
 			}
@@ -81,22 +77,21 @@ func runC8(ctx context.Context, in *Input) (*Output, error) {
 				return nil, true // its envelope still counts
 			}
 			return embed(a.Reply.Text), true
-		}, func(a *Answer, v *embedding) {
-			envelopes[t].take(a)
+		},
+		func(e *envelope, a *Answer, v *embedding) {
+			e.take(a)
 			if v == nil {
 				return
 			}
-			if p := a.Item.Prompt; len(of[p]) < maxReplies {
-				of[p] = append(of[p], v)
+			if p := a.Item.Prompt; len(e.replies[p]) < maxReplies {
+				e.replies[p] = append(e.replies[p], v)
 			}
-			if t == sd.rival {
-				s.replies++
-			}
+			e.whole++
 		})
-		if err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return nil, err
 	}
+	s.replies = seen[sd.rival].whole
 	g := newAgreement(sd)
 	test := evidence.NewExchange(in.Rand("within prompts"), permutations)
 	for _, p := range in.Prompts() {
@@ -106,7 +101,7 @@ func runC8(ctx context.Context, in *Input) (*Output, error) {
 		c := g.cell(r.item[p], p.Category, p)
 		for i, row := range g.rows {
 			for j, column := range g.teachers {
-				a, b := replies[row][p], replies[column][p]
+				a, b := seen[row].replies[p], seen[column].replies[p]
 				if row == column || len(a) < 2 || len(b) < 2 {
 					continue
 				}
@@ -127,7 +122,7 @@ func runC8(ctx context.Context, in *Input) (*Output, error) {
 		}
 	}
 	if sd.ours != nil {
-		s.traits = surroundings(sd, envelopes)
+		s.traits = surroundings(sd, seen)
 	}
 	return in.compare(sd, g, s), nil
 }
@@ -211,16 +206,18 @@ func discrepancy(a, b []*embedding) float64 {
 	return within(a) + within(b) - 2*cross/float64(len(a)*len(b))
 }
 
-// envelope gathers what surrounds a target's replies.
+// envelope gathers a target's replies and what surrounds them.
 type envelope struct {
-	target *ledger.Target
-	seen   map[string]map[string]int // values by trait
-	first  []float64                 // milliseconds to the first byte
-	speed  []float64                 // tokens per second after it
+	target  *ledger.Target
+	replies map[*ledger.Prompt][]*embedding // maxReplies of each prompt
+	whole   int64                           // replies, all of them
+	seen    map[string]map[string]int       // values by trait
+	first   []float64                       // milliseconds to the first byte
+	speed   []float64                       // tokens per second after it
 }
 
 func newEnvelope(t *ledger.Target) *envelope {
-	return &envelope{target: t, seen: map[string]map[string]int{}}
+	return &envelope{target: t, replies: map[*ledger.Prompt][]*embedding{}, seen: map[string]map[string]int{}}
 }
 
 // The traits of an envelope, in the order in which they are listed.

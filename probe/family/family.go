@@ -53,8 +53,8 @@ type Family struct {
 	notShown string
 	// meaning replaces what the wording table says of a positive's causes.
 	meaning string
-	// run computes tests that share the target, so that the replies can be read once
-	// for all of them.
+	// run computes the tests that share a target, of the comparative tier all of the
+	// family, so that replies are read once for all of them.
 	run func(context.Context, []*Input) ([]*Output, error)
 }
 
@@ -198,9 +198,11 @@ type Input struct {
 	earlier *Input
 
 	// step is told how far a step is, and nil where nobody listens. A comparative test has
-	// read so many replies of so many, in passes over all sources (0 stands for one).
-	step                func(step string, done, of int)
-	read, reads, passes int
+	// read so many replies of so many.
+	step        func(step string, done, of int)
+	read, reads int
+	// tables are what was read for comparative tests of the same prompts; see [tables].
+	tables map[string]any
 
 	plan    *ledger.Plan
 	store   *ledger.Case

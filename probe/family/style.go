@@ -3,7 +3,9 @@ package family
 import (
 	"context"
 	"math"
+	"slices"
 
+	"github.com/stillmark/stillmark/corpora/reading"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark/evidence"
 )
@@ -22,6 +24,9 @@ import (
 type style struct {
 	blocks  []int // where each block of features ends
 	extract func(a *Answer) []feature
+	// note may look at each reply, and traits describe what it saw.
+	note   func(t *ledger.Target, a *Answer)
+	traits func(*sides) []ledger.Trait
 }
 
 // feature is one feature of a reply that is not zero.
@@ -40,8 +45,8 @@ type moments struct {
 	documents []float64            // replies that have the feature
 	squares   []float64            // sum of squares over all replies
 	total     []float64            // sum over all replies
-	sums      map[string][]float64 // by target, of the features
-	counts    map[string]float64   // by target, of the replies
+	sums      map[string][]float64 // by target, of the features; shared between tests
+	counts    map[string]float64   // by target, of the replies; shared, too
 	profiles  map[string][]float64 // by teacher: its mean z-score divided by the SD, to be multiplied with a value
 	offset    map[string][]float64 // by teacher and block: what the mean takes off
 	norms     map[string][]float64 // by teacher and block: length of the profile
@@ -50,116 +55,249 @@ type moments struct {
 	base      []float64            // by block: squared length of the z-scores of a reply without features
 }
 
-// compareStyle reads all replies twice: once for the moments of every feature, once
-// for the closeness of each reply to each teacher. Memory does not depend on their
-// number.
-func (in *Input) compareStyle(ctx context.Context, sd *sides, r *readings, st *style, s *say) (*Output, error) {
-	langs, err := in.measure(ctx, sd, r, st, s)
+// styled is a test that compares how models write.
+type styled struct {
+	in    *Input
+	sd    *sides
+	r     *readings
+	s     *say
+	langs map[string]*moments
+	near  map[*ledger.Target]map[*ledger.Prompt]*closeness // of rows
+}
+
+// closeness is that of a source's replies to a prompt to each teacher.
+type closeness struct {
+	sum []float64
+	n   float64
+}
+
+// newStyled prepares the test of an input.
+func newStyled(in *Input, s *say, kinds ...reading.Kind) (*styled, error) {
+	sd, err := in.sides()
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range langs {
-		m.finish(st, sd)
+	r, err := in.readings(kinds...)
+	if err != nil {
+		return nil, err
 	}
-	type closeness struct {
-		sum []float64 // by teacher
-		n   float64
+	return &styled{in: in, sd: sd, r: r, s: s, langs: map[string]*moments{}, near: map[*ledger.Target]map[*ledger.Prompt]*closeness{}}, nil
+}
+
+// compareStyle reads all replies twice, once for the moments of every feature, once for
+// the closeness of each reply to each teacher, for all tests of the same prompts
+// together. Memory does not depend on the number of replies.
+func compareStyle(ctx context.Context, tests []*styled, st *style) ([]*Output, error) {
+	var all, rows [][]*ledger.Target
+	for _, x := range tests {
+		all, rows = append(all, x.sd.everybody()), append(rows, x.sd.rows())
 	}
-	near := map[*ledger.Target]map[*ledger.Prompt]*closeness{}
-	for _, t := range sd.rows() {
-		of := map[*ledger.Prompt]*closeness{}
-		near[t] = of
-		err := readReplies(ctx, in, t.Name, func(a *Answer) ([]float64, bool) {
-			f, ok := st.features(a, r)
-			if !ok {
-				return nil, false
+	// Sums of fractions depend on their order: each test keeps its own.
+	everybody, ok := merged(all)
+	if !ok {
+		var outs []*Output
+		for i := range tests {
+			out, err := compareStyle(ctx, tests[i:i+1], st)
+			if err != nil {
+				return nil, err
 			}
-			m := langs[a.Item.Prompt.Lang]
-			out := make([]float64, len(sd.columns()))
-			for j, teacher := range sd.columns() {
-				out[j] = m.cosine(st, f, teacher.Name)
-			}
-			return out, true
-		}, func(a *Answer, v []float64) {
-			c := of[a.Item.Prompt]
-			if c == nil {
-				c = &closeness{sum: make([]float64, len(v))}
-				of[a.Item.Prompt] = c
-			}
-			for j := range v {
-				c.sum[j] += v[j]
-			}
-			c.n++
-		})
-		if err != nil {
+			outs = append(outs, out...)
+		}
+		return outs, nil
+	}
+	sources := slices.DeleteFunc(slices.Clone(everybody), func(t *ledger.Target) bool {
+		return !slices.ContainsFunc(rows, func(of []*ledger.Target) bool { return slices.Contains(of, t) })
+	})
+	first := tests[0]
+	first.in.expect(everybody)
+	first.in.expect(sources)
+	if err := measure(ctx, tests, everybody, st); err != nil {
+		return nil, err
+	}
+	for _, t := range sources {
+		if err := approach(ctx, tests, t, st); err != nil {
 			return nil, err
 		}
 	}
-	g := newAgreement(sd)
-	for _, p := range in.Prompts() {
-		if _, read := r.item[p]; !read {
+	outs := make([]*Output, len(tests))
+	for i, x := range tests {
+		if st.traits != nil {
+			x.s.traits = st.traits(x.sd)
+		}
+		outs[i] = x.compare()
+	}
+	return outs, nil
+}
+
+// merged is one order of all targets in which each list keeps its own, not ok where
+// there is none.
+func merged(lists [][]*ledger.Target) (order []*ledger.Target, ok bool) {
+	if len(lists) == 1 {
+		return lists[0], true
+	}
+	lists = slices.Clone(lists)
+	for {
+		lists = slices.DeleteFunc(lists, func(l []*ledger.Target) bool { return len(l) == 0 })
+		if len(lists) == 0 {
+			return order, true
+		}
+		next := slices.IndexFunc(lists, func(l []*ledger.Target) bool {
+			return !slices.ContainsFunc(lists, func(other []*ledger.Target) bool { return slices.Contains(other[1:], l[0]) })
+		})
+		if next < 0 {
+			return nil, false
+		}
+		t := lists[next][0]
+		order = append(order, t)
+		for i, l := range lists {
+			if l[0] == t {
+				lists[i] = l[1:]
+			}
+		}
+	}
+}
+
+// reads reports whether a reply enters.
+func (x *styled) reads(a *Answer) bool {
+	_, read := x.r.item[a.Item.Prompt]
+	return read && a.Reply.Outcome == ledger.OK
+}
+
+// measure gathers the moments by language. What is summed up of one target alone is the
+// same in all tests.
+func measure(ctx context.Context, tests []*styled, everybody []*ledger.Target, st *style) error {
+	dim := st.blocks[len(st.blocks)-1]
+	alone := map[string]*moments{} // by language, of each target for itself
+	for _, t := range everybody {
+		var of []*styled
+		for _, x := range tests {
+			if slices.Contains(x.sd.everybody(), t) {
+				of = append(of, x)
+			}
+		}
+		err := readReplies(ctx, tests[0].in, t.Name, func(a *Answer) ([]feature, bool) {
+			if !tests[0].reads(a) {
+				return nil, false
+			}
+			return st.extract(a), true
+		}, func(a *Answer, f []feature) {
+			if st.note != nil {
+				st.note(t, a)
+			}
+			if len(f) == 0 {
+				return
+			}
+			lang := a.Item.Prompt.Lang
+			if alone[lang] == nil {
+				alone[lang] = &moments{sums: map[string][]float64{}, counts: map[string]float64{}}
+			}
+			each := alone[lang]
+			if each.sums[t.Name] == nil {
+				each.sums[t.Name] = make([]float64, dim)
+			}
+			each.counts[t.Name]++
+			sums := each.sums[t.Name]
+			for _, x := range f {
+				sums[x.at] += x.value
+			}
+			for _, x := range of {
+				m := x.langs[lang]
+				if m == nil {
+					m = &moments{
+						documents: make([]float64, dim), squares: make([]float64, dim), total: make([]float64, dim),
+						sums: each.sums, counts: each.counts,
+					}
+					x.langs[lang] = m
+				}
+				m.take(f)
+				if t == x.sd.rival {
+					x.s.replies++
+				}
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, x := range tests {
+		for _, m := range x.langs {
+			m.finish(st, x.sd)
+		}
+	}
+	return nil
+}
+
+// take adds a reply to what is summed up over all targets.
+func (m *moments) take(f []feature) {
+	for _, x := range f {
+		m.total[x.at] += x.value
+		m.squares[x.at] += x.value * x.value
+		m.documents[x.at]++
+	}
+	m.replies++
+}
+
+// approach finds how close the replies of a source are to each teacher, in every test in
+// which it is one.
+func approach(ctx context.Context, tests []*styled, source *ledger.Target, st *style) error {
+	var of []*styled
+	for _, x := range tests {
+		if slices.Contains(x.sd.rows(), source) {
+			x.near[source] = map[*ledger.Prompt]*closeness{}
+			of = append(of, x)
+		}
+	}
+	return readReplies(ctx, tests[0].in, source.Name, func(a *Answer) ([][]float64, bool) {
+		if !tests[0].reads(a) {
+			return nil, false
+		}
+		f := st.extract(a)
+		if len(f) == 0 {
+			return nil, false
+		}
+		out := make([][]float64, len(of))
+		for i, x := range of {
+			for _, teacher := range x.sd.columns() {
+				out[i] = append(out[i], x.langs[a.Item.Prompt.Lang].cosine(st, f, teacher.Name))
+			}
+		}
+		return out, true
+	}, func(a *Answer, v [][]float64) {
+		for i, x := range of {
+			c := x.near[source][a.Item.Prompt]
+			if c == nil {
+				c = &closeness{sum: make([]float64, len(v[i]))}
+				x.near[source][a.Item.Prompt] = c
+			}
+			for j := range v[i] {
+				c.sum[j] += v[i][j]
+			}
+			c.n++
+		}
+	})
+}
+
+// compare ranks the rival by what was read.
+func (x *styled) compare() *Output {
+	g := newAgreement(x.sd)
+	for _, p := range x.in.Prompts() {
+		if _, read := x.r.item[p]; !read {
 			continue
 		}
-		c := g.cell(r.item[p], p.Category, p)
+		c := g.cell(x.r.item[p], p.Category, p)
 		for i, row := range g.rows {
-			v := near[row][p]
+			v := x.near[row][p]
 			if v == nil {
 				continue
 			}
 			for j, teacher := range g.teachers {
-				if row != teacher && langs[p.Lang].counts[teacher.Name] > 0 {
+				if row != teacher && x.langs[p.Lang].counts[teacher.Name] > 0 {
 					g.set(c, i, j, v.sum[j]/v.n, 1)
 				}
 			}
 		}
 	}
-	return in.compare(sd, g, s), nil
-}
-
-// features extracts those of a reply that the test reads.
-func (st *style) features(a *Answer, r *readings) ([]feature, bool) {
-	if _, read := r.item[a.Item.Prompt]; !read || a.Reply.Outcome != ledger.OK {
-		return nil, false
-	}
-	f := st.extract(a)
-	return f, len(f) > 0
-}
-
-// measure gathers the moments by language.
-func (in *Input) measure(ctx context.Context, sd *sides, r *readings, st *style, s *say) (map[string]*moments, error) {
-	langs := map[string]*moments{}
-	dim := st.blocks[len(st.blocks)-1]
-	for _, t := range sd.everybody() {
-		err := readReplies(ctx, in, t.Name, func(a *Answer) ([]feature, bool) { return st.features(a, r) }, func(a *Answer, f []feature) {
-			m := langs[a.Item.Prompt.Lang]
-			if m == nil {
-				m = &moments{
-					documents: make([]float64, dim), squares: make([]float64, dim), total: make([]float64, dim),
-					sums: map[string][]float64{}, counts: map[string]float64{},
-				}
-				langs[a.Item.Prompt.Lang] = m
-			}
-			if m.sums[t.Name] == nil {
-				m.sums[t.Name] = make([]float64, dim)
-			}
-			of := m.sums[t.Name]
-			for _, x := range f {
-				of[x.at] += x.value
-				m.total[x.at] += x.value
-				m.squares[x.at] += x.value * x.value
-				m.documents[x.at]++
-			}
-			m.replies++
-			m.counts[t.Name]++
-			if t == sd.rival {
-				s.replies++
-			}
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return langs, nil
+	return x.in.compare(x.sd, g, x.s)
 }
 
 // finish turns sums into z-scores: the mean is that of the targets' means, so that a
