@@ -15,77 +15,104 @@ import (
 // takes it. The result does not depend on the parallelism. progress is as in
 // [Detector.Decoys].
 //
-// Beside what the detector holds, a unit takes 4(h+1)+5 bytes, and in a batch 8 to
-// 24 more: at h = 2 up to 41 bytes, whatever the number of keys.
+// Beside what the detector holds, a unit takes 4 bytes, and those that are scored at a
+// time some ten megabytes, whatever the number of keys.
 func (d *Detector) underKeys(ctx context.Context, n int, progress func(done int), subkey func(i int) ([]byte, error)) ([]scored, error) {
 	var (
-		spec  = d.scheme.Spec()
-		units = d.grouped()
-		out   = make([]scored, n)
-		batch *prf.Batch
+		spec   = d.scheme.Spec()
+		out    = make([]scored, n)
+		sums   []keySum
+		before int // chunks that are done
 	)
-	if newSummer(d.scheme) != nil && !units.seeded && units.times == nil {
-		batch = prf.NewBatch(units.stride, units.flat)
-	}
-	err := spread(ctx, n, progress, func(ctx context.Context) func(i int) error {
-		var own batchScorer
-		if batch != nil {
-			own = batchScorer{batch: batch, weights: units.weights, summer: newSummer(d.scheme)}
+	if d.batched() {
+		sums = make([]keySum, n)
+		for i := range sums {
+			sums[i] = newKeySum(d.scheme)
 		}
-		return func(i int) error {
-			secret, err := subkey(i)
-			if err != nil {
-				return err
-			}
-			if batch != nil {
-				out[i] = scored{own.under(secret), d.weight}
+	}
+	err := d.chunks(func(units unitList, all int) error {
+		var batch *prf.Batch
+		if sums != nil {
+			batch = prf.NewBatch(units.stride, units.flat)
+		}
+		report := progress
+		if report != nil {
+			report = func(done int) { progress((before*n + done) / all) }
+		}
+		err := spread(ctx, n, report, func(ctx context.Context) func(i int) error {
+			var reader prf.BatchReader
+			return func(i int) error {
+				secret, err := subkey(i)
+				if err != nil {
+					return err
+				}
+				if sums != nil {
+					sums[i].read(&reader, batch, units.weights, secret)
+					return nil
+				}
+				s, err := spec.scheme(secret)
+				if err != nil {
+					return fmt.Errorf("key %d: %w", i, err)
+				}
+				out[i] = units.addTo(ctx, out[i], d.withStatistic(s))
 				return nil
 			}
-			s, err := spec.scheme(secret)
-			if err != nil {
-				return fmt.Errorf("key %d: %w", i, err)
-			}
-			out[i] = units.score(ctx, d.withStatistic(s))
-			return nil
-		}
+		})
+		before++
+		return err
 	})
+	for i := range sums {
+		out[i] = scored{sums[i].take(), d.weight}
+	}
 	return out, err
 }
 
-// batchScorer scores the units of a run under one aes-ctr-v1 key after another:
-// the sums of unitList.score, without its rounding.
-type batchScorer struct {
-	batch   *prf.Batch
-	weights []uint8 // nil: all 1
-	reader  prf.BatchReader
-	summer  summer
+// batched reports whether the run's units are scored in batches.
+func (d *Detector) batched() bool {
+	return newSummer(d.scheme) != nil && d.seeded == nil && d.multiple == nil
 }
 
-// under is the weighted score under a subkey of aes-ctr-v1, or of two of them.
-func (b *batchScorer) under(subkey []byte) float64 {
-	score := b.sum(subkey[:32])
-	if d, ok := b.summer.(*dualSum); ok {
-		score = (1-d.alpha)*score + d.alpha*b.sum(subkey[32:])
+// keySum is the score under one aes-ctr-v1 key, or under two of them: the sums of
+// unitList.score, without its rounding.
+type keySum struct {
+	parts []summer // one for each key
+	alpha float64  // the second key's share
+}
+
+func newKeySum(s Scheme) keySum {
+	if d, ok := s.(*dual); ok {
+		return keySum{[]summer{newSummer(s), newSummer(s)}, d.alpha}
+	}
+	return keySum{[]summer{newSummer(s)}, 0}
+}
+
+// read adds the units of a batch; weights are nil where all are 1.
+func (k *keySum) read(r *prf.BatchReader, batch *prf.Batch, weights []uint8, subkey []byte) {
+	for i, sum := range k.parts {
+		key := subkey[32*i:]
+		r.Read(batch, [16]byte(key[:16]), [16]byte(key[16:32]), func(from int, words []uint32) {
+			if weights == nil {
+				sum.add(words)
+				return
+			}
+			sum.weigh(words, weights[from:from+len(words)])
+		})
+	}
+}
+
+func (k *keySum) take() float64 {
+	score := k.parts[0].take()
+	if len(k.parts) > 1 {
+		score = (1-k.alpha)*score + k.alpha*k.parts[1].take()
 	}
 	return score
-}
-
-func (b *batchScorer) sum(subkey []byte) float64 {
-	b.reader.Read(b.batch, [16]byte(subkey[:16]), [16]byte(subkey[16:]), func(from int, words []uint32) {
-		if b.weights == nil {
-			b.summer.add(words)
-			return
-		}
-		b.summer.weigh(words, b.weights[from:from+len(words)])
-	})
-	return b.summer.take()
 }
 
 // summer sums the scores of units.
 type summer interface {
 	add(words []uint32)
 	weigh(words []uint32, weights []uint8)
-	take() float64 // the sum, and begins anew
+	take() float64 // the sum, once
 }
 
 // newSummer is that of a scheme whose score is a function of aes-ctr-v1's word; nil
@@ -95,10 +122,8 @@ func newSummer(s Scheme) summer {
 		return nil
 	}
 	switch s := s.(type) {
-	case *gumbel:
+	case *gumbel, *dual:
 		return newLogSum()
-	case *dual:
-		return &dualSum{newLogSum(), s.alpha}
 	case *kgw:
 		return &greenSum{threshold: int64(s.threshold)}
 	case *tournament:
@@ -126,11 +151,7 @@ func (t *greenSum) weigh(words []uint32, weights []uint8) {
 	t.sum = sum
 }
 
-func (t *greenSum) take() float64 {
-	sum := t.sum
-	t.sum = 0
-	return float64(sum)
-}
+func (t *greenSum) take() float64 { return float64(t.sum) }
 
 // bitSum counts the ones of the tournament's layers.
 type bitSum struct{ sum int64 }
@@ -151,11 +172,7 @@ func (t *bitSum) weigh(words []uint32, weights []uint8) {
 	t.sum = sum
 }
 
-func (t *bitSum) take() float64 {
-	sum := t.sum
-	t.sum = 0
-	return float64(sum)
-}
+func (t *bitSum) take() float64 { return float64(t.sum) }
 
 // logSum sums -w·log u by multiplying the u of each weight, and takes a logarithm
 // when the product comes near the end of float64's range: every thirtieth time at
@@ -216,13 +233,5 @@ func (t *logSum) take() float64 {
 	for w := range t.product {
 		t.product[w] = t.enter(t.product[w], uint8(w))
 	}
-	sum := t.sum
-	t.sum = 0
-	return sum
-}
-
-// dualSum is for the sum under one of two keys.
-type dualSum struct {
-	*logSum
-	alpha float64
+	return t.sum
 }

@@ -37,7 +37,7 @@ func TestUnderKeys(t *testing.T) {
 		{"philox", philox, WeightsNone, false, 0},
 	} {
 		d := run(t, masterKey(t, test.spec, 5), test.weights, tokens)
-		if (newSummer(d.scheme) != nil) != test.batch {
+		if d.batched() != test.batch {
 			t.Errorf("%s: batch %v, want %v", test.name, !test.batch, test.batch)
 		}
 		got, err := d.underKeys(t.Context(), 5, nil, func(i int) ([]byte, error) { return decoySubkey([32]byte{9}, i, test.spec) })

@@ -65,17 +65,41 @@ type unitList struct {
 	heaviest bool
 }
 
-func (d *Detector) grouped() unitList {
-	n := d.pairs.len()
-	order := make([]uint32, n)
-	for i := range order {
-		order[i] = uint32(i)
+// chunkUnits is how many units are laid out at a time: with what a batch adds some ten
+// megabytes, and the keys' own work for a chunk is ten times that of deriving a key.
+const chunkUnits = 1 << 18
+
+// chunks calls yield with the run's units in the order of their windows, some at a
+// time, and with the number of such calls. A key of a scheme with seeds needs to see
+// all of them at once.
+func (d *Detector) chunks(yield func(l unitList, of int) error) error {
+	if d.disk != nil {
+		return d.merged(yield)
 	}
-	slices.SortFunc(order, func(a, b uint32) int {
-		return slices.Compare(d.pairs.at(int(a)), d.pairs.at(int(b)))
-	})
-	l := unitList{stride: d.pairs.stride, flat: make([]int32, 0, len(d.pairs.flat)), seeded: d.seeded != nil, heaviest: d.weights == WeightsEntropy}
-	for _, u := range order {
+	order := d.pairs.sorted()
+	size := max(len(order), 1)
+	if d.seeded == nil && d.multiple == nil {
+		size = chunkUnits
+	}
+	of := (len(order) + size - 1) / size
+	for part := range slices.Chunk(order, size) {
+		if err := yield(d.list(part), of); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// grouped is the list of all units.
+func (d *Detector) grouped() unitList {
+	d.inMemory("the list of units")
+	return d.list(d.pairs.sorted())
+}
+
+// list are the pairs with these numbers.
+func (d *Detector) list(numbers []uint32) unitList {
+	l := unitList{stride: d.pairs.stride, flat: make([]int32, 0, len(numbers)*d.pairs.stride), seeded: d.seeded != nil, heaviest: d.weights == WeightsEntropy}
+	for _, u := range numbers {
 		l.flat = append(l.flat, d.pairs.at(int(u))...)
 		if d.weights != WeightsNone {
 			l.weights = append(l.weights, d.times[u])
@@ -89,11 +113,13 @@ func (d *Detector) grouped() unitList {
 
 // score is the weighted score of the units under one key. It looks at ctx now
 // and then; what it returns after cancellation is meaningless.
-func (l unitList) score(ctx context.Context, s Scheme) scored {
+func (l unitList) score(ctx context.Context, s Scheme) scored { return l.addTo(ctx, scored{}, s) }
+
+// addTo is score on top of that of earlier units.
+func (l unitList) addTo(ctx context.Context, sum scored, s Scheme) scored {
 	if l.seeded {
 		return l.scoreSeeds(ctx, s.(seeded))
 	}
-	var sum scored
 	h := l.stride - 1
 	for i := 0; i*l.stride < len(l.flat); i++ {
 		if i%(1<<10) == 1<<10-1 && ctx.Err() != nil {

@@ -50,6 +50,8 @@ type Options struct {
 	// Skip, if set, says which units were scored before, in a run that this one is
 	// to be independent of: they are repeats. See [Detector.Has].
 	Skip func(window []int32, token int32) bool
+	// Spill, if set, bounds the run's memory; items are then given to [Detector.Enter].
+	Spill *Spill
 }
 
 // Values of Options.Statistic: what a unit of a preset with layers scores.
@@ -139,7 +141,7 @@ type Dropped struct {
 // position is dropped first for a window that occurs in its item's prompt; only
 // scored ones count as seen.
 //
-// A Detector keeps every distinct unit: with windows of 2 tokens about 20 to 30
+// A Detector keeps every distinct unit, unless it has a [Spill]: with windows of 2 about 20 to 30
 // bytes each (12 for the ids, 1 for the count, 7 to 14 of hash table, and up to
 // a quarter of slack in the first two); schemes with seeds keep the distinct
 // windows with their tokens besides. It allocates only to grow, and is not safe
@@ -158,6 +160,9 @@ type Detector struct {
 	ring    int    // of peerRing
 	keep    func(window []int32) bool
 	skip    func(window []int32, token int32) bool
+	spill   *Spill
+	disk    *spilled // the run's units, once they are not in memory
+	failed  error    // of the disk
 
 	pairs tuples  // window, then token
 	times []uint8 // per pair: occurrences up to evidence.WeightCap, or its weight
@@ -218,6 +223,7 @@ func NewDetector(s Scheme, opt Options) *Detector {
 		dedup:   DedupUnit,
 		keep:    opt.Keep,
 		skip:    opt.Skip,
+		spill:   opt.Spill,
 		pairs:   newTuples(h + 1),
 		seeds:   newTuples(3),
 		unit:    make([]int32, max(h+1, 3)),
@@ -383,8 +389,25 @@ func (d *Detector) count(window []int32, token int32, weight uint8) (Fate, float
 	if d.peer != "" {
 		return d.countPeer(window, token)
 	}
+	if d.disk != nil {
+		if err := d.disk.put(d.pair(window, token), weight); err != nil && d.failed == nil {
+			d.failed = err
+		}
+		return FateRepeat, 0 // until it is known
+	}
 	u, added, seen := d.enter(window, token, weight)
 	if added {
+		return d.tally(window, token, weight, 0)
+	}
+	before := seen[u]
+	seen[u] = d.raise(before, weight)
+	return d.tally(window, token, weight, before)
+}
+
+// tally adds an occurrence to the sums: of a unit that had the weight before, 0 if it is
+// the first.
+func (d *Detector) tally(window []int32, token int32, weight, before uint8) (Fate, float64) {
+	if before == 0 {
 		x := d.scheme.Score(window, token)
 		d.weight[weight]++
 		d.score += x
@@ -392,18 +415,20 @@ func (d *Detector) count(window []int32, token int32, weight uint8) (Fate, float
 		return FateScored, x
 	}
 	d.dropped.Repeat++
-	before := seen[u]
 	after := d.raise(before, weight)
-	if after == before {
-		return FateRepeat, 0
-	}
-	seen[u] = after
-	if d.weights != WeightsNone {
+	if after != before && d.weights != WeightsNone {
 		d.weight[before]--
 		d.weight[after]++
 		d.weighted += float64(after-before) * d.scheme.Score(window, token)
 	}
 	return FateRepeat, 0
+}
+
+// pair is a unit of window and token, valid until the next one.
+func (d *Detector) pair(window []int32, token int32) []int32 {
+	h := copy(d.unit, window)
+	d.unit[h] = token
+	return d.unit[:h+1]
 }
 
 // raise is what a repetition makes of a unit's weight: one more occurrence, or the
@@ -449,10 +474,8 @@ func (d *Detector) withStatistic(s Scheme) Scheme {
 // the pair of window and token ([Detector.UnitIsPair]), and as little safe for
 // concurrent use as the rest.
 func (d *Detector) Has(window []int32, token int32) bool {
-	h := len(window)
-	copy(d.unit, window)
-	d.unit[h] = token
-	return d.pairs.has(d.unit[:h+1])
+	d.inMemory("a unit")
+	return d.pairs.has(d.pair(window, token))
 }
 
 // UnitIsPair reports whether the unit is the pair of window and token itself, under
@@ -462,10 +485,7 @@ func (d *Detector) UnitIsPair() bool { return d.seeded == nil }
 // enter finds the unit of a position: its number, whether it is new (and then
 // seen once), and the counts that the number belongs to.
 func (d *Detector) enter(window []int32, token int32, weight uint8) (unit int, added bool, seen []uint8) {
-	h := len(window)
-	copy(d.unit, window)
-	d.unit[h] = token
-	pair, fresh := d.pairs.insert(d.unit[:h+1])
+	pair, fresh := d.pairs.insert(d.pair(window, token))
 	if fresh {
 		d.times = append(d.times, weight)
 	}
@@ -506,15 +526,13 @@ func (d *Detector) countPeer(window []int32, token int32) (Fate, float64) {
 // fresh asks the peer's rule whether the occurrence counts.
 func (d *Detector) fresh(window []int32, token int32) bool {
 	h := len(window)
-	copy(d.unit, window)
-	d.unit[h] = token
 	switch d.peer {
 	case peerNone:
 		return true
 	case peerRun:
-		return !d.pairs.has(d.unit[:h+1])
+		return !d.pairs.has(d.pair(window, token))
 	case peerContext:
-		_, added := d.local.insert(d.unit[:h])
+		_, added := d.local.insert(window)
 		return added
 	case peerRing:
 		// The last d.ring windows of the item: a window that stands in the flat
@@ -529,7 +547,7 @@ func (d *Detector) fresh(window []int32, token int32) bool {
 		d.local.flat = append(list, window...)
 		return true
 	}
-	_, added := d.local.insert(d.unit[:h+1])
+	_, added := d.local.insert(d.pair(window, token))
 	return added
 }
 
@@ -602,6 +620,7 @@ type Pair struct {
 // Pairs yields the distinct units in the order of their first occurrence. It is
 // an iterator: for p := range d.Pairs.
 func (d *Detector) Pairs(yield func(Pair) bool) {
+	d.inMemory("the units")
 	h := d.pairs.stride - 1
 	at := func(pair int, count uint8) Pair {
 		u := d.pairs.at(pair)

@@ -29,6 +29,16 @@ func (t *tuples) len() int { return len(t.flat) / t.stride }
 // at is entry i. The slice must not be written to.
 func (t *tuples) at(i int) []int32 { return t.flat[i*t.stride : (i+1)*t.stride] }
 
+// sorted are the numbers of the entries in the order of their ids.
+func (t *tuples) sorted() []uint32 {
+	order := make([]uint32, t.len())
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	slices.SortFunc(order, func(a, b uint32) int { return slices.Compare(t.at(int(a)), t.at(int(b))) })
+	return order
+}
+
 // reset empties the set and keeps its memory.
 func (t *tuples) reset() {
 	if len(t.flat) > 0 {

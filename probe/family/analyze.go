@@ -31,6 +31,8 @@ type Options struct {
 	Tokenizer OpenTokenizer
 	// Skip leaves out tests, as if their key was not given: what they read is not there.
 	Skip func(*ledger.Test) bool
+
+	units int // see Input
 }
 
 // Progress says which test is being computed, and how far one of its steps is. A step
@@ -295,7 +297,7 @@ func (a *analysis) input(i int) *Input {
 	return &Input{
 		Test: t, Target: a.targets[t.Target].target, Log10Alpha: Log10Level(a.plan, t),
 		Decoys: a.decoys, DecoySeed: a.seed, Files: a.c.FS(), Progress: func(done int) { step(StepDecoys, done, a.decoys) }, step: step,
-		plan: a.plan, store: a.c, targets: a.targets, seed: a.other, readers: &a.readers,
+		plan: a.plan, store: a.c, targets: a.targets, seed: a.other, readers: &a.readers, units: a.opt.units,
 	}
 }
 

@@ -116,6 +116,13 @@ func TestSameBytes(t *testing.T) {
 	if !bytes.Equal(encode(first), encode(other)) {
 		t.Error("the order of arrival changed the findings")
 	}
+	spilled, err := Analyze(t.Context(), c, []*watermark.Key{k}, Options{units: 50})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(encode(first), encode(spilled)) {
+		t.Error("units on disk changed the findings")
+	}
 }
 
 func TestKeyWithheld(t *testing.T) {

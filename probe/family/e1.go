@@ -88,15 +88,21 @@ func decodeOptions(t *ledger.Test, into any) error {
 // runE1 scores the tests of one target in one pass over its replies: they are
 // tokenised once, however many keys are tried.
 func runE1(ctx context.Context, ins []*Input) ([]*Output, error) {
+	units := cmp.Or(ins[0].units, unitsInMemory)
 	tests := make([]*e1, len(ins))
+	defer func() {
+		for _, e := range tests {
+			e.close()
+		}
+	}()
 	for i, in := range ins {
-		e, err := newE1(in)
+		e, err := newE1(in, units/len(ins))
 		if err != nil {
 			return nil, err
 		}
 		tests[i] = e
 	}
-	if err := readFirst(ctx, ins, tests); err != nil {
+	if err := readFirst(ctx, ins, tests, units); err != nil {
 		return nil, err
 	}
 	if err := readAll(ctx, ins, tests); err != nil {
@@ -109,35 +115,52 @@ func runE1(ctx context.Context, ins []*Input) ([]*Output, error) {
 			return nil, err
 		}
 		if e.pooled != nil {
-			e.join(outs[i])
+			if err := e.join(ctx, outs[i]); err != nil {
+				return nil, err
+			}
 		}
+		e.close()
 		tests[i] = nil // its units are no longer needed
 	}
 	return outs, nil
 }
 
+// unitsInMemory is how many distinct units the tests of a target hold in memory
+// together: 60 MB of them. Those of larger cases go to temporary files.
+const unitsInMemory = 2 << 20
+
+// close gives up what the test has on disk.
+func (e *e1) close() {
+	if e == nil {
+		return
+	}
+	e.detector.Close()
+	e.pooled.close()
+}
+
 // readFirst reads the replies of the first run, if there is one, for every test
 // that can be joined with it: their units are not scored again, and open the pooled
 // score.
-func readFirst(ctx context.Context, ins []*Input, tests []*e1) error {
+func readFirst(ctx context.Context, ins []*Input, tests []*e1, units int) error {
 	var early []*Input
 	var first []*e1
 	for i, in := range ins {
 		if in.earlier == nil || !tests[i].detector.UnitIsPair() {
 			continue
 		}
-		seen, err := newE1(in.earlier)
+		seen, err := newE1(in.earlier, math.MaxInt) // it is asked for units
 		if err != nil {
 			return err
 		}
-		pooled, err := newE1(in.earlier)
+		pooled, err := newE1(in.earlier, units/len(ins))
 		if err != nil {
 			return err
 		}
-		if tests[i], err = newE1(in, seen.detector.Has); err != nil {
+		pooled.replies = 0 // no curve
+		if tests[i], err = newE1(in, units/len(ins), seen.detector.Has); err != nil {
 			return err
 		}
-		tests[i].pooled = pooled.detector
+		tests[i].pooled = pooled
 		early, first = append(early, in.earlier, in.earlier), append(first, seen, pooled)
 	}
 	if len(first) == 0 {
@@ -147,8 +170,11 @@ func readFirst(ctx context.Context, ins []*Input, tests []*e1) error {
 }
 
 // join adds the pooled figures: every unit of either run once, as one test.
-func (e *e1) join(out *Output) {
-	d := e.pooled.Result()
+func (e *e1) join(ctx context.Context, out *Output) error {
+	if err := e.pooled.settle(ctx); err != nil {
+		return err
+	}
+	d := e.pooled.detector.Result()
 	j := &ledger.Joint{N: d.N, Score: d.Score, Mean: d.Tail.Mean, SD: d.Tail.SD}
 	if out.Finding.Log10P != nil || out.Finding.Log10E != nil { // not withheld
 		j.Log10E = number(d.Log10E)
@@ -157,10 +183,12 @@ func (e *e1) join(out *Output) {
 		}
 	}
 	out.Finding.Joint, out.Joined = j, true
+	return nil
 }
 
-// newE1 prepares a test; skip, if given, names units that were scored before.
-func newE1(in *Input, skip ...func(window []int32, token int32) bool) (*e1, error) {
+// newE1 prepares a test that holds so many distinct units in memory; skip, if given,
+// names units that were scored before.
+func newE1(in *Input, units int, skip ...func(window []int32, token int32) bool) (*e1, error) {
 	mark, err := in.Key.Mark()
 	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", in.Key.ID, err)
@@ -178,13 +206,14 @@ func newE1(in *Input, skip ...func(window []int32, token int32) bool) (*e1, erro
 	e := &e1{
 		test: in.Test, reader: r, part: opt.Part, log10Alpha: in.Log10Alpha,
 		decoys: in.Decoys, seed: in.DecoySeed, progress: in.Progress, curve: make([]ledger.CurvePoint, 0, curvePoints),
+		langs: map[string]*langPart{},
 	}
 	for _, s := range in.targets[in.Target.Name].attempts {
 		if s != nil && in.Test.Reads(s.prompt) && s.class == ledger.OK && (s.reasoning || opt.Part == "") {
 			e.replies++
 		}
 	}
-	options := watermark.Options{Weights: in.Test.Weights}
+	options := watermark.Options{Weights: in.Test.Weights, Spill: &watermark.Spill{Units: units, Each: e.note}}
 	if in.Test.Filter != "" {
 		windows, err := loadFilter(in.Files, in.Test.Filter)
 		if err != nil {
@@ -210,6 +239,8 @@ const chunk = 64
 func readAll(ctx context.Context, ins []*Input, tests []*e1) error {
 	attempts := ins[0].targets[ins[0].Target.Name].attempts
 	var batch []*settled
+	step, done := ins[0].step, 0
+	step(StepReplies, 0, len(attempts))
 	flush := func() error {
 		if len(batch) == 0 {
 			return nil
@@ -218,10 +249,12 @@ func readAll(ctx context.Context, ins []*Input, tests []*e1) error {
 			return fmt.Errorf("test %s: %w", tests[0].test.ID, err)
 		}
 		err := feed(ins, tests, batch)
+		step(StepReplies, done, len(attempts))
 		batch = batch[:0]
 		return err
 	}
 	for _, s := range attempts {
+		done++
 		if s == nil {
 			continue
 		}
@@ -273,7 +306,9 @@ func feed(ins []*Input, tests []*e1, batch []*settled) error {
 		e := tests[k]
 		for i, s := range batch {
 			if it, ok := items[i][textOf{e.reader, e.part}]; ok && e.test.Reads(s.prompt) {
-				e.add(it, s.prompt.Lang)
+				if err := e.add(it, s.prompt.Lang); err != nil {
+					return fmt.Errorf("test %s: %w", e.test.ID, err)
+				}
 			}
 		}
 		return nil
@@ -320,8 +355,8 @@ type e1 struct {
 	reader     *reader
 	part       string // of a reply: see [E1Options]
 	detector   *watermark.Detector
-	pooled     *watermark.Detector // over both runs; nil where there is no first one
-	log10Alpha float64             // per test: alpha/m
+	pooled     *e1     // over both runs; nil where there is no first one
+	log10Alpha float64 // per test: alpha/m
 	decoys     int
 	seed       [32]byte
 	progress   func(done int)
@@ -331,10 +366,12 @@ type e1 struct {
 	tokens  int64
 	curve   []ledger.CurvePoint
 	langs   map[string]*langPart
+	parts   []*langPart // of langs, by their tags
 }
 
 // langPart is the part of a run in one language of its prompts.
 type langPart struct {
+	tag      int
 	n        int64
 	clusters evidence.Clusters
 }
@@ -357,6 +394,9 @@ func (e *e1) item(a *Answer) (watermark.Item, bool, error) {
 // finish makes the finding of what was added. Verdict, Holm and commitment are
 // not its business.
 func (e *e1) finish(ctx context.Context) (*Output, error) {
+	if err := e.settle(ctx); err != nil {
+		return nil, err
+	}
 	d := e.detector.Result()
 	f := ledger.Finding{
 		Scheme: d.Scheme, PRF: d.PRF, Replies: d.Items, Tokens: d.Tokens, N: d.N, Dropped: ledger.Dropped{
@@ -374,7 +414,7 @@ func (e *e1) finish(ctx context.Context) (*Output, error) {
 		return &Output{Finding: f}, nil
 	}
 	f.Effect, f.EffectLo, f.EffectHi = d.Effect.Value, d.Effect.Lo, d.Effect.Hi
-	f.Parts = e.parts(d.Law)
+	f.Parts = e.byLang(d.Law)
 	gate := GateUnchecked
 	if e.decoys > 0 {
 		judged, scores, err := e.detector.Decoys(ctx, e.seed, e.decoys, e.progress)
@@ -400,9 +440,9 @@ func (e *e1) finish(ctx context.Context) (*Output, error) {
 	return &Output{Finding: f, Log10P: d.Tail.Log10P}, nil
 }
 
-// parts are the effect by the language of the prompt, where there are several. A unit
+// byLang is the effect by the language of the prompt, where there are several. A unit
 // that two languages share counts in the one that had it first.
-func (e *e1) parts(law evidence.Law) []ledger.Part {
+func (e *e1) byLang(law evidence.Law) []ledger.Part {
 	if len(e.langs) < 2 {
 		return nil
 	}
@@ -414,24 +454,37 @@ func (e *e1) parts(law evidence.Law) []ledger.Part {
 	return out
 }
 
-// add scores a reply, and notes the evidence now and then: at equal numbers of
-// replies, the last time at the end. The curve is a description: the fixed-n test
-// looks at its end only.
-func (e *e1) add(it watermark.Item, lang string) {
+// settle scores what is on disk.
+func (e *e1) settle(ctx context.Context) error {
+	if err := e.detector.Settle(ctx); err != nil {
+		return fmt.Errorf("test %s: %w", e.test.ID, err)
+	}
+	return nil
+}
+
+// add scores a reply.
+func (e *e1) add(it watermark.Item, lang string) error {
 	if e.pooled != nil {
-		e.pooled.Add(it)
+		if err := e.pooled.add(it, lang); err != nil {
+			return err
+		}
 	}
-	n, score := e.detector.Add(it)
-	if e.langs == nil {
-		e.langs = map[string]*langPart{}
+	p := e.langs[lang]
+	if p == nil {
+		p = &langPart{tag: len(e.parts)}
+		e.langs[lang], e.parts = p, append(e.parts, p)
 	}
-	if e.langs[lang] == nil {
-		e.langs[lang] = new(langPart)
-	}
-	e.langs[lang].n += n
-	e.langs[lang].clusters.Add(n, score)
+	return e.detector.Enter(it, p.tag)
+}
+
+// note enters a reply that was scored, and notes the evidence now and then: at equal
+// numbers of replies, the last time at the end. The curve is a description: the fixed-n
+// test looks at its end only.
+func (e *e1) note(tag, tokens int, n int64, score float64) {
+	e.parts[tag].n += n
+	e.parts[tag].clusters.Add(n, score)
 	e.done++
-	e.tokens += int64(len(it.Tokens))
+	e.tokens += int64(tokens)
 	if e.replies == 0 || e.done*curvePoints/e.replies == (e.done-1)*curvePoints/e.replies {
 		return
 	}

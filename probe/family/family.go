@@ -209,6 +209,8 @@ type Input struct {
 	targets map[string]*gathered
 	seed    [32]byte // of everything random that is no decoy
 	readers *readers
+	// units replaces unitsInMemory, where it is not 0.
+	units int
 	// resamples replaces the number of bootstrap resamples, for calibrations, which look
 	// at ranks only; 0 leaves it.
 	resamples int

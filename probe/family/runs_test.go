@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -124,7 +125,15 @@ func TestTwoRunsCountUnitsOnce(t *testing.T) {
 	k := newKey(t, watermark.Gumbel, 33)
 	one, two := markedTexts(t, k, 1, 20), markedTexts(t, k, 2, 20)
 	both := append(append([]string(nil), two...), one[:10]...) // half of the first run comes again
-	f := analyze(t, twoRuns(t, k, one, both, 10*24*time.Hour), k).Findings[0]
+	c := twoRuns(t, k, one, both, 10*24*time.Hour)
+	f := analyze(t, c, k).Findings[0]
+	spilled, err := Analyze(t.Context(), c, []*watermark.Key{k}, Options{units: 50})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(spilled.Findings[0], f) {
+		t.Errorf("with units on disk %+v, else %+v", spilled.Findings[0], f)
+	}
 	alone := newScenario(t, []string{"rival"}, neutral(40))
 	alone.test(k, ledger.ModeFixedN)
 	for i, text := range append(append([]string(nil), one...), two...) {

@@ -44,12 +44,15 @@ func newReader(t testing.TB) *reader {
 func score(t testing.TB, items []watermark.Item, k *watermark.Key, keep func([]int32) bool) ledger.Finding {
 	t.Helper()
 	e := &e1{
-		test:     &ledger.Test{Mode: ledger.ModeFixedN, Weights: watermark.WeightsAuto},
-		detector: watermark.NewDetector(mark(t, k), watermark.Options{Weights: watermark.WeightsAuto, Keep: keep}), log10Alpha: -6,
-		replies: int64(len(items)),
+		test:       &ledger.Test{Mode: ledger.ModeFixedN, Weights: watermark.WeightsAuto},
+		log10Alpha: -6, replies: int64(len(items)), langs: map[string]*langPart{},
 	}
+	spill := &watermark.Spill{Units: unitsInMemory, Each: e.note}
+	e.detector = watermark.NewDetector(mark(t, k), watermark.Options{Weights: watermark.WeightsAuto, Keep: keep, Spill: spill})
 	for _, it := range items {
-		e.add(it, "en")
+		if err := e.add(it, "en"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	out, err := e.finish(t.Context())
 	if err != nil {
