@@ -292,6 +292,9 @@ func (d *design) rankLine(c *ledger.Comparison) string {
 	if m := c.Missing; m != nil {
 		line += "; " + d.fill("comparison.missing", "n", d.integer(m.Replies), "best", d.integer(int64(m.BestRank)), "worst", d.integer(int64(m.WorstRank)))
 	}
+	if m := c.MissingAll; m != nil {
+		line += "; " + d.fill("comparison.missing.all", "n", d.integer(m.Replies), "best", d.integer(int64(m.BestRank)), "worst", d.integer(int64(m.WorstRank)))
+	}
 	if c.LikelihoodRatio != nil {
 		line += "; " + d.fill("comparison.lr", "lr", d.significant(*c.LikelihoodRatio), "cap", d.significant(c.Cap))
 	}

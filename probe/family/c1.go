@@ -68,38 +68,54 @@ func runC1(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	lacks := in.lacking(s)
 	g := newAgreement(sd)
 	for _, p := range in.Prompts() {
 		if r.of[p] != nil {
-			shareErrors(g, g.cell(r.item[p], p.Category, p), sd, lacks[p] > 0, func(t *ledger.Target) map[string]float64 { return given[t][p] })
+			shareErrors(g, g.cell(r.item[p], p.Category, p), sd, answersTo(given, p))
 		}
+	}
+	s.room = func(c *cell, lacks func(*ledger.Target) bool) []span {
+		return roomForErrors(g, sd, answersTo(given, c.prompts[0]), lacks)
 	}
 	return in.compare(sd, g, s), nil
 }
 
-// shareErrors fills one prompt's cell from the answers that each model gave to it.
-// How common an error is, is learnt from all others than the two that are compared,
-// so that rival and controls are weighed alike; add-half keeps an error that nobody
-// else makes from being infinitely rare. Where the rival lacks a reply it is said how
-// far that reply could move the cell.
-func shareErrors(g *agreement, c *cell, sd *sides, lacks bool, given func(*ledger.Target) map[string]float64) {
-	var wrong []string
-	share := func(t *ledger.Target, w string) float64 {
-		of := given(t)
-		if n := total(of); n > 0 {
-			return of[w] / n
-		}
-		return 0
+// answers are the counts of those that each model gave to a prompt.
+type answers func(*ledger.Target) map[string]float64
+
+func answersTo(p map[*ledger.Target]byPrompt, q *ledger.Prompt) answers {
+	return func(t *ledger.Target) map[string]float64 { return p[t][q] }
+}
+
+// share is how much of a model's answers one is.
+func (of answers) share(t *ledger.Target, answer string) float64 {
+	given := of(t)
+	if n := total(given); n > 0 {
+		return given[answer] / n
 	}
-	for _, t := range g.teachers {
-		for w := range given(t) {
+	return 0
+}
+
+// wrong are the errors of teachers, in order.
+func (of answers) wrong(teachers []*ledger.Target) []string {
+	var wrong []string
+	for _, t := range teachers {
+		for w := range of(t) {
 			if w != correctAnswer && !slices.Contains(wrong, w) {
 				wrong = append(wrong, w)
 			}
 		}
 	}
 	slices.Sort(wrong)
+	return wrong
+}
+
+// shareErrors fills one prompt's cell from the answers that each model gave to it.
+// How common an error is, is learnt from all others than the two that are compared,
+// so that rival and controls are weighed alike; add-half keeps an error that nobody
+// else makes from being infinitely rare.
+func shareErrors(g *agreement, c *cell, sd *sides, given answers) {
+	share, wrong := given.share, given.wrong(g.teachers)
 	pool := sd.pool()
 	all, have := 0., make([]float64, len(wrong))
 	for _, t := range pool {
@@ -146,16 +162,21 @@ func shareErrors(g *agreement, c *cell, sd *sides, lacks bool, given func(*ledge
 			}
 		}
 	}
-	if lacks {
-		c.room = roomForErrors(g, sd, wrong, given, share)
-	}
 }
 
-// roomForErrors are the spans of a prompt's cell where the rival lacks a reply. The
-// weights of its own agreements do not depend on what it says; those of the controls
-// do, since it is one of the models from whom the rarity of an error is learnt.
-func roomForErrors(g *agreement, sd *sides, wrong []string, given func(*ledger.Target) map[string]float64, share func(*ledger.Target, string) float64) []span {
+// roomForErrors are the spans of a prompt's cell where some lack a reply. The weights of
+// a source's own agreements do not depend on what it says; those of the others do, since
+// it is one of the models from whom the rarity of an error is learnt. Where a teacher
+// lacks one, nobody knows which errors it makes.
+func roomForErrors(g *agreement, sd *sides, given answers, lacks func(*ledger.Target) bool) []span {
 	room := make([]span, len(g.rows)*len(g.columns))
+	wrong, pool := given.wrong(g.teachers), sd.pool()
+	shares := map[*ledger.Target][]float64{}
+	for _, t := range pool {
+		for _, w := range wrong {
+			shares[t] = append(shares[t], given.share(t, w))
+		}
+	}
 	bits := func(q float64) float64 {
 		if q > rareShare {
 			return 0
@@ -164,39 +185,51 @@ func roomForErrors(g *agreement, sd *sides, wrong []string, given func(*ledger.T
 	}
 	for i, row := range g.rows[:1+len(sd.controls)] {
 		for j, column := range g.teachers {
-			if len(given(column)) == 0 || i > 0 && len(given(row)) == 0 {
+			if row == column || !lacks(column) && len(given(column)) == 0 || !lacks(row) && len(given(row)) == 0 {
+				continue
+			}
+			var among, open float64
+			for _, t := range pool {
+				switch {
+				case t == row || t == column:
+				case lacks(t):
+					open++
+				case len(given(t)) > 0:
+					among++
+				}
+			}
+			at := &room[i*len(g.columns)+j]
+			if lacks(column) {
+				*at = span{hi: 1, most: bits(.5 / (1 + among + open) * (1 - 1e-9))}
 				continue
 			}
 			sp := span{lo: 1}
-			for _, w := range wrong {
-				ours := share(column, w)
+			for k := range wrong {
+				ours := shares[column][k]
 				if ours == 0 {
 					continue
 				}
-				others, among := 0., 0.
-				for _, t := range sd.pool() {
-					if t != row && t != column && t != sd.rival && len(given(t)) > 0 {
-						others, among = others+share(t, w), among+1
+				others := 0.
+				for _, t := range pool {
+					if t != row && t != column && !lacks(t) {
+						others += shares[t][k]
 					}
 				}
-				without := (.5 + others) / (1 + among) // the rival, or its answer
-				rarest, usual := without, without
-				if i > 0 {
-					rarest, usual = (.5+others)/(2+among), max(without, (1.5+others)/(2+among))
-				}
-				// A hair of room for the order in which sums are taken.
+				// Those who lack a reply all make another error, or all this one. A hair of
+				// room for the order in which sums are taken.
+				rarest, usual := (.5+others)/(1+among+open), (.5+others+open)/(1+among+open)
 				most := bits(rarest * (1 - 1e-9))
 				sp.least += bits(usual*(1+1e-9)) * ours
 				sp.most += most * ours
-				if most > 0 && i > 0 {
-					sp.lo, sp.hi = min(sp.lo, share(row, w)), max(sp.hi, share(row, w))
+				if most > 0 && !lacks(row) {
+					sp.lo, sp.hi = min(sp.lo, shares[row][k]), max(sp.hi, shares[row][k])
 				}
 			}
-			if i == 0 {
+			if lacks(row) {
 				sp.lo, sp.hi, sp.least = 0, 1, 0
 			}
 			if sp.most > 0 {
-				room[i*len(g.columns)+j] = sp
+				*at = sp
 			}
 		}
 	}

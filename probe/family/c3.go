@@ -110,6 +110,12 @@ func runC3(ctx context.Context, in *Input) (*Output, error) {
 		s.traits = []ledger.Trait{{Name: "claims to be our model", Ours: fmt.Sprintf("%.0f of %.0f", own, read)}}
 		return s.nothing(WarnSelfTest), nil
 	}
+	for p, n := range in.lacking(sd.ours, s) {
+		if r.of[p] != nil {
+			read += float64(n)
+		}
+	}
+	s.unsure = own < selfShare*read
 	g := &agreement{rows: sd.rows(), columns: []string{lex.ids[us]}, prefer: func(row []float64) float64 {
 		if len(row) == 1 {
 			return row[0]

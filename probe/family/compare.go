@@ -47,7 +47,6 @@ type cell struct {
 	lang, category string
 	num, den       []float64
 	prompts        []*ledger.Prompt // whose replies enter
-	room           []span           // what could be with the rival's missing replies; see bounded
 }
 
 // newAgreement prepares the matrix of a comparison.
@@ -192,12 +191,15 @@ type say struct {
 	cap       float64
 	traits    []ledger.Trait
 	permuted  *ledger.Permutation
-	// lo and hi bound the agreement in a cell. Shared says that a reply of the rival moves
-	// the agreement of others in other cells, too, so that no cell bounds what a missing
-	// one could change. Refusals says that they are replies, too.
-	lo, hi           float64
-	shared, refusals bool
-	warnings         []Warning
+	// lo and hi bound the agreement in a cell, of weight 1; where a missing reply moves
+	// more of a cell, room says what could be there. Shared says that a reply moves the
+	// agreement of others in other cells, too, so that no cell bounds what a missing one
+	// could change; unsure that those of others than the rival could take the comparison
+	// away. Refusals says that they are replies, too.
+	lo, hi                   float64
+	room                     func(c *cell, lacks func(*ledger.Target) bool) []span
+	shared, unsure, refusals bool
+	warnings                 []Warning
 }
 
 // nothing is the finding where there is nothing to compare.
@@ -252,10 +254,7 @@ func (in *Input) compare(sd *sides, g *agreement, s *say) *Output {
 	if !math.IsNaN(rank.Log10Parametric) {
 		c.Log10Parametric = number(rank.Log10Parametric)
 	}
-	var bounded bool
-	if c.Missing, bounded = in.bounded(sd, g, rows, columns, m, s); !bounded {
-		s.warnings = append(s.warnings, WarnUnbounded)
-	}
+	c.Missing, c.MissingAll = in.bound(sd, g, rows, columns, m, s)
 	g.calibrate(c, sd, rows, columns, s)
 
 	boot := in.bootstrap(g, "bootstrap", all, base)

@@ -26,7 +26,8 @@ type population struct {
 	plan    *ledger.Plan
 	targets map[string]*gathered
 	replies []*ledger.ReplyRecord
-	quick   bool // ranks only
+	quick   bool              // ranks only
+	whole   map[hole]*settled // what is held back
 }
 
 // newPopulation plans the prompts for a family.

@@ -179,6 +179,7 @@ const (
 	WarnFewUnits        Warning = "few-units"
 	WarnSelfTest        Warning = "self-test"
 	WarnUnbounded       Warning = "missing-unbounded"
+	WarnOthersUnbounded Warning = "others-missing-unbounded"
 	WarnCuts            Warning = "cuts"
 	WarnNoLogprobs      Warning = "no-logprobs"
 	WarnNoOwnLift       Warning = "no-own-lift"
@@ -229,6 +230,7 @@ var warningText = map[Warning]string{
 	WarnNothingInCommon: "No item could be read from both the target and our model in a way that this test compares.",
 	WarnNoTeachers:      "No other teacher was read: what strong models have in common with ours is not taken off, and a control that is more like any teacher counts as more like us.",
 	WarnSelfTest:        "The self-test failed: our own endpoint did not say who it is in half of its replies, so the test would not see a student that took over what it says.",
+	WarnOthersUnbounded: "Replies of controls, of other teachers or of our own model are missing, and nothing bounds how far they could move the lead and the rank of {target}: a reply may also change how the others are measured, or who is compared.",
 	WarnUnbounded:       "Replies of {target} are missing, and nothing bounds how far they could move its lead and its rank: a reply may also change how the others are measured, or who is compared.",
 	WarnFewUnits:        "Fewer than 30 units were measured: kindred tokenizers are not told apart by so few.",
 	WarnImported:        "Replies that this rests on were not acquired by this program: they were gathered elsewhere and imported from a file, and nothing here shows when, from whom and with what parameters. The result can be no more than a lead.",

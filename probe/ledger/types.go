@@ -621,15 +621,20 @@ type Comparison struct {
 	// Missing says how far the rival's missing replies could move the result; nil where
 	// none is missing, and, with the warning "missing-unbounded", where nothing bounds it.
 	Missing *MissingBounds `json:"missing,omitempty"`
+	// MissingAll says the same of the missing replies of all who are compared, the
+	// controls', teachers' and ours among them: one that a control lacks could have put it
+	// before the rival. Nil where the rival alone lacks replies, and, with the warning
+	// "others-missing-unbounded", where nothing bounds it.
+	MissingAll *MissingBounds `json:"missing_all,omitempty"`
 	// Traits are described, not tested: headers, formats, latency, what fits best.
 	Traits []Trait `json:"traits,omitempty"`
 }
 
-// MissingBounds bound the lead and the rank that the rival would have had with its missing
+// MissingBounds bound the lead and the rank that the rival would have had with the missing
 // replies, whatever they had been. Each prompt of which one is missing counts as wholly
-// unknown, with the weight that it would have: at worst it is as unlike ours and as like
-// the other teachers as can be, at best the other way round. What a reply of the rival
-// moves of the controls is bounded with it.
+// unknown, with the weight that it would have: at worst the rival is as unlike ours and as
+// like the other teachers there as can be, at best the other way round, and a control that
+// lacks a reply the reverse. What a reply moves of others is bounded with it.
 type MissingBounds struct {
 	Replies   int64   `json:"replies"` // that are missing, of those that the family reads
 	Lead      float64 `json:"lead"`    // over the controls' mean, as it is
