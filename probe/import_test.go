@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/stillmark/stillmark/corpora"
+	"github.com/stillmark/stillmark/corpora/tokens"
 	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark"
@@ -97,6 +98,56 @@ func TestImportNeural(t *testing.T) {
 	sum, err := Run(t.Context(), dir, RunOptions{pace: quick})
 	if err != nil || sum.SentNow != 0 || !sum.AlreadyDone {
 		t.Errorf("run: %+v, %v", sum, err)
+	}
+}
+
+// TestImportNeuralText: the same replies scored from their text, read with the models'
+// own tokenizer, give the numbers that testdata/neural/README.md says for it.
+func TestImportNeuralText(t *testing.T) {
+	t.Parallel()
+	const dir = "testdata/neural/"
+	enc, err := tokens.LoadTiktoken(dir+"tiny.tiktoken", `'(?:s|t|re|ve|ll|d|m)| ?[A-Za-z]+| ?[0-9]| ?[^\sA-Za-z0-9]+|\s+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := watermark.Import(watermark.Spec{Scheme: "hf-kgw-lefthash", Vocab: 2048, Tokenizer: enc.Name(), TokenizerSHA256: enc.SHA256()}, nil, source(9))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []struct {
+		name   string
+		n      int64
+		green  float64
+		log10P float64
+	}{
+		{"distilled", 17695, 5631, -92.05},
+		{"light", 21698, 5576, -2.04},
+		{"innocent", 22151, 5618, -.97},
+		{"plain", 18487, 4563, -.07},
+	}
+	var files []ImportFile
+	for i, w := range want {
+		role := ledger.Control
+		if i == 0 {
+			role = ledger.Rival
+		}
+		files = append(files, ImportFile{Target: ledger.Target{Name: w.name, Role: role}, Path: dir + w.name + ".jsonl"})
+	}
+	kase, err := ledger.Open(imported(t, importInput(key), files...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := family.Analyze(t.Context(), kase, []*watermark.Key{key}, family.Options{
+		Tokenizer: func(string, string) (watermark.Tokenizer, error) { return enc, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, w := range want {
+		got := &f.Findings[i]
+		if got.Target != w.name || got.N != w.n || got.Score != w.green || math.Abs(*got.Log10P-w.log10P) > .005 {
+			t.Errorf("%s: n %d, green %g, log10 p %.4f; want %+v", got.Target, got.N, got.Score, *got.Log10P, w)
+		}
 	}
 }
 
