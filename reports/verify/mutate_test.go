@@ -16,7 +16,7 @@ import (
 
 // changes is how many random changes are tried, 1.5 ms of processor time each. The
 // figure in the README was measured with -changes 12000.
-var changes = flag.Int("changes", 10_000, "random changes that TestMutations tries")
+var changes = flag.Int("changes", 4_000, "random changes that TestMutations tries")
 
 // mutation changes a package and says how; "" where it could not.
 type mutation func(rng *rand.Rand, m, other fstest.MapFS) string

@@ -230,7 +230,7 @@ func TestRedactedTampering(t *testing.T) {
 		data := m[name].Data
 		for _, at := range positions(len(data)) {
 			if step := map[bool]int{false: 5, true: 15}[testing.Short()]; at%step != 0 && at != len(data)-1 {
-				continue // every byte of a whole case is flipped by TestEveryFileFlipped
+				continue // more bytes of a whole case are flipped by TestEveryFileFlipped
 			}
 			bad := bytes.Clone(data)
 			bad[at] ^= 1 << (at % 7)

@@ -18,11 +18,11 @@ import (
 	"github.com/stillmark/stillmark/watermark"
 )
 
-// TestSeeds repeats the experiment without the network: over ten seeds every
+// TestSeeds repeats the experiment without the network: over five seeds every
 // suspect stands out under its own key, no innocent and no control does, and no
 // suspect does under another scheme's key. The bounds are the product's promise.
 func TestSeeds(t *testing.T) {
-	seeds := 10
+	seeds := 5
 	if testing.Short() {
 		seeds = 1
 	}
