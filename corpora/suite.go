@@ -66,6 +66,7 @@ type Suite struct {
 	placebos  int // items that are never planted
 	maxTokens int
 	hash      string
+	embedded  bool // in the program
 	cardless  bool // read from a JSONL file, which has no card
 }
 
@@ -142,7 +143,11 @@ func Load(name string) (*Suite, error) {
 		if err != nil {
 			return nil, fmt.Errorf("embedded suite %s: %w", name, err)
 		}
-		return parseYAML(data)
+		s, err := parseYAML(data)
+		if err == nil {
+			s.embedded = true
+		}
+		return s, err
 	}
 	ext := filepath.Ext(name)
 	if !slices.Contains(suiteEndings, ext) {
@@ -202,6 +207,9 @@ func LoadAll(name string) ([]*Suite, error) {
 }
 
 var suiteEndings = []string{".yaml", ".yml", ".jsonl"}
+
+// Embedded reports whether the suite is one of the program's own.
+func (s *Suite) Embedded() bool { return s.embedded }
 
 // SHA256 returns the hexadecimal hash of the suite's source file, as sha256sum
 // prints it.

@@ -19,6 +19,16 @@ type Problem struct {
 	Detail string `json:"detail"`
 }
 
+// Unfit reports whether what was asked with the suite could not be read as its family
+// demands, so that a plan refuses it. Other problems cost power, or leave a doubt.
+func (p *Problem) Unfit() bool {
+	switch p.Rule {
+	case "duplicate", "empty", "unfilled-slot", "reading", "overlap", "origin":
+		return true
+	}
+	return false
+}
+
 // String returns the problem as one line.
 func (p Problem) String() string {
 	if p.ID == "" {
@@ -79,7 +89,7 @@ func (r *findings) add(rule, id, format string, args ...any) {
 		r.count = make(map[string]int)
 	}
 	if r.count[rule]++; r.count[rule] <= maxPerRule {
-		r.problems = append(r.problems, Problem{rule, id, fmt.Sprintf(format, args...)})
+		r.problems = append(r.problems, Problem{Rule: rule, ID: id, Detail: fmt.Sprintf(format, args...)})
 	}
 }
 

@@ -56,53 +56,29 @@ a record for each suite and each set.`,
 	}
 }
 
-// loadSuite reads a suite by name or path.
-func loadSuite(name string) (*corpora.Suite, error) {
-	s, err := corpora.Load(name)
-	if err != nil {
-		return nil, usageError(fmt.Errorf("%w%s", err, suiteHint(name)))
-	}
-	return s, nil
-}
-
-// suiteHint names the nearest suite or set to what cannot be a file.
-func suiteHint(name string) string {
-	if strings.ContainsAny(name, "./\\") {
-		return ""
-	}
-	var known []string
-	for _, card := range corpora.List() {
-		known = append(known, card.Name)
-	}
-	for _, set := range corpora.Sets() {
-		known = append(known, set.Name)
-	}
-	return nearest(name, known)
-}
-
-// nearest is didYouMean without a list of all.
-func nearest(name string, known []string) string {
-	if hint := didYouMean(name, known); strings.Contains(hint, "mean") {
-		return hint
-	}
-	return ""
-}
-
 func (a *app) corporaShowCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "show SUITE|SET",
+		Use:     "show SUITE|FOLDER|SET",
 		Short:   "print a card: purpose, family, counts, languages, what it must never be used for",
-		Example: "  stillmark corpora show free-choice\n  stillmark corpora show evidential",
+		Example: "  stillmark corpora show free-choice\n  stillmark corpora show evidential\n  stillmark corpora show my-suites/",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if set, err := corpora.SetByName(args[0]); err == nil {
 				return a.showSet(set)
 			}
-			s, err := loadSuite(args[0])
+			suites, err := loadSuites(args[0])
 			if err != nil {
 				return err
 			}
-			return a.showSuite(s.Info())
+			for i, s := range suites {
+				if i > 0 && !a.asJSON {
+					fmt.Fprintln(a.out)
+				}
+				if err := a.showSuite(s.Info()); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 	}
 }
@@ -168,33 +144,36 @@ func (a *app) corporaExpandCommand() *cobra.Command {
 	var n int
 	var key string
 	c := &cobra.Command{
-		Use:   "expand SUITE",
+		Use:   "expand SUITE|FOLDER",
 		Short: "print the prompts of a suite, drawn by a seed",
 		Long: `Prints the prompts of a suite in the order of a seed; the first n are the first
 of every larger number. With --json each comes with what its family needs to read
-the reply, which is sealed with a plan and never sent.
+the reply, which is sealed with a plan and never sent. Of a folder all suites are
+printed, each with its name and so many prompts.
 
 Suites of E4 and E5 are drawn or filled by a canary key: with --key its prompts are
 printed, which are as secret as the key until they are sent.`,
 		Example: "  stillmark corpora expand longform-en -n 5 --seed 7 --json\n  stillmark corpora expand canary-en --key canary.json -n 5",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := loadSuite(args[0])
+			suites, err := loadSuites(args[0])
 			if err != nil {
 				return err
 			}
-			prompts, err := expandSuite(s, key, seed, n)
-			if err != nil {
-				return usageError(err)
-			}
-			for _, p := range prompts {
-				if a.asJSON {
-					if err := a.printJSON(p); err != nil {
+			for _, s := range suites {
+				prompts, err := expandSuite(s, key, seed, n)
+				if err != nil {
+					return usageError(err)
+				}
+				named := expandedPrompt{}
+				if len(suites) > 1 {
+					named.Suite = s.Name
+				}
+				for _, named.Prompt = range prompts {
+					if err := a.showPrompt(named); err != nil {
 						return err
 					}
-					continue
 				}
-				fmt.Fprintf(a.out, "%s\t%s\n", p.ID, printable(p.Text))
 			}
 			return nil
 		},
@@ -203,6 +182,23 @@ printed, which are as secret as the key until they are sent.`,
 	c.Flags().IntVarP(&n, "number", "n", 0, "how many prompts, 0 for all")
 	c.Flags().StringVar(&key, "key", "", "canary key file, for suites that a key draws or fills")
 	return c
+}
+
+// expandedPrompt is a prompt, with its suite where there are several.
+type expandedPrompt struct {
+	Suite string `json:"suite,omitempty"`
+	corpora.Prompt
+}
+
+func (a *app) showPrompt(p expandedPrompt) error {
+	if a.asJSON {
+		return a.printJSON(p)
+	}
+	if p.Suite != "" {
+		p.Suite += "\t"
+	}
+	_, err := fmt.Fprintf(a.out, "%s%s\t%s\n", p.Suite, p.ID, printable(p.Text))
+	return err
 }
 
 // expandSuite draws n prompts of a suite, under a canary key if it needs one.

@@ -38,9 +38,9 @@ they do (log10 p <= -6) the key could come in through the prompt.`,
 				}
 			}
 			for _, name := range args {
-				found, err := corpora.LoadAll(name)
+				found, err := loadSuites(name)
 				if err != nil {
-					return usageError(fmt.Errorf("%w%s", err, suiteHint(name)))
+					return err
 				}
 				suites = append(suites, found...)
 			}

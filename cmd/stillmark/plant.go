@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -60,7 +61,7 @@ of this is served.`,
 	f := c.Flags()
 	f.StringVar(&o.key, "key", "", "canary key file")
 	f.StringVarP(&o.output, "output", "o", "", "folder to create")
-	f.StringArrayVar(&o.suites, "suite", nil, "suite of family E3, E4, E5 or E6: a name or a file (repeatable; default: all embedded ones that can be planted)")
+	f.StringArrayVar(&o.suites, "suite", nil, "suite of family E3, E4, E5 or E6: a name, a file or a folder (repeatable; default: all embedded ones that can be planted)")
 	f.StringArrayVar(&o.arms, "arm", nil, "name of an arm of the rotation, such as the label of a watermark key (repeatable; without it no rotation is drawn)")
 	f.StringVar(&o.start, "start", "", "when the rotation's first slot begins (RFC 3339)")
 	f.DurationVar(&o.slot, "slot", 24*time.Hour, "length of a slot of the rotation")
@@ -123,30 +124,40 @@ func (a *app) plant(o *plantOptions) error {
 }
 
 // plantable loads the suites to plant: those that were named, or the embedded
-// ones that can be. A rotation needs arms.
+// ones that can be.
 func (o *plantOptions) plantable() ([]*corpora.Suite, error) {
 	names := o.suites
 	if len(names) == 0 {
 		for _, card := range corpora.List() {
-			switch card.Family {
-			case "E3", "E4", "E5":
+			if o.canPlant(card.Family) {
 				names = append(names, card.Name)
-			case "E6":
-				if len(o.arms) > 0 {
-					names = append(names, card.Name)
-				}
 			}
 		}
 	}
 	var suites []*corpora.Suite
 	for _, name := range names {
-		s, err := loadSuite(name)
+		found, err := loadSuites(name)
 		if err != nil {
 			return nil, err
 		}
-		suites = append(suites, s)
+		if len(found) > 1 { // a folder may hold others beside those that can be planted
+			found = slices.DeleteFunc(found, func(s *corpora.Suite) bool { return !o.canPlant(s.Family) })
+			if len(found) == 0 {
+				return nil, usageError(fmt.Errorf("no suite in the folder %s has anything to plant: suites of E3, E4 and E5 do, and with --arm those of E6", name))
+			}
+		}
+		suites = append(suites, found...)
 	}
 	return suites, nil
+}
+
+// canPlant reports whether suites of a family are planted; a rotation needs arms.
+func (o *plantOptions) canPlant(family string) bool {
+	switch family {
+	case "E3", "E4", "E5":
+		return true
+	}
+	return family == "E6" && len(o.arms) > 0
 }
 
 // writePlanting writes the folder of a planting, or nothing: what is half-written

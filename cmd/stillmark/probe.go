@@ -40,6 +40,7 @@ func (a *app) probeCommand() *cobra.Command {
 type planOptions struct {
 	targets, controls, ours, teachers, students []string
 	suites                                      []string
+	asked                                       []*corpora.Suite // what they named
 	set                                         string
 	after                                       string
 	controlCases                                []string
@@ -104,7 +105,7 @@ Another --seed draws other prompts, which keyed free choice needs.`,
 	f.StringArrayVar(&o.teachers, "teacher", nil, "configured target that others may have been trained on, for comparative families (repeatable)")
 	f.StringArrayVar(&o.students, "student", nil, "configured target that is a known student of our own model: with it comparative families print likelihood ratios (repeatable)")
 	o.bindNames(f)
-	f.StringArrayVar(&o.suites, "suite", []string{defaultSuite}, "suite: a name of `stillmark corpora list`, or a YAML or JSONL file; its family decides the tests (repeatable)")
+	f.StringArrayVar(&o.suites, "suite", []string{defaultSuite}, "suite: a name of `stillmark corpora list`, a YAML or JSONL file, or a folder of them; its family decides the tests (repeatable)")
 	f.StringVar(&o.set, "set", "", "set of suites, in place of --suite or beside it: smoke, standard or evidential (see `stillmark corpora list`)")
 	f.IntVarP(&o.n, "number", "n", 0, "prompts to draw of every suite, 0 for all")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the draw of prompts")
@@ -273,6 +274,10 @@ func (a *app) plan(c *cobra.Command, o *planOptions) error {
 			return err
 		}
 	}
+	unwise, err := lintSuites(o.asked)
+	if err != nil {
+		return err
+	}
 	if !o.skipTest && !o.dryRun {
 		if err := a.testTargets(ctx, o.in.Targets); err != nil {
 			return err
@@ -283,7 +288,7 @@ func (a *app) plan(c *cobra.Command, o *planOptions) error {
 	if err != nil {
 		return err
 	}
-	draft.Warnings = append(draft.Warnings, o.setLimits()...)
+	draft.Warnings = append(append(draft.Warnings, unwise...), o.setLimits()...)
 	if !o.dryRun {
 		if _, err := probe.SealPlan(o.output, draft, signer, o.stamp(ctx)); err != nil {
 			return err
@@ -387,14 +392,25 @@ func (o *planOptions) setLimits() []string {
 	return out
 }
 
-// expand draws the prompts of a suite: once, or once for every canary key where a key
-// draws what is asked. Numbers that were given go before those of a set, and those before
-// the suite's own.
+// expand draws the prompts of a suite, or of all suites of a folder.
 func (o *planOptions) expand(c *cobra.Command, m corpora.Member) error {
-	suite, err := loadSuite(m.Suite)
+	suites, err := loadSuites(m.Suite)
 	if err != nil {
 		return err
 	}
+	for _, s := range suites {
+		if err := o.expandSuite(c, m, s); err != nil {
+			return err
+		}
+	}
+	o.asked = append(o.asked, suites...)
+	return nil
+}
+
+// expandSuite draws the prompts of a suite: once, or once for every canary key where a key
+// draws what is asked. Numbers that were given go before those of a set, and those before
+// the suite's own.
+func (o *planOptions) expandSuite(c *cobra.Command, m corpora.Member, suite *corpora.Suite) error {
 	n, samples := o.n, suite.Samples
 	if m.Prompts > 0 && !c.Flags().Changed("number") {
 		n = m.Prompts

@@ -73,6 +73,10 @@ when, from whom and with what parameters. No result on them is accusation grade.
 			if err != nil {
 				return err
 			}
+			unwise, err := lintSuites(o.asked)
+			if err != nil {
+				return err
+			}
 			o.in.Suites = []probe.PlanSuite{drawn}
 			o.in.Program, o.in.Now, o.in.Rand = build(), time.Now(), rand.Reader
 			m := a.newMeter()
@@ -85,6 +89,7 @@ when, from whom and with what parameters. No result on them is accusation grade.
 			if err != nil {
 				return err
 			}
+			im.Draft.Warnings = append(im.Draft.Warnings, unwise...)
 			return a.showPlan(&o, im.Draft, "stillmark analyze "+o.output)
 		},
 	}
@@ -147,6 +152,7 @@ func (o *planOptions) importSuite(name string, families []string) (probe.PlanSui
 		if err != nil {
 			return drawn, err
 		}
+		o.asked = append(o.asked, s)
 		if drawn, err = probe.ExpandSuite(s, o.seed, o.n); err != nil {
 			return drawn, usageError(err)
 		}
