@@ -119,7 +119,7 @@ func TestNeuralStyleNull(t *testing.T) {
 	// order: the same model, other samples.
 	rival, innocent := p.targets["rival"], p.targets["innocent"]
 	for i := range rival.attempts {
-		rival.attempts[i].held.Response = innocent.attempts[(i+7)%len(innocent.attempts)].held.Response
+		rival.held[i].Response = innocent.held[(i+7)%len(innocent.held)].Response
 	}
 	c := p.find(t, 1).Finding.Comparison
 	if lead := c.Controls[0]; lead.LeadLo > 0 || lead.LeadHi < 0 || c.Permutation.Log10P < -2.5 {

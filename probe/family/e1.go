@@ -208,8 +208,8 @@ func newE1(in *Input, units int, skip ...func(window []int32, token int32) bool)
 		decoys: in.Decoys, seed: in.DecoySeed, progress: in.Progress, curve: make([]ledger.CurvePoint, 0, curvePoints),
 		langs: map[string]*langPart{},
 	}
-	for _, s := range in.targets[in.Target.Name].attempts {
-		if s != nil && in.Test.Reads(s.prompt) && s.class == ledger.OK && (s.reasoning || opt.Part == "") {
+	for s := range in.targets[in.Target.Name].settled() {
+		if in.Test.Reads(s.prompt) && s.class == ledger.OK && (s.reasoning || opt.Part == "") {
 			e.replies++
 		}
 	}
@@ -237,10 +237,10 @@ const chunk = 64
 
 // readAll feeds the replies to all tests, in the plan's order.
 func readAll(ctx context.Context, ins []*Input, tests []*e1) error {
-	attempts := ins[0].targets[ins[0].Target.Name].attempts
-	var batch []*settled
+	g := ins[0].targets[ins[0].Target.Name]
+	var batch []settled
 	step, done := ins[0].step, 0
-	step(StepReplies, 0, len(attempts))
+	step(StepReplies, 0, len(g.attempts))
 	flush := func() error {
 		if len(batch) == 0 {
 			return nil
@@ -249,15 +249,12 @@ func readAll(ctx context.Context, ins []*Input, tests []*e1) error {
 			return fmt.Errorf("test %s: %w", tests[0].test.ID, err)
 		}
 		err := feed(ins, tests, batch)
-		step(StepReplies, done, len(attempts))
+		step(StepReplies, done, len(g.attempts))
 		batch = batch[:0]
 		return err
 	}
-	for _, s := range attempts {
-		done++
-		if s == nil {
-			continue
-		}
+	for s := range g.settled() {
+		done = s.place + 1
 		if batch = append(batch, s); len(batch) == chunk {
 			if err := flush(); err != nil {
 				return err
@@ -275,7 +272,7 @@ type textOf struct {
 
 // feed decodes and tokenises a batch on all cores, once for each reading, and
 // then adds it to every test in order.
-func feed(ins []*Input, tests []*e1, batch []*settled) error {
+func feed(ins []*Input, tests []*e1, batch []settled) error {
 	items := make([]map[textOf]watermark.Item, len(batch))
 	err := onAllCores(len(batch), func(i int) error {
 		s := batch[i]

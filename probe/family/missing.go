@@ -89,8 +89,8 @@ func (in *Input) lacking(t *ledger.Target, s *say) map[*ledger.Prompt]int64 {
 			out[p] = int64(in.SamplesOf(p))
 		}
 	}
-	for _, a := range in.targets[t.Name].attempts {
-		if a == nil || !in.Test.Reads(a.prompt) {
+	for a := range in.targets[t.Name].settled() {
+		if !in.Test.Reads(a.prompt) {
 			continue
 		}
 		if a.class == ledger.OK || s.refusals && (a.class == ledger.Refused || a.class == ledger.Filtered) {

@@ -22,15 +22,18 @@ type hole struct {
 // filled is the finding with something said in each hole.
 func (p *population) filled(t *testing.T, holes []hole, say func(hole) []byte) *ledger.Finding {
 	t.Helper()
+	whole := map[hole]*ledger.ReplyRecord{}
 	for _, h := range holes {
-		whole := p.whole[h]
-		held := *whole.held
+		g := p.targets[h.target]
+		held := *g.held[h.at]
 		held.Response = say(h)
-		p.targets[h.target].attempts[h.at] = &settled{prompt: whole.prompt, class: ledger.OK, held: &held}
+		whole[h] = g.held[h.at]
+		g.held[h.at], g.attempts[h.at] = &held, p.whole[h]
 	}
 	defer func() {
 		for _, h := range holes {
-			p.targets[h.target].attempts[h.at] = nil
+			g := p.targets[h.target]
+			g.held[h.at], g.attempts[h.at] = whole[h], attempt{}
 		}
 	}()
 	return &p.rank(t, 1).Finding
@@ -82,7 +85,7 @@ func TestMissingOfAll(t *testing.T) {
 func fillIn(t *testing.T, p *population, rng *rand.Rand, who func(teaches bool) bool, share float64) (bounded, moved int) {
 	t.Helper()
 	var holes []hole
-	p.whole = map[hole]*settled{}
+	p.whole = map[hole]attempt{}
 	names := slices.Sorted(maps.Keys(p.targets))
 	for _, name := range names {
 		if teaches := name == "us" || strings.HasPrefix(name, "teacher"); !who(teaches) {
@@ -93,7 +96,7 @@ func fillIn(t *testing.T, p *population, rng *rand.Rand, who func(teaches bool) 
 				h := hole{name, i}
 				holes = append(holes, h)
 				p.whole[h] = a
-				p.targets[name].attempts[i] = nil
+				p.targets[name].attempts[i] = attempt{}
 			}
 		}
 	}
@@ -118,12 +121,7 @@ func fillIn(t *testing.T, p *population, rng *rand.Rand, who func(teaches bool) 
 		t.Errorf("the rival's own missing replies allow more, %+v, than all: %+v", own, b)
 	}
 	// as is what a target said, or would have, in a place.
-	as := func(name string, at int) []byte {
-		if a := p.whole[hole{name, at}]; a != nil {
-			return a.held.Response
-		}
-		return p.targets[name].attempts[at].held.Response
-	}
+	as := func(name string, at int) []byte { return p.targets[name].held[at].Response }
 	text := func(h hole, text string) []byte {
 		content, err := json.Marshal(text)
 		if err != nil {

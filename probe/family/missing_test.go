@@ -15,7 +15,7 @@ import (
 type withheld struct {
 	p       *population
 	samples int
-	all     []*settled
+	all     []attempt
 }
 
 func newWithheld(p *population) *withheld {

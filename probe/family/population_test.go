@@ -26,8 +26,8 @@ type population struct {
 	plan    *ledger.Plan
 	targets map[string]*gathered
 	replies []*ledger.ReplyRecord
-	quick   bool              // ranks only
-	whole   map[hole]*settled // what is held back
+	quick   bool             // ranks only
+	whole   map[hole]attempt // what is held back
 }
 
 // newPopulation plans the prompts for a family.
@@ -61,7 +61,7 @@ func (p *population) answer(t testing.TB, target ledger.Target, reply func(q *le
 		target.BaseURL, target.Model = "http://"+target.Name, target.Name
 	}
 	p.plan.Targets = append(p.plan.Targets, target)
-	g := &gathered{target: &target}
+	g := &gathered{target: &target, prompts: p.plan.Prompts}
 	p.targets[target.Name] = g
 	for i := range p.plan.Prompts {
 		q := &p.plan.Prompts[i]
@@ -80,8 +80,8 @@ func (p *population) answer(t testing.TB, target ledger.Target, reply func(q *le
 				Response: []byte(body),
 			}
 			p.replies = append(p.replies, held)
-			a := settled{prompt: q, class: ledger.OK, held: held} // families decode the bytes by themselves
-			g.attempts = append(g.attempts, &a)
+			g.held, g.attempts = append(g.held, held), append(g.attempts, attempt{})
+			g.keep(len(g.held)-1, i, ledger.OK, false, nil, 0) // families decode the bytes by themselves
 		}
 	}
 }

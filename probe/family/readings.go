@@ -85,8 +85,8 @@ func (in *Input) expect(targets []*ledger.Target) {
 		if g == nil {
 			continue // readReplies says so
 		}
-		for _, s := range g.attempts {
-			if s != nil && in.Test.Reads(s.prompt) {
+		for s := range g.settled() {
+			if in.Test.Reads(s.prompt) {
 				in.reads++
 			}
 		}
@@ -131,7 +131,7 @@ func readReplies[T any](ctx context.Context, in *Input, target string, read func
 		value  T
 		ok     bool
 	}
-	var batch []*settled
+	var batch []settled
 	flush := func() error {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("test %s: %w", in.Test.ID, err)
@@ -159,8 +159,8 @@ func readReplies[T any](ctx context.Context, in *Input, target string, read func
 		batch = batch[:0]
 		return nil
 	}
-	for _, s := range g.attempts {
-		if s == nil || !in.Test.Reads(s.prompt) {
+	for s := range g.settled() {
+		if !in.Test.Reads(s.prompt) {
 			continue
 		}
 		if batch = append(batch, s); len(batch) == chunk {

@@ -3,6 +3,7 @@ package family
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,27 +30,69 @@ func Decode(rec ledger.ReplyRecord) ledger.Reply {
 	return r
 }
 
-// settled is a settled attempt that stays in the case: less than a hundred bytes in
-// place of a reply.
+// attempt is what is kept of a settled attempt, which stays in the case: a million of
+// them are 16 MB.
+type attempt struct {
+	offset    int64 // in its source
+	prompt    int32 // its number in the plan, from 1; 0: none is settled
+	source    uint8 // number in gathered.sources
+	class     uint8 // number in gathered.classes, as the bytes say
+	reasoning bool  // it has separate reasoning text
+}
+
+// settled is a settled attempt.
 type settled struct {
+	from      *gathered
+	place     int // in the plan's order
 	prompt    *ledger.Prompt
-	ref       ledger.ReplyRef
-	held      *ledger.ReplyRecord // in place of ref, where there is no case
-	class     ledger.Outcome      // as the bytes say
-	reasoning bool                // it has separate reasoning text
+	class     ledger.Outcome
+	reasoning bool
 }
 
 // gathered is what the ledger holds of one target.
 type gathered struct {
 	target     *ledger.Target
 	accounting ledger.Accounting
-	attempts   []*settled // by place in the plan's order, nil where none is settled
-	first      time.Time  // of its first reply, whatever the class
-	last       time.Time  // of its last one
-	reasoning  int64      // entering replies with separate reasoning text
-	redecoded  int64      // replies whose bytes say otherwise than the runner did
+	prompts    []ledger.Prompt // of the plan
+	attempts   []attempt       // by place in the plan's order
+	sources    []*ledger.ReplySource
+	classes    []ledger.Outcome
+	held       []*ledger.ReplyRecord // by place, where there is no case
+	first      time.Time             // of its first reply, whatever the class
+	last       time.Time             // of its last one
+	reasoning  int64                 // entering replies with separate reasoning text
+	redecoded  int64                 // replies whose bytes say otherwise than the runner did
 	drift      int
 	overlong   int64 // replies beyond max_tokens, by the target's own count
+}
+
+// settled are the target's settled attempts, in the order of the plan's items.
+func (g *gathered) settled() iter.Seq[settled] {
+	return func(yield func(settled) bool) {
+		for i, a := range g.attempts {
+			if a.prompt > 0 && !yield(settled{g, i, &g.prompts[a.prompt-1], g.classes[a.class], a.reasoning}) {
+				return
+			}
+		}
+	}
+}
+
+// keep enters a settled attempt at its place.
+func (g *gathered) keep(place, prompt int, class ledger.Outcome, reasoning bool, source *ledger.ReplySource, offset int64) {
+	g.attempts[place] = attempt{
+		offset: offset, prompt: int32(prompt) + 1, reasoning: reasoning,
+		source: number8(&g.sources, source), class: number8(&g.classes, class),
+	}
+}
+
+// number8 is the number of v in a short list, to which it is added if it is new.
+func number8[T comparable](list *[]T, v T) uint8 {
+	i := slices.Index(*list, v)
+	if i < 0 {
+		i = len(*list)
+		*list = append(*list, v)
+	}
+	return uint8(i)
 }
 
 // gather decodes all replies of a case once, one at a time, for the accounting. It
@@ -68,13 +111,17 @@ func gather(c *ledger.Case) ([]*gathered, error) {
 		}
 		byName[t.Name] = targets[i]
 	}
+	numbers := make(map[*ledger.Prompt]int, len(plan.Prompts))
+	for i := range plan.Prompts {
+		numbers[&plan.Prompts[i]] = i
+	}
 	for _, g := range targets {
-		g.attempts = make([]*settled, plan.PerTarget())
+		g.prompts, g.attempts = plan.Prompts, make([]attempt, plan.PerTarget())
 		g.accounting.Planned = int64(plan.Count(g.target))
 	}
 	err := c.Replies(func(rec ledger.ReplyRecord) error {
 		g := byName[rec.Item.Target.Name]
-		g.take(rec, c.Place(rec.Item.ID), int64(plan.ParamsOf(rec.Item.Prompt).MaxTokens))
+		g.take(rec, c.Place(rec.Item.ID), numbers[rec.Item.Prompt], int64(plan.ParamsOf(rec.Item.Prompt).MaxTokens))
 		return nil
 	})
 	if err != nil {
@@ -91,7 +138,7 @@ func gather(c *ledger.Case) ([]*gathered, error) {
 }
 
 // take enters one settled attempt.
-func (g *gathered) take(rec ledger.ReplyRecord, position int, maxTokens int64) {
+func (g *gathered) take(rec ledger.ReplyRecord, place, prompt int, maxTokens int64) {
 	if t := rec.Event.Time; g.first.IsZero() || t.Before(g.first) {
 		g.first = t.UTC()
 	}
@@ -99,9 +146,7 @@ func (g *gathered) take(rec ledger.ReplyRecord, position int, maxTokens int64) {
 		g.last = t
 	}
 	r := Decode(rec)
-	g.attempts[position] = &settled{
-		prompt: rec.Item.Prompt, ref: rec.Ref, class: r.Outcome, reasoning: r.Reasoning != "",
-	}
+	g.keep(place, prompt, r.Outcome, r.Reasoning != "", rec.Source, rec.Offset)
 	if r.Outcome != rec.Attempt.Outcome {
 		g.redecoded++
 	}
@@ -131,10 +176,7 @@ func (g *gathered) take(rec ledger.ReplyRecord, position int, maxTokens int64) {
 // items, one at a time.
 func (g *gathered) replies() iter.Seq2[*Answer, error] {
 	return func(yield func(*Answer, error) bool) {
-		for _, s := range g.attempts {
-			if s == nil {
-				continue
-			}
+		for s := range g.settled() {
 			a, err := s.answer()
 			if !yield(a, err) || err != nil {
 				return
@@ -144,18 +186,22 @@ func (g *gathered) replies() iter.Seq2[*Answer, error] {
 }
 
 // answer reads an attempt with its bytes again and decodes it.
-func (s *settled) answer() (*Answer, error) {
-	rec := s.held
-	if rec == nil {
-		r, err := s.ref.Read()
-		if err != nil {
-			return nil, err
-		}
-		rec = &r
+func (s settled) answer() (*Answer, error) {
+	rec, err := s.from.record(s.place)
+	if err != nil {
+		return nil, err
 	}
 	return &Answer{
-		Item: rec.Item, Reply: Decode(*rec), Attempt: &rec.Attempt, Seq: rec.Event.Seq, At: rec.Event.Time, Raw: rec.Response,
+		Item: rec.Item, Reply: Decode(rec), Attempt: &rec.Attempt, Seq: rec.Event.Seq, At: rec.Event.Time, Raw: rec.Response,
 	}, nil
+}
+
+func (g *gathered) record(place int) (ledger.ReplyRecord, error) {
+	if g.held != nil {
+		return *g.held[place], nil
+	}
+	a := &g.attempts[place]
+	return g.sources[a.source].Read(a.offset)
 }
 
 // reader turns text into the ids of one tokenizer, prompts once each. It is safe

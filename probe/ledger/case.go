@@ -353,43 +353,44 @@ type ReplyRecord struct {
 	Response []byte  // raw body, nil if none was stored; owned by the callee
 	Withheld bool    // a body was stored, but is not in this copy of the case
 	Request  BlobRef // of the intent; Case.Blob loads it
-	// Ref finds the record again.
-	Ref ReplyRef
+	// Source reads the record again, as that at Offset, without holding it.
+	Source *ReplySource
+	Offset int64
 }
 
-// ReplyRef finds a record that [Case.Replies] yielded again, without holding it.
-type ReplyRef struct {
-	asked  *Case  // whose plan has the item
-	from   *Case  // whose ledger has the event: another where replies are reused
-	offset int64  // of its line
-	line   []byte // where the ledger cannot be read at an offset
+// ReplySource reads records again that one pass of [Case.Replies] over a ledger
+// yielded. It is safe for concurrent use once that pass is over.
+type ReplySource struct {
+	asked *Case            // whose plan has the items
+	from  *Case            // whose ledger has the events: another where replies are reused
+	lines map[int64][]byte // by offset, where the ledger cannot be read at one
 }
 
-// Read reads the record again. Its Request is not known here.
-func (ref ReplyRef) Read() (ReplyRecord, error) {
-	raw := ref.line
+// Read reads a record again. Its Request is not known here.
+func (s *ReplySource) Read(offset int64) (ReplyRecord, error) {
+	raw := s.lines[offset]
 	if raw == nil {
 		var err error
-		if raw, err = ref.from.lineAt(ref.offset); err != nil {
+		if raw, err = s.from.lineAt(offset); err != nil {
 			return ReplyRecord{}, err
 		}
 	}
 	damage := func(err error) error {
-		return &DamageError{File: ledgerName, Offset: ref.offset, Reason: "the line that was read before is no longer there: " + err.Error()}
+		return &DamageError{File: ledgerName, Offset: offset, Reason: "the line that was read before is no longer there: " + err.Error()}
 	}
 	e, err := parseEvent(raw)
 	if err != nil {
 		return ReplyRecord{}, damage(err)
 	}
-	rec := ReplyRecord{Event: e, Ref: ref}
+	rec := ReplyRecord{Event: e, Source: s, Offset: offset}
 	var known bool
-	if rec.Item, known = ref.asked.Item(e.Item); !known || e.Type != EventReply {
+	if rec.Item, known = s.asked.Item(e.Item); !known || e.Type != EventReply {
 		return ReplyRecord{}, damage(errors.New("it is about something else"))
 	}
 	if err := decodeStrict(e.Data, &rec.Attempt); err != nil {
 		return ReplyRecord{}, damage(err)
 	}
-	return rec, ref.from.fill(&rec)
+	return rec, s.from.fill(&rec)
 }
 
 // fill loads the bytes of a record.
@@ -462,7 +463,7 @@ func (c *Case) seekable() bool {
 // cannot seek. A ledger with a torn last line yields all its replies and then a
 // *[TornError].
 func (c *Case) Replies(yield func(ReplyRecord) error) error {
-	err := c.ownReplies(yield)
+	err := c.ownReplies(c, yield)
 	if err != nil && !errors.Is(err, ErrTorn) {
 		return err
 	}
@@ -472,14 +473,19 @@ func (c *Case) Replies(yield func(ReplyRecord) error) error {
 	return err
 }
 
-func (c *Case) ownReplies(yield func(ReplyRecord) error) error {
+// ownReplies yields the replies of this case's own ledger, to be read again as those to
+// the items of asked.
+func (c *Case) ownReplies(asked *Case, yield func(ReplyRecord) error) error {
 	var failed error
-	seekable := c.seekable()
+	source := &ReplySource{asked: asked, from: c}
+	if !c.seekable() {
+		source.lines = map[int64][]byte{}
+	}
 	c.fold(func(l Line, ch change, err error) bool {
 		if err == nil && l.Event.Type == EventReply {
-			rec := ReplyRecord{Event: l.Event, Attempt: *ch.attempt, Request: ch.request, Ref: ReplyRef{asked: c, from: c, offset: l.Offset}}
-			if !seekable {
-				rec.Ref.line = bytes.Clone(l.Raw)
+			rec := ReplyRecord{Event: l.Event, Attempt: *ch.attempt, Request: ch.request, Source: source, Offset: l.Offset}
+			if source.lines != nil {
+				source.lines[l.Offset] = bytes.Clone(l.Raw)
 			}
 			rec.Item, _ = c.Item(l.Event.Item) // admitted events name items of the plan
 			if err = c.fill(&rec); err == nil {

@@ -223,7 +223,7 @@ func (c *Case) cachedReplies(yield func(ReplyRecord) error) error {
 		return err
 	}
 	for k, sub := range cases {
-		err := sub.ownReplies(func(rec ReplyRecord) error {
+		err := sub.ownReplies(c, func(rec ReplyRecord) error {
 			if !names[k][rec.Item.Target.Name] {
 				return nil
 			}
@@ -231,7 +231,7 @@ func (c *Case) cachedReplies(yield func(ReplyRecord) error) error {
 			if !planned {
 				return nil // more was collected there than is asked for here
 			}
-			rec.Item, rec.Ref.asked = it, c
+			rec.Item = it
 			return yield(rec)
 		})
 		if err != nil {

@@ -73,7 +73,7 @@ func TestSaltedCase(t *testing.T) {
 	n := 0
 	err = c.Replies(func(rec ReplyRecord) error {
 		n++
-		again, err := rec.Ref.Read()
+		again, err := rec.Source.Read(rec.Offset)
 		if err != nil {
 			return err
 		}
