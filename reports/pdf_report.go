@@ -115,6 +115,13 @@ func (p *paper) front() {
 	p.text(r.Summary.Question)
 	p.subheading(p.l("results"))
 	p.results()
+	if len(r.Summary.Ladder) > 0 {
+		p.subheading(p.l("ladder"))
+	}
+	for _, x := range r.Summary.Ladder {
+		p.text(x.Headline)
+		p.list(x.Why)
+	}
 	p.text(r.Summary.Controls)
 	p.box(panel, seenC, black, p.l("limitation")+". "+r.Summary.Limitation)
 	p.subheading(p.l("notshown"))

@@ -166,6 +166,12 @@ func writeFindings(w io.Writer, plan *ledger.Plan, f *ledger.Findings) error {
 	if err := writeVerdicts(w, plan, f); err != nil {
 		return err
 	}
+	for _, x := range f.Ladder {
+		fmt.Fprintf(w, "\n%s\n", printable(x.Headline))
+		for _, why := range x.Why {
+			fmt.Fprintf(w, "  %s\n", printable(why.Sentence))
+		}
+	}
 	var notes []string // each once, however many findings it limits
 	for i := range f.Findings {
 		s := family.Say(&f.Findings[i], math.Log10(plan.Alpha))

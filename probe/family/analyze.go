@@ -245,7 +245,7 @@ func (a *analysis) prepare(fam *Family, i int) (*Input, error) {
 	g := a.targets[t.Target]
 	a.results[i] = ledger.Finding{
 		Test: t.ID, Family: t.Family, Target: t.Target, Role: g.target.Role, Key: t.Key,
-		Tier: ledger.Exploratory, Primary: t.Primary, Mode: t.Mode, Hypothesis: fam.Rung, Null: t.Null,
+		Tier: ledger.Exploratory, Primary: t.Primary, Mode: t.Mode, Hypothesis: a.hypothesis(fam, t), Null: t.Null,
 		Weights: t.Weights, Curve: []ledger.CurvePoint{}, Power: ledger.PowerRow{Test: t.ID}, M: a.m(t),
 	}
 	if a.opt.Skip != nil && a.opt.Skip(t) {
@@ -630,7 +630,7 @@ func (a *analysis) controls(f *ledger.Finding) (scored, hit bool) {
 func (a *analysis) findings() (*ledger.Findings, error) {
 	f := &ledger.Findings{
 		Format: FindingsFormat, CaseID: a.plan.CaseID, PlanSHA256: a.c.PlanSHA256(),
-		LedgerHead: a.head.Hash, Events: a.head.Events, Findings: a.results, Deviations: a.deviations(),
+		LedgerHead: a.head.Hash, Events: a.head.Events, Findings: a.results, Ladder: a.ladder(), Deviations: a.deviations(),
 	}
 	if f.Findings == nil {
 		f.Findings = []ledger.Finding{}

@@ -63,6 +63,13 @@ func TestBooksAreWhole(t *testing.T) {
 	for _, s := range warningText {
 		all = append(all, s)
 	}
+	for _, s := range whyText {
+		all = append(all, s)
+	}
+	for _, s := range rungText {
+		all = append(all, s)
+	}
+	all = append(all, ladderReached, ladderReachedLead, ladderLead, ladderNone, reachCohort, reachCanary)
 	for _, f := range Families() {
 		all = append(all, f.Name, f.Rung, f.null, f.alternative, f.meaning, f.notShown, f.subject)
 	}

@@ -11,8 +11,23 @@ import (
 )
 
 // WordingVersion names the table below. A plan seals it, so that nobody can
-// choose the words after having seen the numbers.
-const WordingVersion = "stillmark-wording-3"
+// choose the words after having seen the numbers. Version 4 brought the ladder; cases
+// of earlier ones are worded as they were.
+const WordingVersion = wordingName + "4"
+
+const wordingName = "stillmark-wording-"
+
+// wordingLadder is the first table with the ladder of hypotheses.
+const wordingLadder = 4
+
+// wordingOf is the number of the table that a plan sealed; 0 where it is none of ours.
+func wordingOf(p *ledger.Plan) int {
+	n, err := strconv.Atoi(strings.TrimPrefix(p.Wording, wordingName))
+	if err != nil || !strings.HasPrefix(p.Wording, wordingName) {
+		return 0
+	}
+	return n
+}
 
 // Statement is what the program says about one finding.
 type Statement struct {

@@ -785,6 +785,42 @@ const (
 // word: with 19 the smallest rank p is 1/20.
 const MinControls = 19
 
+// Rung is a hypothesis of the ladder that a report places a target on.
+type Rung string
+
+// The rungs, the highest first. No test reaches RungWeights or RungConvergence: rivals'
+// weights are not seen, and convergence is what a comparison cannot exclude.
+const (
+	RungForwarding  Rung = "H_fwd"    // requests to it reach our own service
+	RungWeights     Rung = "H_wt"     // it uses our weights
+	RungCohort      Rung = "H_cohort" // dependent on outputs that were served to one cohort
+	RungAny         Rung = "H_any"    // dependent on some outputs of ours, the public web included
+	RungConvergence Rung = "H_conv"   // convergence or shared data
+	RungLabel       Rung = "H_label"  // identity text or a system prompt
+)
+
+// Standing is how far a target's findings get on the ladder of hypotheses, and why no
+// further.
+type Standing struct {
+	Target   string   `json:"target"`
+	Rung     Rung     `json:"rung"`  // reached by evidence that meets the claim rule; empty: none
+	Tests    []string `json:"tests"` // that reach it
+	Leads    []Rung   `json:"leads"` // higher ones that other findings are a lead towards, the highest first
+	Why      []Reason `json:"why"`   // no higher rung is reached
+	Headline string   `json:"headline"`
+}
+
+// Reason is why findings reach no higher rung. What a code does not use is left out.
+type Reason struct {
+	Code     string   `json:"code"`
+	Tests    []string `json:"tests,omitempty"`
+	Key      string   `json:"key,omitempty"`
+	Rung     Rung     `json:"rung,omitempty"`
+	Effect   float64  `json:"effect,omitempty"` // the smallest that was found with power .9
+	Unit     string   `json:"effect_unit,omitempty"`
+	Sentence string   `json:"sentence"`
+}
+
 // Findings is the whole outcome of an analysis: a pure function of ledger,
 // keys and plan, so that the same input gives the same bytes.
 type Findings struct {
@@ -795,7 +831,8 @@ type Findings struct {
 	Events     uint64       `json:"events"`
 	Accounting []Accounting `json:"accounting"`
 	Findings   []Finding    `json:"findings"`
-	Deviations []string     `json:"deviations"` // from the plan, listed by the program
+	Ladder     []Standing   `json:"ladder,omitempty"` // of every rival; none in cases of earlier wording tables
+	Deviations []string     `json:"deviations"`       // from the plan, listed by the program
 }
 
 // Accounting is planned -> sent -> classes -> analysed for one target.

@@ -405,9 +405,21 @@ func (b *builder) summary() Summary {
 			}
 		}
 	}
+	s.Ladder = b.ladder()
 	s.Controls = b.controls()
 	s.Limitation = t.say(b.limitation())
 	return s
+}
+
+// ladder words where the targets stand.
+func (b *builder) ladder() []Rung {
+	var out []Rung
+	for i := range b.f.Ladder {
+		x := &b.f.Ladder[i]
+		headline, why := b.book.Stand(x)
+		out = append(out, Rung{x.Target, x.Rung, orEmpty(x.Tests), orEmpty(x.Leads), headline, orEmpty(why)})
+	}
+	return out
 }
 
 // before says on whose word the plan came first.

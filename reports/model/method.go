@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
@@ -72,20 +73,27 @@ func (b *builder) method() Method {
 // familyInfos describes the families of the case, in the order of their tests.
 func (b *builder) familyInfos() []FamilyInfo {
 	var out []FamilyInfo
+	reaches := map[string][]string{} // what a positive reaches, under each kind of key
 	for i := range b.f.Findings {
 		f := &b.f.Findings[i]
 		at := slices.IndexFunc(out, func(x FamilyInfo) bool { return x.ID == f.Family })
 		if at < 0 {
 			info := FamilyInfo{ID: f.Family, Name: f.Family}
 			if fam, ok := family.ByID(f.Family); ok {
-				info.Name, info.Tier, info.Rung = b.book.Phrase(fam.Name, nil), fam.Tier, b.book.Phrase(fam.Rung, nil)
+				info.Name, info.Tier = b.book.Phrase(fam.Name, nil), fam.Tier
 			}
 			at, out = len(out), append(out, info)
 		}
 		if out[at].Statistic == "" {
 			out[at].Statistic, out[at].Extractor = b.book.Phrase(f.Statistic, f), f.Extractor
 		}
+		if says := b.book.Phrase(f.Hypothesis, nil); says != "" && !slices.Contains(reaches[f.Family], says) {
+			reaches[f.Family] = append(reaches[f.Family], says)
+		}
 		out[at].Tests++
+	}
+	for i := range out {
+		out[i].Rung = strings.Join(reaches[out[i].ID], "; ")
 	}
 	return out
 }

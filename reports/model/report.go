@@ -55,9 +55,20 @@ type Summary struct {
 	Question   string   `json:"question"`
 	Done       []string `json:"what_was_done"`
 	Results    []Result `json:"results" desc:"one per pre-registered test of a rival"`
+	Ladder     []Rung   `json:"ladder,omitempty" desc:"the rung of the hypothesis ladder that each rival's tests reach; none in cases of earlier wording tables"`
 	Controls   string   `json:"controls" desc:"what the same tests gave for the controls, in a sentence"`
 	NotShown   []string `json:"what_it_does_not_show"`
 	Limitation string   `json:"main_limitation"`
+}
+
+// Rung is a target's place on the ladder of hypotheses, in words.
+type Rung struct {
+	Target   string        `json:"target"`
+	Rung     ledger.Rung   `json:"rung" desc:"H_fwd, H_cohort or H_any; empty: none is reached"`
+	Tests    []string      `json:"tests" desc:"that reach it"`
+	Leads    []ledger.Rung `json:"leads" desc:"higher ones that other findings lead towards"`
+	Headline string        `json:"headline"`
+	Why      []string      `json:"why" desc:"no higher rung is reached"`
 }
 
 // Result is one finding in words, with the one number that carries it.

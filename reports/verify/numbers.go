@@ -258,7 +258,7 @@ func (v *verifier) findingsRule(f *ledger.Findings) func(pointer string) leafRul
 			return leafWithheld
 		}
 		if len(parts) < 4 || parts[1] != "findings" {
-			if strings.HasPrefix(pointer, "/deviations") {
+			if strings.HasPrefix(pointer, "/deviations") || under(pointer, "/ladder") {
 				return leafWithheld
 			}
 			return leafCompare
