@@ -31,6 +31,7 @@ var (
 	flagTokens  = flag.Int("reply-tokens", 400, "tokens of a reply in TestReplies")
 	flagStreams = flag.Int("streams", 64, "attempts under way at each target in TestReplies")
 	flagStream  = flag.Bool("stream", false, "whether replies are streamed in TestReplies")
+	flagPause   = flag.Int("pause", 0, "milliseconds between the pieces of a stream in TestReplies")
 	flagDecoys  = flag.Int("decoys", 99, "decoy keys in TestReplies")
 )
 
@@ -122,7 +123,11 @@ func TestReplies(t *testing.T) {
 		t.Skip("a measurement: give -replies 100000")
 	}
 	var flying, most atomic.Int64
-	s, err := mock.New(mock.Options{Models: map[string]mock.Generator{"nova": counted{newProse(t), &flying, &most}, "plain": counted{newProse(t), &flying, &most}}})
+	var script *mock.Script
+	if *flagPause > 0 {
+		script = &mock.Script{Faults: []mock.Fault{{Kind: mock.FaultTrickle, Every: 1, DelayMS: *flagPause}}}
+	}
+	s, err := mock.New(mock.Options{Script: script, Models: map[string]mock.Generator{"nova": counted{newProse(t), &flying, &most}, "plain": counted{newProse(t), &flying, &most}}})
 	if err != nil {
 		t.Fatal(err)
 	}

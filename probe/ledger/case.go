@@ -235,6 +235,23 @@ func (c *Case) Place(id string) int {
 	return c.index.place(n)
 }
 
+// Number is a number of an item, by which [Case.ItemAt] finds it; -1 for an item that
+// the plan does not have.
+func (c *Case) Number(id string) int {
+	n, _, ok := c.index.find(id)
+	if !ok {
+		return -1
+	}
+	return n
+}
+
+// ItemAt is the item with a number that [Case.Number] gave.
+func (c *Case) ItemAt(number int) Item {
+	target := &c.plan.Targets[number/c.index.perTarget()]
+	q, sample := c.index.layout.find(c.plan, number%c.index.perTarget())
+	return Item{ID: ItemID(target.Name, q.Suite, q.ID, sample), Target: target, Prompt: q, Sample: sample}
+}
+
 // Prefix returns a view of the case that ends after the first n events (n >= 1):
 // what an earlier analysis saw before later events were added.
 func (c *Case) Prefix(n uint64) *Case {

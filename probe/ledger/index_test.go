@@ -17,6 +17,7 @@ func TestFind(t *testing.T) {
 	p.Sentinels = &Sentinels{Rounds: 4, Changed: 1}
 	p.Targets[1] = Target{Name: "control-a", Role: Control, Model: "a", Imported: &Imported{File: "a", SHA256: strings.Repeat("ab", 32), Lines: 1}}
 	x := indexPlan(p, "")
+	c := &Case{plan: p, index: x}
 	seen := map[int]bool{}
 	last := map[string]int{}
 	n := 0
@@ -24,6 +25,9 @@ func TestFind(t *testing.T) {
 		number, found, ok := x.find(it.ID)
 		if !ok || found != it || seen[number] {
 			t.Fatalf("%s: %+v, %v, number %d", it.ID, found, ok, number)
+		}
+		if back := c.ItemAt(c.Number(it.ID)); back != it {
+			t.Fatalf("the number of %s leads to %+v", it.ID, back)
 		}
 		seen[number] = true
 		if at, known := last[it.Target.Name]; known && x.place(number) <= at {
@@ -40,7 +44,7 @@ func TestFind(t *testing.T) {
 		"acme-nova-1/longform-en/p-000/00", "acme-nova-1/longform-en/p-000/+1", "acme-nova-1/longform-en/p-000/0/0", "x/longform-en/p-000/0",
 		"acme-nova-1/x/p-000/0", "acme-nova-1/longform-en/x/0", "acme-nova-1/sentinel/s/4", "control-a/sentinel/s/0", "acme-nova-1/longform-en/p-000/ 0",
 	} {
-		if _, it, ok := x.find(id); ok {
+		if _, it, ok := x.find(id); ok || c.Number(id) != -1 {
 			t.Errorf("%q found %+v", id, it)
 		}
 	}

@@ -30,20 +30,20 @@ type scorer struct {
 	ids     bool                // the replies' own ids are scored
 	law     evidence.Law
 	ranked  []ranked
-	chosen  map[string]int // item -> position in the three groups
+	sources []*ledger.ReplySource
 	groups  []ExhibitGroup
 }
 
-// ranked is a reply by its standardised score.
+// ranked is a reply by its standardised score: a million of them are 24 MB.
 type ranked struct {
-	item  string
-	units int64
-	score float64
-	std   float64
+	std    float64
+	offset int64 // where its source reads it again
+	number int32 // of its item
+	source uint8 // number in scorer.sources
 }
 
-// chooseExhibits reads the replies twice: once to rank them, once to show the
-// chosen ones. It also counts the analysed replies that bear an id of the
+// chooseExhibits reads the replies to rank them, and the chosen ones again to show
+// them. It also counts the analysed replies that bear an id of the
 // provider's.
 func chooseExhibits(ctx context.Context, c *ledger.Case, f *ledger.Findings, keys []*watermark.Key, open family.OpenTokenizer, t text) ([]Exhibits, int64, error) {
 	scorers, err := newScorers(c.Plan(), f, keys, open)
@@ -64,7 +64,7 @@ func chooseExhibits(ctx context.Context, c *ledger.Case, f *ledger.Findings, key
 		}
 		for _, s := range scorers {
 			if s.finding.Target == rec.Item.Target.Name {
-				if err := s.rank(rec, &reply); err != nil {
+				if err := s.rank(rec, &reply, c.Number(rec.Item.ID)); err != nil {
 					return fmt.Errorf("exhibits of %s: %w", s.finding.Test, err)
 				}
 			}
@@ -75,27 +75,27 @@ func chooseExhibits(ctx context.Context, c *ledger.Case, f *ledger.Findings, key
 		return nil, 0, err
 	}
 	for _, s := range scorers {
-		s.choose(t)
-	}
-	err = c.Replies(func(rec ledger.ReplyRecord) error {
-		for _, s := range scorers {
-			if s.finding.Target != rec.Item.Target.Name {
-				continue
-			}
-			if at, ok := s.chosen[rec.Item.ID]; ok {
-				if err := s.show(rec, at); err != nil {
-					return fmt.Errorf("exhibits of %s: %w", s.finding.Test, err)
+		for i, group := range s.choose(func(number int32) string { return c.ItemAt(int(number)).ID }) {
+			g := ExhibitGroup{Name: t.say([]string{"exhibit.strongest", "exhibit.median", "exhibit.contrary"}[i])}
+			for _, r := range group {
+				rec, err := s.sources[r.source].Read(r.offset)
+				if err != nil {
+					return nil, 0, err
 				}
+				e, err := s.show(rec)
+				if err != nil {
+					return nil, 0, fmt.Errorf("exhibits of %s: %w", s.finding.Test, err)
+				}
+				g.Exhibits = append(g.Exhibits, e)
+			}
+			if len(g.Exhibits) > 0 {
+				s.groups = append(s.groups, g)
 			}
 		}
-		return ctx.Err()
-	})
-	if err != nil {
-		return nil, 0, err
 	}
 	out := []Exhibits{}
 	for _, s := range scorers {
-		if len(s.chosen) > 0 {
+		if len(s.groups) > 0 {
 			out = append(out, Exhibits{
 				Test: s.finding.Test, Target: s.finding.Target, Scheme: s.finding.Scheme,
 				Rule: t.say("exhibit.rule"), Groups: s.groups,
@@ -171,68 +171,83 @@ func (s *scorer) item(rec ledger.ReplyRecord, reply *ledger.Reply) (watermark.It
 	return it, nil
 }
 
-func (s *scorer) rank(rec ledger.ReplyRecord, reply *ledger.Reply) error {
+// score sums up the scored tokens of a reply: how many, their score, and that in standard
+// deviations of the null law above its mean.
+func (s *scorer) score(tokens []watermark.TokenScore) (units int64, score, std float64) {
+	for _, t := range tokens {
+		if t.Fate == watermark.FateScored {
+			units++
+			score += t.Score
+		}
+	}
+	n := float64(units)
+	return units, score, (score - n*s.law.Mean()) / math.Sqrt(n*s.law.Variance())
+}
+
+func (s *scorer) rank(rec ledger.ReplyRecord, reply *ledger.Reply, number int) error {
 	it, err := s.item(rec, reply)
 	if err != nil {
 		return err
 	}
-	r := ranked{item: it.ID}
-	for _, t := range watermark.ScoreTokens(s.mark, it) {
-		if t.Fate == watermark.FateScored {
-			r.units++
-			r.score += t.Score
-		}
-	}
-	if r.units == 0 {
+	units, _, std := s.score(watermark.ScoreTokens(s.mark, it))
+	if units == 0 {
 		return nil
 	}
-	n := float64(r.units)
-	r.std = (r.score - n*s.law.Mean()) / math.Sqrt(n*s.law.Variance())
-	s.ranked = append(s.ranked, r)
+	source := slices.Index(s.sources, rec.Source)
+	if source < 0 {
+		source = len(s.sources)
+		s.sources = append(s.sources, rec.Source)
+	}
+	s.ranked = append(s.ranked, ranked{std: std, offset: rec.Offset, number: int32(number), source: uint8(source)})
 	return nil
 }
 
-// choose applies the rule: the highest, those around the median, the lowest.
-func (s *scorer) choose(t text) {
-	slices.SortFunc(s.ranked, func(a, b ranked) int {
-		return cmp.Or(cmp.Compare(b.std, a.std), cmp.Compare(a.item, b.item))
-	})
+// choose applies the rule: the highest, those around the median, the lowest, the most
+// contrary of these first. Replies of one score are ordered by the names of their items.
+func (s *scorer) choose(id func(number int32) string) [3][]ranked {
+	higher := func(a, b ranked) int { return cmp.Compare(b.std, a.std) }
+	slices.SortFunc(s.ranked, higher)
 	n := len(s.ranked)
 	k := min(exhibitsEach, (n+2)/3)
 	from := max(k, (n-k)/2) // of the median group
 	to := min(from+k, n)
 	last := max(to, n-k)
-	s.chosen = map[string]int{}
-	for i, group := range [][]ranked{s.ranked[:min(k, n)], s.ranked[min(from, n):to], s.ranked[min(last, n):]} {
-		if i == 2 {
-			group = slices.Clone(group)
-			slices.Reverse(group) // the most contrary first
+	var groups [3][]ranked
+	for i, part := range [][2]int{{0, min(k, n)}, {min(from, n), to}, {min(last, n), n}} {
+		if part[0] == part[1] {
+			continue
 		}
-		g := ExhibitGroup{Name: t.say([]string{"exhibit.strongest", "exhibit.median", "exhibit.contrary"}[i])}
-		for j, r := range group {
-			s.chosen[r.item] = i*exhibitsEach + j
-			g.Exhibits = append(g.Exhibits, Exhibit{Item: r.item, Units: r.units, Score: r.score, Std: r.std})
+		// Names are made for those alone whose order decides.
+		first, _ := slices.BinarySearchFunc(s.ranked, s.ranked[part[0]], higher)
+		end := part[1]
+		for end < n && s.ranked[end].std == s.ranked[part[1]-1].std {
+			end++
 		}
-		if len(g.Exhibits) > 0 {
-			s.groups = append(s.groups, g)
-		}
+		slices.SortFunc(s.ranked[first:end], func(a, b ranked) int {
+			if c := higher(a, b); c != 0 {
+				return c
+			}
+			return cmp.Compare(id(a.number), id(b.number))
+		})
+		groups[i] = slices.Clone(s.ranked[part[0]:part[1]])
 	}
+	slices.Reverse(groups[2])
+	return groups
 }
 
-func (s *scorer) show(rec ledger.ReplyRecord, at int) error {
+func (s *scorer) show(rec ledger.ReplyRecord) (Exhibit, error) {
 	reply := family.Decode(rec)
 	it, err := s.item(rec, &reply)
 	if err != nil {
-		return err
+		return Exhibit{}, err
 	}
-	e := &s.groups[at/exhibitsEach].Exhibits[at%exhibitsEach]
-	e.Seq = rec.Event.Seq
+	tokens := watermark.ScoreTokens(s.mark, it)
+	e := Exhibit{Item: rec.Item.ID, Seq: rec.Event.Seq, Tokens: len(it.Tokens), Shown: min(len(it.Tokens), maxShown)}
+	e.Units, e.Score, e.Std = s.score(tokens)
 	e.RequestID = clip(cmp.Or(rec.Attempt.RequestID, reply.ResponseID), maxName)
 	e.Prompt = clip(rec.Item.Prompt.Text, maxPrompt)
-	e.Tokens = len(it.Tokens)
-	e.Shown = min(e.Tokens, maxShown)
-	e.Spans = s.spans(watermark.ScoreTokens(s.mark, it)[:e.Shown])
-	return nil
+	e.Spans = s.spans(tokens[:e.Shown])
+	return e, nil
 }
 
 // spans writes tokens as text. A character that is cut between tokens is one
