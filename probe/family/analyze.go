@@ -125,18 +125,12 @@ type analysis struct {
 
 func (a *analysis) load() error {
 	var err error
-	if a.head, err = a.c.LedgerHead(); err != nil {
-		return err
-	}
-	if a.order, err = gather(a.c); err != nil {
+	if a.order, a.history, a.head, err = gather(a.c); err != nil {
 		return err
 	}
 	a.targets = map[string]*gathered{}
 	for _, g := range a.order {
 		a.targets[g.target.Name] = g
-	}
-	if a.history, err = readHistory(a.c, a.targets); err != nil {
-		return err
 	}
 	a.decoys = a.plan.Decoys.N
 	if a.opt.Decoys != nil {

@@ -33,27 +33,6 @@ type drift struct {
 	n int
 }
 
-// readHistory reads the events and counts attempts into the accounting.
-func readHistory(c *ledger.Case, targets map[string]*gathered) (*history, error) {
-	h := &history{pauses: map[string]int{}}
-	owner := func(id string) *gathered {
-		it, planned := c.Item(id)
-		if !planned {
-			return nil
-		}
-		return targets[it.Target.Name]
-	}
-	for e, err := range c.Events() {
-		if err != nil {
-			return nil, fmt.Errorf("read the ledger: %w", err)
-		}
-		if err := h.take(&e, owner, targets); err != nil {
-			return nil, fmt.Errorf("read event %d of the ledger: %w", e.Seq, err)
-		}
-	}
-	return h, readCached(c, targets)
-}
-
 // readCached counts the attempts at replies that were collected in another case:
 // for the accounting, since its course is not this one's.
 func readCached(c *ledger.Case, targets map[string]*gathered) error {

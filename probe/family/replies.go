@@ -95,18 +95,19 @@ func number8[T comparable](list *[]T, v T) uint8 {
 	return uint8(i)
 }
 
-// gather decodes all replies of a case once, one at a time, for the accounting. It
-// returns the targets in the plan's order.
-func gather(c *ledger.Case) ([]*gathered, error) {
+// gather reads the ledger once: it decodes all replies, one at a time, for the accounting,
+// and takes note of the collection's course. It returns the targets in the plan's order.
+func gather(c *ledger.Case) ([]*gathered, *history, ledger.Head, error) {
 	plan := c.Plan()
 	byName := make(map[string]*gathered, len(plan.Targets))
 	targets := make([]*gathered, len(plan.Targets))
 	for i := range plan.Targets {
 		t := &plan.Targets[i]
 		targets[i] = &gathered{
-			target: t,
+			target: t, prompts: plan.Prompts, attempts: make([]attempt, plan.PerTarget()),
 			accounting: ledger.Accounting{
 				Target: t.Name, Classes: map[ledger.Outcome]int64{}, Failed: map[ledger.Outcome]int64{}, Models: map[string]int64{},
+				Planned: int64(plan.Count(t)),
 			},
 		}
 		byName[t.Name] = targets[i]
@@ -115,17 +116,25 @@ func gather(c *ledger.Case) ([]*gathered, error) {
 	for i := range plan.Prompts {
 		numbers[&plan.Prompts[i]] = i
 	}
-	for _, g := range targets {
-		g.prompts, g.attempts = plan.Prompts, make([]attempt, plan.PerTarget())
-		g.accounting.Planned = int64(plan.Count(g.target))
+	h := &history{pauses: map[string]int{}}
+	owner := func(id string) *gathered {
+		it, planned := c.Item(id)
+		if !planned {
+			return nil
+		}
+		return byName[it.Target.Name]
 	}
-	err := c.Replies(func(rec ledger.ReplyRecord) error {
-		g := byName[rec.Item.Target.Name]
-		g.take(rec, c.Place(rec.Item.ID), numbers[rec.Item.Prompt], int64(plan.ParamsOf(rec.Item.Prompt).MaxTokens))
+	head, err := c.Walk(func(e *ledger.Event) error {
+		if err := h.take(e, owner, byName); err != nil {
+			return fmt.Errorf("read event %d of the ledger: %w", e.Seq, err)
+		}
+		return nil
+	}, func(rec ledger.ReplyRecord) error {
+		byName[rec.Item.Target.Name].take(rec, c.Place(rec.Item.ID), numbers[rec.Item.Prompt], int64(plan.ParamsOf(rec.Item.Prompt).MaxTokens))
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the replies: %w", err)
+		return nil, nil, head, fmt.Errorf("read the replies: %w", err)
 	}
 	for _, g := range targets {
 		var settled int64
@@ -134,7 +143,7 @@ func gather(c *ledger.Case) ([]*gathered, error) {
 		}
 		g.accounting.Missing = g.accounting.Planned - settled
 	}
-	return targets, nil
+	return targets, h, head, readCached(c, byName)
 }
 
 // take enters one settled attempt.

@@ -480,25 +480,36 @@ func (c *Case) seekable() bool {
 // cannot seek. A ledger with a torn last line yields all its replies and then a
 // *[TornError].
 func (c *Case) Replies(yield func(ReplyRecord) error) error {
-	err := c.ownReplies(c, yield)
-	if err != nil && !errors.Is(err, ErrTorn) {
-		return err
-	}
-	if cached := c.cachedReplies(yield); cached != nil {
-		return cached
-	}
+	_, err := c.Walk(func(*Event) error { return nil }, yield)
 	return err
 }
 
-// ownReplies yields the replies of this case's own ledger, to be read again as those to
-// the items of asked.
-func (c *Case) ownReplies(asked *Case, yield func(ReplyRecord) error) error {
+// Walk is one pass for all that a reader of the whole case wants: event is told of every
+// event of the ledger, and reply, after it, of what [Case.Replies] yields. The head is the
+// one that the ledger has.
+func (c *Case) Walk(event func(*Event) error, reply func(ReplyRecord) error) (Head, error) {
+	head, err := c.walk(c, event, reply)
+	if err != nil && !errors.Is(err, ErrTorn) {
+		return Head{}, err
+	}
+	if cached := c.cachedReplies(reply); cached != nil {
+		return Head{}, cached
+	}
+	return head, err
+}
+
+// walk reads this case's own ledger; its replies are to be read again as those to the
+// items of asked.
+func (c *Case) walk(asked *Case, event func(*Event) error, reply func(ReplyRecord) error) (Head, error) {
 	var failed error
 	source := &ReplySource{asked: asked, from: c}
 	if !c.seekable() {
 		source.lines = map[int64][]byte{}
 	}
-	c.fold(func(l Line, ch change, err error) bool {
+	s := c.fold(func(l Line, ch change, err error) bool {
+		if err == nil {
+			err = event(&l.Event)
+		}
 		if err == nil && l.Event.Type == EventReply {
 			rec := ReplyRecord{Event: l.Event, Attempt: *ch.attempt, Request: ch.request, Source: source, Offset: l.Offset}
 			if source.lines != nil {
@@ -506,13 +517,14 @@ func (c *Case) ownReplies(asked *Case, yield func(ReplyRecord) error) error {
 			}
 			rec.Item, _ = c.Item(l.Event.Item) // admitted events name items of the plan
 			if err = c.fill(&rec); err == nil {
-				err = yield(rec)
+				err = reply(rec)
 			}
 		}
 		failed = err
 		return err == nil
 	})
-	return failed
+	s.setRoot()
+	return s.Head, failed
 }
 
 func (c *Case) blobOf(e *Event, ref BlobRef) ([]byte, error) {

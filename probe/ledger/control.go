@@ -223,7 +223,7 @@ func (c *Case) cachedReplies(yield func(ReplyRecord) error) error {
 		return err
 	}
 	for k, sub := range cases {
-		err := sub.ownReplies(c, func(rec ReplyRecord) error {
+		_, err := sub.walk(c, func(*Event) error { return nil }, func(rec ReplyRecord) error {
 			if !names[k][rec.Item.Target.Name] {
 				return nil
 			}
