@@ -56,7 +56,11 @@ sealed case is analysed without writing anything.`,
 			}
 			m := a.newMeter()
 			findings, err := family.Analyze(c.Context(), kase, keys, family.Options{Tokenizer: open, Progress: func(p family.Progress) {
-				m.share(float64(p.Done)/float64(max(1, p.Of)), fmt.Sprintf("test %d of %d, %s: %s %d/%d", p.Index, p.Tests, p.Test, p.Step, p.Done, p.Of))
+				what := "reading"
+				if p.Index > 0 {
+					what = fmt.Sprintf("test %d of %d, %s:", p.Index, p.Tests, p.Test)
+				}
+				m.share(float64(p.Done)/float64(max(1, p.Of)), fmt.Sprintf("%s %s %d/%d", what, p.Step, p.Done, p.Of))
 			}})
 			m.clear()
 			if err != nil {

@@ -125,7 +125,7 @@ type analysis struct {
 
 func (a *analysis) load() error {
 	var err error
-	if a.order, a.history, a.head, err = gather(a.c); err != nil {
+	if a.order, a.history, a.head, err = gather(a.c, a.reading()); err != nil {
 		return err
 	}
 	a.targets = map[string]*gathered{}
@@ -329,6 +329,17 @@ func (a *analysis) enter(fam *Family, i int, out *Output) {
 	}
 	f.Power.Test = id.Test
 	a.results[i], a.log10P[i], a.own[i], a.joined[i] = f, math.Min(0, out.Log10P), out.Warnings, out.Joined
+}
+
+// reading reports how many of the planned replies were read.
+func (a *analysis) reading() func(done, of int) {
+	report := a.opt.Progress
+	if report == nil {
+		return func(int, int) {}
+	}
+	return func(done, of int) {
+		report(Progress{Tests: len(a.plan.Tests), Step: StepReplies, Done: done, Of: of})
+	}
 }
 
 // progress reports on the steps of test i; it does nothing where nobody listens.

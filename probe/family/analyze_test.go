@@ -760,3 +760,42 @@ func TestKeysSideBySide(t *testing.T) {
 		}
 	}
 }
+
+// TestProgress: the case is read, then the replies of a test, then its decoys, each to
+// its end.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	k := newKey(t, watermark.Gumbel, 13)
+	rng := rand.New(rand.NewPCG(7, 8))
+	s := newScenario(t, []string{"rival"}, neutral(150))
+	s.test(k, ledger.ModeFixedN)
+	for i := range 150 {
+		s.reply("rival", i, text(speak(rng, 20, nil, 0)))
+	}
+	var steps []Progress
+	_, err := Analyze(t.Context(), s.build(), []*watermark.Key{k}, Options{Progress: func(p Progress) {
+		if n := len(steps); n == 0 || steps[n-1].Index != p.Index || steps[n-1].Step != p.Step {
+			steps = append(steps, p)
+			if p.Done != 0 {
+				t.Errorf("a step begins with %+v", p)
+			}
+			return
+		}
+		if last := &steps[len(steps)-1]; p.Done < last.Done || p.Done > p.Of || p.Of != last.Of {
+			t.Errorf("%+v after %+v", p, *last)
+		} else {
+			*last = p
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Progress{
+		{Tests: 1, Step: StepReplies, Done: 128, Of: 150}, // every 64 replies
+		{Test: s.plan.Tests[0].ID, Index: 1, Tests: 1, Step: StepReplies, Done: 150, Of: 150},
+		{Test: s.plan.Tests[0].ID, Index: 1, Tests: 1, Step: StepDecoys, Done: 99, Of: 99},
+	}
+	if !slices.Equal(steps, want) {
+		t.Errorf("steps %+v, want %+v", steps, want)
+	}
+}

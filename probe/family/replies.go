@@ -97,8 +97,9 @@ func number8[T comparable](list *[]T, v T) uint8 {
 
 // gather reads the ledger once: it decodes all replies, one at a time, for the accounting,
 // and takes note of the collection's course. It returns the targets in the plan's order.
-func gather(c *ledger.Case) ([]*gathered, *history, ledger.Head, error) {
+func gather(c *ledger.Case, report func(done, of int)) ([]*gathered, *history, ledger.Head, error) {
 	plan := c.Plan()
+	done, planned := 0, 0
 	byName := make(map[string]*gathered, len(plan.Targets))
 	targets := make([]*gathered, len(plan.Targets))
 	for i := range plan.Targets {
@@ -111,7 +112,9 @@ func gather(c *ledger.Case) ([]*gathered, *history, ledger.Head, error) {
 			},
 		}
 		byName[t.Name] = targets[i]
+		planned += int(targets[i].accounting.Planned)
 	}
+	report(done, planned)
 	numbers := make(map[*ledger.Prompt]int, len(plan.Prompts))
 	for i := range plan.Prompts {
 		numbers[&plan.Prompts[i]] = i
@@ -130,6 +133,9 @@ func gather(c *ledger.Case) ([]*gathered, *history, ledger.Head, error) {
 		}
 		return nil
 	}, func(rec ledger.ReplyRecord) error {
+		if done++; done%chunk == 0 {
+			report(done, planned)
+		}
 		byName[rec.Item.Target.Name].take(rec, c.Place(rec.Item.ID), numbers[rec.Item.Prompt], int64(plan.ParamsOf(rec.Item.Prompt).MaxTokens))
 		return nil
 	})

@@ -133,6 +133,10 @@ const maxDecoys = 1_000_000
 // that it saw, with the number of decoys that it used.
 func (v *verifier) analyze(ctx context.Context, sealed *ledger.Findings) (*ledger.Findings, error) {
 	opt := family.Options{Tokenizer: v.opt.Tokenizer, Progress: func(p family.Progress) {
+		if p.Index == 0 {
+			v.opt.Progress("reading replies", int64(p.Done), int64(p.Of))
+			return
+		}
 		const parts = 1000 // of a test, whatever it counts
 		v.opt.Progress("recomputing", parts*int64(p.Index-1)+parts*int64(p.Done)/int64(max(1, p.Of)), parts*int64(p.Tests))
 	}}

@@ -270,6 +270,9 @@ func (d *demo) analyse(ctx context.Context) error {
 		return err
 	}
 	d.out.Findings, err = family.Analyze(ctx, kase, d.world.keys, family.Options{Progress: func(p family.Progress) {
+		if p.Index == 0 {
+			return // they are few
+		}
 		d.Progress(fmt.Sprintf("test %d/%d %s: %s %d/%d", p.Index, p.Tests, p.Test, p.Step, p.Done, p.Of))
 	}})
 	if err != nil {
