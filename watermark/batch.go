@@ -26,9 +26,6 @@ func (d *Detector) underKeys(ctx context.Context, n int, progress func(done int)
 	)
 	if d.batched() {
 		sums = make([]keySum, n)
-		for i := range sums {
-			sums[i] = newKeySum(d.scheme)
-		}
 	}
 	err := d.chunks(func(units unitList, all int) error {
 		var batch *prf.Batch
@@ -47,7 +44,13 @@ func (d *Detector) underKeys(ctx context.Context, n int, progress func(done int)
 					return err
 				}
 				if sums != nil {
+					if before == 0 {
+						sums[i] = newKeySum(d.scheme)
+					}
 					sums[i].read(&reader, batch, units.weights, secret)
+					if before == all-1 {
+						out[i], sums[i] = scored{sums[i].take(), d.weight}, keySum{}
+					}
 					return nil
 				}
 				s, err := spec.scheme(secret)
@@ -61,9 +64,6 @@ func (d *Detector) underKeys(ctx context.Context, n int, progress func(done int)
 		before++
 		return err
 	})
-	for i := range sums {
-		out[i] = scored{sums[i].take(), d.weight}
-	}
 	return out, err
 }
 
