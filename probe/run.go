@@ -134,8 +134,9 @@ type Summary struct {
 	Cost        float64                  `json:"cost"`
 	Currency    string                   `json:"currency,omitempty"`
 	Drift       int                      `json:"drift"`
-	Resumed     bool                     `json:"resumed"`      // the case had been run before
-	AlreadyDone bool                     `json:"already_done"` // nothing was left to do
+	Unsteady    []string                 `json:"unsteady,omitempty"` // targets whose answers to sentinels differ so much that another model would not be noticed
+	Resumed     bool                     `json:"resumed"`            // the case had been run before
+	AlreadyDone bool                     `json:"already_done"`       // nothing was left to do
 	Stopped     string                   `json:"stopped,omitempty"`
 	Elapsed     time.Duration            `json:"elapsed_ns"`
 }
@@ -508,8 +509,15 @@ func (r *runner) pending() int {
 func (r *runner) summary() Summary {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	var unsteady []string
+	for _, l := range r.lanes {
+		if l.watch.unstable {
+			unsteady = append(unsteady, l.target.Name)
+		}
+	}
 	return Summary{
-		CaseID: r.plan.CaseID, Planned: r.planned, Settled: r.settled, Missing: r.planned - r.settled,
+		Unsteady: unsteady,
+		CaseID:   r.plan.CaseID, Planned: r.planned, Settled: r.settled, Missing: r.planned - r.settled,
 		Sent: r.sent, SentNow: r.sentNow, Classes: r.classes, Failed: r.failed,
 		Tokens: r.spent.tokens, Cost: r.spent.cost, Currency: currencyOf(r.plan), Drift: r.drift,
 		Resumed: r.session > 0, AlreadyDone: r.already, Stopped: r.reason, Elapsed: time.Since(r.began),

@@ -32,11 +32,12 @@ const (
 	// sentinelTokens is enough for eight answers of one model to differ from those
 	// of another, and little to pay for.
 	sentinelTokens = 32
-	// Of eight prompts one may be answered differently in the first two rounds:
-	// batched servers are not wholly deterministic. A target that does so with
-	// probability .1 a prompt then meets six new answers in a round by chance
-	// once in 36,000 rounds; another model gives six to eight.
-	sentinelUnstable, sentinelChanged = 1, 6
+	// Of eight prompts two may be answered differently in the first two rounds:
+	// batched servers are not wholly deterministic. Another model gives six to eight
+	// new answers; so does, by chance, a round in 43,000 of a target that answers
+	// otherwise with probability .1, and one in 89 with .3, which is why a target that was
+	// seen to do so must do it twice in a row. README.md has what comes of it.
+	sentinelUnstable, sentinelChanged, sentinelConfirm = 2, 6, true
 	// blocksPerRound spreads the rounds: at 100 prompts between two of them the
 	// sentinels are 7 % of the requests, and far less of the tokens.
 	blocksPerRound = 100
@@ -90,7 +91,7 @@ func (d *Draft) addSentinels(rounds int) error {
 	p.Suites = append(p.Suites, ledger.SuiteRef{Name: SentinelSuite, Version: "1", SHA256: hex.EncodeToString(sum[:]), N: len(prompts)})
 	p.Prompts = append(p.Prompts, prompts...)
 	p.Exclusions = append(p.Exclusions, "Answers to sentinels enter no test.")
-	p.Sentinels = &ledger.Sentinels{Rounds: rounds, Unstable: sentinelUnstable, Changed: sentinelChanged}
+	p.Sentinels = &ledger.Sentinels{Rounds: rounds, Unstable: sentinelUnstable, Changed: sentinelChanged, Confirm: sentinelConfirm}
 	return nil
 }
 
@@ -104,6 +105,11 @@ type watch struct {
 	known   map[string]map[string]bool // answers of the epoch, by prompt
 	// unstable: the first two rounds differ, so that later ones say nothing.
 	unstable bool
+	// noisy: a prompt was answered in two ways.
+	noisy bool
+	// suspect is the round before, if a noisy target's was of another model: this one
+	// decides. Its answers are not known yet.
+	suspect *round
 }
 
 // round is one round under way.
@@ -153,9 +159,28 @@ func (w *watch) take(it *ledger.Item, r *ledger.Reply) (from, to string, changed
 		w.unstable = true
 		return "", "", false
 	case w.whole > 2 && fresh >= w.rule.Changed:
+		if w.rule.Confirm && w.noisy && w.suspect == nil {
+			w.suspect = rd
+			return "", "", false
+		}
 		clear(w.known)
 		from, to = "answers seen before", fmt.Sprintf("%d of %d answers of round %d that were not", fresh, len(rd.answers), it.Sample+1)
+		if w.suspect != nil {
+			to += ", as in the round before"
+		}
 		changed = true
+	}
+	w.noisy = w.noisy || w.whole >= 2 && fresh > 0
+	w.know(w.suspect)
+	w.know(rd)
+	w.suspect = nil
+	return from, to, changed
+}
+
+// know enters the answers of a round into what is known of the epoch.
+func (w *watch) know(rd *round) {
+	if rd == nil {
+		return
 	}
 	for id, answer := range rd.answers {
 		if w.known[id] == nil {
@@ -163,7 +188,6 @@ func (w *watch) take(it *ledger.Item, r *ledger.Reply) (from, to string, changed
 		}
 		w.known[id][answer] = true
 	}
-	return from, to, changed
 }
 
 // sentinel looks at a settled attempt if it is one of a sentinel.

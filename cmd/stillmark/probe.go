@@ -771,6 +771,10 @@ func (a *app) showRun(s *probe.Summary) error {
 	if s.Stopped != "" && s.Stopped != family.StopComplete {
 		fmt.Fprintf(a.out, "stopped   %s\n", printable(s.Stopped))
 	}
+	if len(s.Unsteady) > 0 {
+		fmt.Fprintf(a.out, "unsteady  %s: at temperature 0 the first two answers to most sentinels differ, so that another model behind the same name would not be noticed\n",
+			printable(strings.Join(s.Unsteady, ", ")))
+	}
 	return nil
 }
 

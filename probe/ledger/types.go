@@ -228,6 +228,9 @@ type Sentinels struct {
 	// Changed is how many prompts of a round must have an answer that no earlier
 	// round of the epoch had, for the round to open a new epoch.
 	Changed int `json:"changed"`
+	// Confirm says that a target that was seen to answer a prompt in two ways has
+	// changed only when two rounds in a row are of that kind.
+	Confirm bool `json:"confirm,omitempty"`
 }
 
 // Item is one reply that the plan asks for: a prompt put once to a target.
