@@ -72,17 +72,32 @@ func TestSentinelAlarms(t *testing.T) {
 	const short = 12 // rounds of a plan of a thousand prompts
 	runs := *flagSentinelRuns
 	rate := func(k, n int64) string {
-		if n == 0 {
-			return "–"
-		}
 		lo, hi := strength.ClopperPearson(k, n, .95)
-		return fmt.Sprintf("%.3g (%.2g–%.2g)", float64(k)/float64(n), lo, hi)
+		return fmt.Sprintf("%.4f (%.4f–%.4f)", float64(k)/float64(n), lo, hi)
 	}
 	t.Logf("| flips | another answer is | answers shared | tell nothing | false alarms in %d rounds | in %d rounds | swap found | rounds until then |", short, maxAutoRounds)
 	for _, s := range []speaker{
-		{}, {flips: .01}, {flips: .02}, {flips: .05}, {flips: .1}, {flips: .15}, {flips: .2}, {flips: .3}, {flips: .4}, {flips: .5}, {flips: 1},
-		{flips: .05, others: 1}, {flips: .1, others: 1}, {flips: .2, others: 1}, {flips: .3, others: 1}, {flips: .5, others: 1},
-		{shared: 1}, {shared: 2}, {shared: 3}, {flips: .05, shared: 1}, {flips: .05, shared: 2},
+		{},
+		{flips: .01},
+		{flips: .02},
+		{flips: .05},
+		{flips: .1},
+		{flips: .15},
+		{flips: .2},
+		{flips: .3},
+		{flips: .4},
+		{flips: .5},
+		{flips: 1},
+		{flips: .05, others: 1},
+		{flips: .1, others: 1},
+		{flips: .2, others: 1},
+		{flips: .3, others: 1},
+		{flips: .5, others: 1},
+		{shared: 1},
+		{shared: 2},
+		{shared: 3},
+		{flips: .05, shared: 1},
+		{flips: .05, shared: 2},
 	} {
 		rng := rand.New(rand.NewPCG(uint64(1e6*s.flips), uint64(s.others)))
 		var silent, early, late, found, waited int64
@@ -136,9 +151,20 @@ func TestSentinelConfirmed(t *testing.T) {
 		confirm bool
 		alarm   int // in which round, 0: none
 	}{
-		{"aab", true, 3}, {"aaab", true, 4}, {"a1b", true, 0}, {"a1bb", true, 4}, {"a1bab", true, 0}, {"a1bc", true, 4}, {"aa1aba", true, 0}, {"aa1abbb", true, 6},
-		{"a2abb", true, 5}, {"a3bbb", true, 0}, {"a1b", false, 3}, {"a2bb", false, 3},
-		{"aa5a", true, 0}, {"aa6a", true, 3},
+		{"aab", true, 3},
+		{"aaab", true, 4},
+		{"a1b", true, 0},
+		{"a1bb", true, 4},
+		{"a1bab", true, 0},
+		{"a1bc", true, 4},
+		{"aa1aba", true, 0},
+		{"aa1abbb", true, 6},
+		{"a2abb", true, 5},
+		{"a3bbb", true, 0},
+		{"a1b", false, 3},
+		{"a2bb", false, 3},
+		{"aa5a", true, 0},
+		{"aa6a", true, 3},
 	} {
 		rule := *d.Plan.Sentinels
 		rule.Confirm = x.confirm
