@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/stillmark/stillmark/watermark"
 	"github.com/stillmark/stillmark/watermark/strength"
@@ -18,9 +20,10 @@ import (
 
 func (a *app) calibrateCommand() *cobra.Command {
 	var (
-		schemes, without, outputs []string
-		state                     string
-		config                    strength.CalibrationConfig
+		schemes, without []string
+		outputs          calibrationFiles
+		state            string
+		config           strength.CalibrationConfig
 	)
 	c := &cobra.Command{
 		Use:   "calibrate",
@@ -43,10 +46,8 @@ interruption; --state names another folder, which stays.`,
   stillmark watermark strength calibrate -o calibration.json -o calibration.md`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			for _, path := range outputs {
-				if ext := filepath.Ext(path); ext != ".json" && ext != ".md" {
-					return usageError(fmt.Errorf("-o %s: a calibration is written as .json or .md", path))
-				}
+			if err := outputs.check(); err != nil {
+				return err
 			}
 			if c.Flags().Changed("keys") && config.Keys < 1 {
 				return usageError(fmt.Errorf("--keys %d is not above 0", config.Keys))
@@ -80,21 +81,8 @@ interruption; --state names another folder, which stays.`,
 			m.clear()
 			table.Date = time.Now().UTC().Format(time.DateOnly)
 			table.Command = "stillmark " + strings.Join(os.Args[1:], " ")
-			for _, path := range outputs {
-				err := a.writeTo(path, func(w *bufio.Writer) error {
-					if filepath.Ext(path) == ".md" {
-						return table.WriteMarkdown(w)
-					}
-					data, err := table.Encode()
-					if err != nil {
-						return err
-					}
-					_, err = w.Write(data)
-					return err
-				})
-				if err != nil {
-					return err
-				}
+			if err := outputs.write(a, table.WriteMarkdown, table.Encode); err != nil {
+				return err
 			}
 			if state == "" && config.State != "" {
 				if err := os.RemoveAll(config.State); err != nil {
@@ -118,6 +106,43 @@ interruption; --state names another folder, which stays.`,
 	f.IntVar(&config.Keys, "keys", 0, "keys of a case at most (default: as many as a release takes)")
 	f.Uint64Var(&config.Seed, "seed", 1, "seed of keys and texts")
 	f.StringVar(&state, "state", "", "folder that keeps what was drawn (default FILE.state of the first -o FILE)")
-	f.StringArrayVarP(&outputs, "output", "o", nil, "table to write, .json or .md (repeatable)")
+	outputs.bind(f)
 	return c
+}
+
+// calibrationFiles are the files that the tables of a calibration are written to.
+type calibrationFiles []string
+
+func (o *calibrationFiles) bind(f *pflag.FlagSet) {
+	f.StringArrayVarP((*[]string)(o), "output", "o", nil, "table to write, .json or .md (repeatable)")
+}
+
+// check refuses other endings, before any work is done.
+func (o calibrationFiles) check() error {
+	for _, path := range o {
+		if ext := filepath.Ext(path); ext != ".json" && ext != ".md" {
+			return usageError(fmt.Errorf("-o %s: a calibration is written as .json or .md", path))
+		}
+	}
+	return nil
+}
+
+func (o calibrationFiles) write(a *app, markdown func(io.Writer) error, encode func() ([]byte, error)) error {
+	for _, path := range o {
+		err := a.writeTo(path, func(w *bufio.Writer) error {
+			if filepath.Ext(path) == ".md" {
+				return markdown(w)
+			}
+			data, err := encode()
+			if err != nil {
+				return err
+			}
+			_, err = w.Write(data)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

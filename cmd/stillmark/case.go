@@ -15,12 +15,16 @@ func (a *app) caseCommand() *cobra.Command {
 }
 
 func (a *app) caseShowCommand() *cobra.Command {
-	return &cobra.Command{
+	var output outputFiles
+	command := &cobra.Command{
 		Use:     "show CASE",
 		Short:   "print what a case is about and where collection stands",
 		Example: "  stillmark case show case --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := output.check(); err != nil {
+				return err
+			}
 			c, err := ledger.Open(args[0])
 			if err != nil {
 				return usageError(err)
@@ -36,21 +40,27 @@ func (a *app) caseShowCommand() *cobra.Command {
 					total += plan.Count(t)
 				}
 			}
+			record := struct {
+				ID         string      `json:"id"`
+				Demo       bool        `json:"demo"`
+				PlanSHA256 string      `json:"plan_sha256"`
+				Items      int         `json:"items"`
+				Settled    int         `json:"settled"`
+				Tests      int         `json:"tests"`
+				Sealed     bool        `json:"sealed"`
+				Head       ledger.Head `json:"head"`
+			}{plan.CaseID, plan.Demo, c.PlanSHA256(), total, settled, len(plan.Tests), state.Sealed, state.Head}
+			if err := output.writeRecord(record); err != nil {
+				return err
+			}
 			if a.asJSON {
-				return a.printJSON(struct {
-					ID         string      `json:"id"`
-					Demo       bool        `json:"demo"`
-					PlanSHA256 string      `json:"plan_sha256"`
-					Items      int         `json:"items"`
-					Settled    int         `json:"settled"`
-					Tests      int         `json:"tests"`
-					Sealed     bool        `json:"sealed"`
-					Head       ledger.Head `json:"head"`
-				}{plan.CaseID, plan.Demo, c.PlanSHA256(), total, settled, len(plan.Tests), state.Sealed, state.Head})
+				return a.printJSON(record)
 			}
 			fmt.Fprintf(a.out, "case     %s\nplan     sha256 %s, %d targets, %d tests\nitems    %d of %d settled\nledger   %d events, root %s\nsealed   %v\n",
 				plan.CaseID, c.PlanSHA256(), len(plan.Targets), len(plan.Tests), settled, total, state.Head.Events, state.Head.Root, state.Sealed)
 			return nil
 		},
 	}
+	output.bind(command.Flags())
+	return command
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ import (
 
 func (a *app) caseLogCommand() *cobra.Command {
 	var add, by, why string
+	var output outputFiles
 	c := &cobra.Command{
 		Use:   "log CASE",
 		Short: "print the custody log: who did what to the case, when and why; or add an entry",
@@ -26,6 +28,9 @@ there when the case is verified. Who and why are the words of whoever wrote the 
   stillmark case log case --add "handed over on an encrypted drive" --by "J. Doe" --why "discovery"`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := output.check(); err != nil {
+				return err
+			}
 			if _, err := ledger.Open(args[0]); err != nil {
 				return usageError(err)
 			}
@@ -40,6 +45,13 @@ there when the case is verified. Who and why are the words of whoever wrote the 
 			log, err := ledger.ReadCustody(os.DirFS(args[0]))
 			if err != nil {
 				return &codedError{codeAltered, err}
+			}
+			rows := [][]string{{"seq", "time", "what", "who", "detail", "why", "sha256"}}
+			for _, e := range log {
+				rows = append(rows, []string{strconv.FormatUint(e.Seq, 10), e.Time.Format(time.RFC3339), e.What, e.Who, e.Detail, e.Why, e.SHA256})
+			}
+			if err := output.write(log, rows); err != nil {
+				return err
 			}
 			for _, e := range log {
 				if a.asJSON {
@@ -69,5 +81,6 @@ there when the case is verified. Who and why are the words of whoever wrote the 
 	f.StringVar(&add, "add", "", "text of a new entry")
 	f.StringVar(&by, "by", "", "who writes it")
 	f.StringVar(&why, "why", "", "for what reason")
+	output.bind(f)
 	return c
 }

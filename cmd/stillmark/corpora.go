@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -17,17 +18,28 @@ func (a *app) corporaCommand() *cobra.Command {
 }
 
 func (a *app) corporaListCommand() *cobra.Command {
-	return &cobra.Command{
+	var output outputFiles
+	c := &cobra.Command{
 		Use:   "list",
 		Short: "list the embedded suites and the sets that are made of them",
 		Long: `Lists the embedded suites with the family of tests that each serves, its items (the
 units of analysis: one question in all its languages), its prompts, the replies to
 each that the family needs, and its languages; then the sets of suites. With --json
 a record for each suite and each set.`,
-		Example: "  stillmark corpora list\n  stillmark corpora list --json",
+		Example: "  stillmark corpora list\n  stillmark corpora list -o suites.csv",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if err := output.check(); err != nil {
+				return err
+			}
 			cards, sets := corpora.List(), corpora.Sets()
+			suites := suiteRows(cards)
+			if err := output.write(struct {
+				Suites []corpora.Info `json:"suites"`
+				Sets   []corpora.Set  `json:"sets"`
+			}{cards, sets}, suites); err != nil {
+				return err
+			}
 			if a.asJSON {
 				for _, card := range cards {
 					if err := a.printJSON(card); err != nil {
@@ -41,12 +53,10 @@ a record for each suite and each set.`,
 				}
 				return nil
 			}
-			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "suite\tfamily\tversion\titems\tprompts\tsamples\tlanguages")
-			for i := range cards {
-				c := &cards[i]
-				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", c.Name, c.Family, c.Version, c.Items, c.Prompts, max(1, c.Samples), strings.Join(c.Languages, " "))
+			if err := a.table(suites); err != nil {
+				return err
 			}
+			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "\nset\trequests\truns\tsuites")
 			for _, s := range sets {
 				fmt.Fprintf(w, "%s\t%d\t%d\t%d\n", s.Name, s.Requests, s.Runs, len(s.Members))
@@ -54,33 +64,68 @@ a record for each suite and each set.`,
 			return w.Flush()
 		},
 	}
+	output.bind(c.Flags())
+	return c
+}
+
+// suiteRows are a table of cards.
+func suiteRows(cards []corpora.Info) [][]string {
+	rows := [][]string{{"suite", "family", "version", "items", "prompts", "samples", "languages"}}
+	for i := range cards {
+		c := &cards[i]
+		rows = append(rows, []string{
+			c.Name, c.Family, c.Version, strconv.Itoa(c.Items), strconv.Itoa(c.Prompts), strconv.Itoa(max(1, c.Samples)), strings.Join(c.Languages, " "),
+		})
+	}
+	return rows
 }
 
 func (a *app) corporaShowCommand() *cobra.Command {
-	return &cobra.Command{
+	var output outputFiles
+	c := &cobra.Command{
 		Use:     "show SUITE|FOLDER|SET",
 		Short:   "print a card: purpose, family, counts, languages, what it must never be used for",
 		Example: "  stillmark corpora show free-choice\n  stillmark corpora show evidential\n  stillmark corpora show my-suites/",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := output.check(); err != nil {
+				return err
+			}
 			if set, err := corpora.SetByName(args[0]); err == nil {
+				if err := output.writeRecord(set); err != nil {
+					return err
+				}
 				return a.showSet(set)
 			}
 			suites, err := loadSuites(args[0])
 			if err != nil {
 				return err
 			}
-			for i, s := range suites {
+			var cards []corpora.Info
+			for _, s := range suites {
+				cards = append(cards, s.Info())
+			}
+			if len(cards) == 1 {
+				err = output.writeRecord(cards[0])
+			} else {
+				err = output.write(cards, suiteRows(cards))
+			}
+			if err != nil {
+				return err
+			}
+			for i, card := range cards {
 				if i > 0 && !a.asJSON {
 					fmt.Fprintln(a.out)
 				}
-				if err := a.showSuite(s.Info()); err != nil {
+				if err := a.showSuite(card); err != nil {
 					return err
 				}
 			}
 			return nil
 		},
 	}
+	output.bind(c.Flags())
+	return c
 }
 
 func (a *app) showSuite(c corpora.Info) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -17,6 +18,7 @@ func (a *app) doctorCalibrateCommand() *cobra.Command {
 		Innocents: trial.InnocentRivals, Positives: trial.PositiveRivals, Worlds: trial.ScriptedWorlds, Canaries: trial.CanaryAudits,
 	}
 	var quick bool
+	var outputs calibrationFiles
 	command := &cobra.Command{
 		Use:   "calibrate",
 		Short: "audit rivals whose history is known: innocents must not be flagged, students be found",
@@ -43,9 +45,12 @@ world and one such service. It ends with 10 where an innocent is flagged, a p-va
 uniform, innocents rank too high, or students are found otherwise than planned.
 
 What carries over is the calibration, not the strength.`, "199 decoy keys", ledger.MinControls, trial.QuickRivals),
-		Example: "  stillmark doctor calibrate --quick\n  stillmark doctor calibrate --state calibrate.jsonl",
+		Example: "  stillmark doctor calibrate --quick\n  stillmark doctor calibrate --state calibrate.jsonl -o calibrate.md",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := outputs.check(); err != nil {
+				return err
+			}
 			if quick {
 				c.Innocents, c.Positives, c.Worlds, c.Canaries = trial.QuickRivals, 0, trial.QuickWorlds, trial.QuickCanaries
 			}
@@ -61,6 +66,12 @@ What carries over is the calibration, not the strength.`, "199 decoy keys", ledg
 				if cmd.Context().Err() != nil && c.State != "" {
 					return fmt.Errorf("interrupted: finished trials are kept in %s, the same command goes on: %w", c.State, err)
 				}
+				return err
+			}
+			if err := outputs.write(a, r.Markdown, func() ([]byte, error) {
+				data, err := json.MarshalIndent(r, "", "  ")
+				return append(data, '\n'), err
+			}); err != nil {
 				return err
 			}
 			if a.asJSON {
@@ -83,5 +94,6 @@ What carries over is the calibration, not the strength.`, "199 decoy keys", ledg
 	f.IntVar(&c.Worlds, "worlds", c.Worlds, "audits of scripted rivals by the comparative families")
 	f.IntVar(&c.Canaries, "canaries", c.Canaries, "audits of scripted rivals of a service that plants, by E3 to E6")
 	f.StringVar(&c.State, "state", "", "file that keeps finished trials")
+	outputs.bind(f)
 	return command
 }

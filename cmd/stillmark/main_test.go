@@ -150,6 +150,15 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 			ts.Check(os.WriteFile(ts.MkAbs(name), []byte(data), 0o600))
 		}
 	},
+	// moveport FILE PORT puts the script's free port in the place of one that is written out.
+	"moveport": func(ts *testscript.TestScript, _ bool, args []string) {
+		data := ts.ReadFile(args[0])
+		if !strings.Contains(data, ":"+args[1]+"/") {
+			ts.Fatalf("%s names no port %s", args[0], args[1])
+		}
+		data = strings.ReplaceAll(data, ":"+args[1]+"/", ":"+ts.Getenv("PORT")+"/")
+		ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(data), 0o600))
+	},
 	// mode FILE OCTAL sets permissions.
 	"mode": func(ts *testscript.TestScript, _ bool, args []string) {
 		var mode uint32
@@ -178,22 +187,26 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", Cmds: scriptCommands, RequireExplicitExec: true, Setup: func(env *testscript.Env) error {
 		env.Setenv("TOKENS", tokenizers)
 		env.Setenv("NEURAL", neural)
-		// Ports that nothing listens on, for a script's servers: several checkouts may
-		// be tested on one machine.
-		for _, name := range []string{"PORT", "PORT2"} {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				return err
-			}
-			defer l.Close()
-			_, port, err := net.SplitHostPort(l.Addr().String())
-			if err != nil {
-				return err
-			}
-			env.Setenv(name, port)
-		}
-		return nil
+		return freePorts(env)
 	}})
+}
+
+// freePorts sets PORT and PORT2 to ports that nothing listens on, for a script's servers:
+// several checkouts may be tested on one machine.
+func freePorts(env *testscript.Env) error {
+	for _, name := range []string{"PORT", "PORT2"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		_, port, err := net.SplitHostPort(l.Addr().String())
+		if err != nil {
+			return err
+		}
+		env.Setenv(name, port)
+	}
+	return nil
 }
 
 var (
@@ -203,7 +216,8 @@ var (
 
 // TestDocumentedCommands runs every `$ stillmark …` line of the READMEs and of
 // the package comments, each document from top to bottom in a folder of its own.
-// A line that ends in & runs beside the rest.
+// A line that ends in & runs beside the rest. The port of "stillmark mock" and of the
+// targets that "config init" writes is another one each time.
 func TestDocumentedCommands(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the whole tour of the README")
@@ -257,17 +271,22 @@ func TestDocumentedCommands(t *testing.T) {
 			if !strings.HasPrefix(command, "stillmark ") {
 				t.Fatalf("%s shows %q, which this test cannot run", path, command)
 			}
+			const port = "8461"
+			command = strings.ReplaceAll(command, port, "$PORT")
 			background, isBackground := strings.CutSuffix(command, "&")
 			if isBackground {
-				fmt.Fprintf(&script, "exec %s &\nlistening 127.0.0.1:8461\n", strings.TrimSpace(background))
+				fmt.Fprintf(&script, "exec %s &\nlistening 127.0.0.1:$PORT\n", strings.TrimSpace(background))
 				continue
 			}
 			fmt.Fprintf(&script, "exec %s\n", strings.ReplaceAll(command, "\"", "'"))
+			if strings.HasPrefix(command, "stillmark config init") {
+				fmt.Fprintf(&script, "moveport stillmark.yaml %s\n", port)
+			}
 		}
 		name := strings.Trim(strings.NewReplacer("/", "-", "..", "", ".", "-").Replace(path), "-")
 		if err := os.WriteFile(filepath.Join(dir, name+".txtar"), []byte(script.String()), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	testscript.Run(t, testscript.Params{Dir: dir, Cmds: scriptCommands, RequireExplicitExec: true})
+	testscript.Run(t, testscript.Params{Dir: dir, Cmds: scriptCommands, RequireExplicitExec: true, Setup: freePorts})
 }

@@ -84,6 +84,40 @@ func (o outputFiles) write(record any, rows [][]string) error {
 	return nil
 }
 
+// writeRecord writes all files, with a row for each member where the form is a table.
+func (o outputFiles) writeRecord(record any) error {
+	if len(o) == 0 {
+		return nil
+	}
+	data, err := json.Marshal(record)
+	if err != nil {
+		return err
+	}
+	rows := [][]string{{"member", "value"}}
+	d := json.NewDecoder(bytes.NewReader(data))
+	if _, err := d.Token(); err != nil {
+		return err
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return err
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return err
+		}
+		text := string(value)
+		if value[0] == '"' {
+			if err := json.Unmarshal(value, &text); err != nil {
+				return err
+			}
+		}
+		rows = append(rows, []string{fmt.Sprint(name), text})
+	}
+	return o.write(record, rows)
+}
+
 // table prints rows in columns.
 func (a *app) table(rows [][]string) error {
 	b, err := forms[".txt"](nil, rows)

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strconv"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -42,6 +43,7 @@ type powerOptions struct {
 	alpha    float64
 	power    float64
 	keys     int
+	output   outputFiles
 }
 
 // powerLevels are tabled when no level is given: a screening, a warning, the
@@ -76,6 +78,9 @@ of --keys, has the windows of that share, and the provenance key has the rest.`,
   stillmark watermark power --scheme kgw --delta 1 --entropy 3 --edit-rate 0.2 --alpha 1e-6 --keys 24000`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.output.check(); err != nil {
+				return err
+			}
 			for _, name := range []string{"alpha", "entropy"} {
 				if x, _ := c.Flags().GetFloat64(name); c.Flags().Changed(name) && !(x > 0) {
 					return usageError(fmt.Errorf("--%s %v is not above 0", name, x))
@@ -110,6 +115,7 @@ of --keys, has the windows of that share, and the provenance key has the rest.`,
 	f.Float64Var(&o.alpha, "alpha", 0, "level of the test (default: a table of levels)")
 	f.Float64Var(&o.power, "power", .9, "probability of finding the mark")
 	f.IntVar(&o.keys, "keys", 1, "keys that are tried")
+	o.output.bind(f)
 	c.MarkFlagsOneRequired("scheme", "key")
 	c.MarkFlagsOneRequired("entropy", "logprobs")
 	c.MarkFlagsMutuallyExclusive("entropy", "logprobs")
@@ -169,6 +175,20 @@ func (a *app) power(o powerOptions) error {
 			return usageError(err)
 		}
 		plan.Needed = append(plan.Needed, d)
+	}
+	rows := [][]string{{"channel", "log10_alpha", "effect", "units", "tokens"}}
+	for _, x := range []struct {
+		channel string
+		needed  []watermark.Demand
+	}{{"mark", plan.Needed}, {"tracing", plan.Traced}} {
+		for _, d := range x.needed {
+			rows = append(rows, []string{
+				x.channel, strconv.FormatFloat(d.Log10Alpha, 'g', -1, 64), strconv.FormatFloat(d.Effect, 'g', -1, 64), strconv.FormatInt(d.Units, 10), strconv.FormatInt(d.Tokens, 10),
+			})
+		}
+	}
+	if err := o.output.write(plan, rows); err != nil {
+		return err
 	}
 	if a.asJSON {
 		return a.printJSON(plan)

@@ -40,37 +40,44 @@ func didYouMean(name string, candidates []string) string {
 }
 
 func (a *app) targetListCommand() *cobra.Command {
-	return &cobra.Command{
+	var output outputFiles
+	c := &cobra.Command{
 		Use:     "list",
 		Short:   "list the configured targets and the presets of known providers",
-		Example: "  stillmark target list",
+		Example: "  stillmark target list\n  stillmark target list -o targets.csv",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if err := output.check(); err != nil {
+				return err
+			}
 			f, err := config.Load(a.config)
 			if err != nil {
 				return err
 			}
+			targets, rows := []ledger.Target{}, [][]string{{"name", "role", "model", "base_url"}}
+			for _, c := range f.Targets {
+				t, err := resolve(f, c.Name)
+				if err != nil {
+					return err
+				}
+				targets, rows = append(targets, t), append(rows, []string{t.Name, string(t.Role), t.Model, t.BaseURL})
+			}
+			if err := output.write(targets, rows); err != nil {
+				return err
+			}
 			if a.asJSON {
-				for _, c := range f.Targets {
-					t, err := resolve(f, c.Name)
-					if err != nil {
-						return err
-					}
-					if err := a.printJSON(t); err != nil {
+				for i := range targets {
+					if err := a.printJSON(targets[i]); err != nil {
 						return err
 					}
 				}
 				return nil
 			}
 			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-			for _, c := range f.Targets {
-				t, err := resolve(f, c.Name)
-				if err != nil {
-					return err
-				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", t.Name, t.Role, t.Model, t.BaseURL)
+			for _, row := range rows[1:] {
+				fmt.Fprintln(w, printable(strings.Join(row, "\t")))
 			}
-			if len(f.Targets) == 0 {
+			if len(targets) == 0 {
 				fmt.Fprintln(w, "no target is configured (stillmark config init)")
 			}
 			fmt.Fprintln(w, "\npreset\tkey from\taddress\t")
@@ -80,15 +87,21 @@ func (a *app) targetListCommand() *cobra.Command {
 			return w.Flush()
 		},
 	}
+	output.bind(c.Flags())
+	return c
 }
 
 func (a *app) targetShowCommand() *cobra.Command {
-	return &cobra.Command{
+	var output outputFiles
+	c := &cobra.Command{
 		Use:     "show NAME",
 		Short:   "print a target as a plan would record it",
 		Example: "  stillmark target show acme-nova-1",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := output.check(); err != nil {
+				return err
+			}
 			f, err := config.Load(a.config)
 			if err != nil {
 				return err
@@ -97,9 +110,14 @@ func (a *app) targetShowCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := output.writeRecord(t); err != nil {
+				return err
+			}
 			return a.printJSON(t)
 		},
 	}
+	output.bind(c.Flags())
+	return c
 }
 
 // adHoc adds the flags that name a target without a configuration file.

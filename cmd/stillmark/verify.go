@@ -16,6 +16,7 @@ import (
 func (a *app) verifyCommand() *cobra.Command {
 	var trust, roots, keyPaths []string
 	var proof string
+	var output outputFiles
 	var tokenizers tokenizerFiles
 	c := &cobra.Command{
 		Use:   "verify CASE|ZIP | --proof FILE",
@@ -45,6 +46,9 @@ differs.`,
 			return cobra.ExactArgs(1)(c, args)
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := output.check(); err != nil {
+				return err
+			}
 			var options verify.Options
 			for _, path := range trust {
 				keys, err := ledger.LoadPublic(path)
@@ -94,6 +98,13 @@ differs.`,
 					return err
 				}
 			}
+			rows := [][]string{{"level", "code", "check", "file", "detail"}}
+			for _, l := range result.Lines {
+				rows = append(rows, []string{l.Level, l.Code, l.Check, l.File, l.Detail})
+			}
+			if err := output.write(result, append(rows, []string{"verdict", string(result.State), "", "", result.Verdict})); err != nil {
+				return err
+			}
 			if a.asJSON {
 				err = a.printJSON(result)
 			} else {
@@ -110,6 +121,7 @@ differs.`,
 	f.StringArrayVar(&roots, "tsa-root", nil, "root certificate (PEM) of a timestamping authority that you trust (repeatable)")
 	f.StringArrayVar(&keyPaths, "key", nil, "key file given to you beside the case, where the case withholds it (repeatable)")
 	f.StringVar(&proof, "proof", "", "check a proof of one item in place of a case")
+	output.bind(f)
 	tokenizers.bind(f)
 	return c
 }

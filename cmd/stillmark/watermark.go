@@ -24,7 +24,8 @@ func (a *app) watermarkCommand() *cobra.Command {
 }
 
 func (a *app) schemesCommand() *cobra.Command {
-	return &cobra.Command{
+	var output outputFiles
+	c := &cobra.Command{
 		Use:   "schemes [NAME]",
 		Short: "list the schemes with their parameters, null laws and how they were checked",
 		Long: `Lists the native schemes and the presets of other stacks, or one of them in full: its
@@ -33,34 +34,43 @@ checked, and from which set its decoy keys are drawn.`,
 		Example: "  stillmark watermark schemes\n  stillmark watermark schemes hf-synthid",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := output.check(); err != nil {
+				return err
+			}
 			rows := schemeRows()
 			if len(args) == 1 {
 				i := slices.IndexFunc(rows, func(r schemeRow) bool { return r.Scheme == args[0] })
 				if i < 0 {
 					return usageError(fmt.Errorf("scheme %q is not known%s", args[0], didYouMean(args[0], watermark.SchemeNames())))
 				}
+				if err := output.writeRecord(rows[i]); err != nil {
+					return err
+				}
 				if a.asJSON {
 					return a.printJSON(rows[i])
 				}
 				return writeScheme(a.out, &rows[i])
 			}
-			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "scheme\tprf\tparameters\tweights\tnull law of a unit\tchecked")
+			table := [][]string{{"scheme", "prf", "parameters", "weights", "null law of a unit", "checked"}}
 			for _, s := range rows {
-				if a.asJSON {
-					if err := a.printJSON(s); err != nil {
-						return err
-					}
-					continue
+				table = append(table, []string{s.Scheme, strings.Join(s.PRFs, ", "), s.Parameters, s.Weights, s.Law, s.Checked})
+			}
+			if err := output.write(rows, table); err != nil {
+				return err
+			}
+			if !a.asJSON {
+				return a.table(table)
+			}
+			for _, s := range rows {
+				if err := a.printJSON(s); err != nil {
+					return err
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Scheme, strings.Join(s.PRFs, ", "), s.Parameters, s.Weights, s.Law, s.Checked)
 			}
-			if a.asJSON {
-				return nil
-			}
-			return w.Flush()
+			return nil
 		},
 	}
+	output.bind(c.Flags())
+	return c
 }
 
 type schemeRow struct {
