@@ -20,7 +20,7 @@ import (
 // with it.
 type Planting struct {
 	Format  int            `json:"format"` // PlantingFormat
-	KeyID   string         `json:"key_id"` // of the canary key; its commitment commits to all that follows
+	KeyID   string         `json:"key_id"` // of the canary key, from which all that follows is drawn
 	Label   string         `json:"label,omitempty"`
 	Epoch   string         `json:"epoch,omitempty"`
 	Suites  []PlantedSuite `json:"suites"`

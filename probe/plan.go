@@ -195,7 +195,7 @@ func NewPlan(in PlanInput) (*Draft, error) {
 		Format: ledger.PlanPlain, Created: in.Now.UTC(), Demo: in.Demo, Authority: in.Authority, Purpose: in.Purpose, TermsReviewedBy: in.TermsReviewedBy,
 		Targets: in.Targets, Samples: in.Samples, Params: in.Params, Alpha: in.Alpha, Caps: in.Caps,
 		Stop: ledger.StopRule{OnEvidence: in.StopOnEvidence, CheckEvery: in.CheckEvery}, Wording: family.WordingVersion,
-		Program: in.Program, Exclusions: exclusions(), Suites: []ledger.SuiteRef{}, Prompts: []ledger.Prompt{},
+		Rules: ledger.RulesListed, Program: in.Program, Exclusions: exclusions(), Suites: []ledger.SuiteRef{}, Prompts: []ledger.Prompt{},
 	}
 	d := &Draft{Plan: p}
 	if err := d.adopt(&in); err != nil {
@@ -208,23 +208,19 @@ func NewPlan(in PlanInput) (*Draft, error) {
 		p.Suites = append(p.Suites, s.Ref)
 		fam, _ := family.ByID(s.Family)
 		for i, q := range s.Prompts {
-			sealed := ledger.Prompt{ID: q.ID, Suite: s.Ref.Name, Lang: q.Lang, Category: q.Category, System: q.System, Text: q.Text}
+			sealed, err := s.prompt(&q)
+			if err != nil {
+				return nil, fmt.Errorf("plan: %w", err)
+			}
 			if s.Samples != in.Samples {
 				sealed.Samples = s.Samples
 			}
-			sealed.Kind, sealed.Params = s.Kind, s.Params
+			sealed.Params = s.Params
 			if s.Params == nil && s.ReplyTokens > 0 && s.ReplyTokens != in.Params.MaxTokens {
 				sealed.Params = &ledger.PromptParams{MaxTokens: s.ReplyTokens}
 			}
 			if fam.Solo {
 				sealed.Targets = soloTarget(in.Targets, i)
-			}
-			if q.Reading != nil {
-				reading, err := json.Marshal(q.Reading)
-				if err != nil {
-					return nil, fmt.Errorf("plan: prompt %s: %w", q.ID, err)
-				}
-				sealed.Reading = reading
 			}
 			if r := in.Rotation; r != nil && q.Reading != nil && q.Reading.Slot > 0 {
 				sealed.NotBefore, sealed.NotAfter = r.times(q.Reading.Slot)
@@ -258,6 +254,9 @@ func NewPlan(in PlanInput) (*Draft, error) {
 		return nil, err
 	}
 	if err := d.follow(in.After); err != nil {
+		return nil, err
+	}
+	if err := d.checkLists(&in); err != nil {
 		return nil, err
 	}
 	if err := p.AddSalts(in.Rand); err != nil {

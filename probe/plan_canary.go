@@ -118,9 +118,23 @@ func (r *Rotation) times(slot int) (from, to time.Time) {
 	return from, from.Add(r.Slot - min(maxMargin, r.Slot/4))
 }
 
-// rotationOptions are the options of the tests of E6, one for each lag.
+// rotationOptions are the options of the tests of E6, whose arms are keys of the plan.
 func (in *PlanInput) rotationOptions(suites []*PlanSuite) ([]family.E6Options, error) {
-	r := in.Rotation
+	options, err := in.Rotation.options(suites)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range in.Rotation.Arms {
+		fits := func(k PlanKey) bool { return k.Key.ID == id && family.MarkKey.Fits(k.Key.Scheme) }
+		if !slices.ContainsFunc(in.Keys, fits) {
+			return nil, usage("Name its file with --key", "arm %s is no watermark key of the plan", id)
+		}
+	}
+	return options, nil
+}
+
+// options are those of the tests of E6, one for each lag.
+func (r *Rotation) options(suites []*PlanSuite) ([]family.E6Options, error) {
 	switch {
 	case r == nil || len(r.Arms) < 2 || r.Start.IsZero():
 		return nil, usage("Say when the rotation starts and name its arms, two or more watermark keys", "family %s follows a rotation, and none is given", family.RotationLag)
@@ -130,12 +144,6 @@ func (in *PlanInput) rotationOptions(suites []*PlanSuite) ([]family.E6Options, e
 	o := family.E6Options{Arms: r.Arms, Start: r.Start.UTC(), Seconds: int64(r.Slot / time.Second)}
 	for _, s := range suites {
 		o.Slots = max(o.Slots, s.Slots)
-	}
-	for _, id := range r.Arms {
-		fits := func(k PlanKey) bool { return k.Key.ID == id && family.MarkKey.Fits(k.Key.Scheme) }
-		if !slices.ContainsFunc(in.Keys, fits) {
-			return nil, usage("Name its file with --key", "arm %s is no watermark key of the plan", id)
-		}
 	}
 	lags := r.Lags
 	if len(lags) == 0 {

@@ -1,6 +1,8 @@
 package watermark
 
 import (
+	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -274,6 +276,13 @@ func FuzzParseCommitment(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(data)
+	if err := c.Bind(committedList(testKey(f, plainSpec), 1), committedList(testKey(f, plainSpec), 2)); err != nil {
+		f.Fatal(err)
+	}
+	if data, err = c.Encode(); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := ParseCommitment(data)
 		if err != nil {
@@ -287,3 +296,93 @@ func FuzzParseCommitment(f *testing.F) {
 		}
 	})
 }
+
+func committedList(k *Key, run int) CommittedList {
+	return CommittedList{
+		KeyID: k.ID, Family: "E4", Suite: "canary-en", Version: "1.0", SHA256: strings.Repeat("ab", 32), Seed: 1, Run: run,
+		Options: []json.RawMessage{json.RawMessage(`{"candidates":10}`)}, Items: []string{k.CommitItem([]byte("what is asked")), k.CommitItem([]byte("more"))},
+	}
+}
+
+// Lists are kept as they were bound, in one order whatever was bound first, and what
+// contradicts itself is refused.
+func TestCommittedLists(t *testing.T) {
+	t.Parallel()
+	k := testKey(t, plainSpec)
+	encode := func(lists ...CommittedList) []byte {
+		c, err := k.Commit("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Bind(lists...); err != nil {
+			t.Fatal(err)
+		}
+		data, err := c.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	one, two := committedList(k, 1), committedList(k, 2)
+	data := encode(one, two)
+	if string(data) != string(encode(two, one)) {
+		t.Error("the order of binding shows")
+	}
+	c, err := ParseCommitment(data)
+	if err != nil || c.Format != 2 || len(c.Lists) != 2 || c.Check(k) != nil || c.Lists[1].Run != 2 {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	if bare, err := ParseCommitment(encode()); err != nil || bare.Format != 1 || bare.Root != c.Root {
+		t.Errorf("without lists: %+v, %v", bare, err)
+	}
+	for name, change := range map[string]func(*CommittedList){
+		"a key that is not committed to": func(l *CommittedList) { l.KeyID = "0123456789abcdef" },
+		"no run":                         func(l *CommittedList) { l.Run = 0 },
+		"no items":                       func(l *CommittedList) { l.Items = nil },
+		"no family":                      func(l *CommittedList) { l.Family = "" },
+		"no hash":                        func(l *CommittedList) { l.Items = []string{"what is asked"} },
+		"one use twice":                  func(l *CommittedList) { l.Run = 2 },
+	} {
+		l := committedList(k, 1)
+		change(&l)
+		c, err := ParseCommitment(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Lists = c.Lists[1:]; c.Bind(l) == nil {
+			t.Errorf("%s is bound", name)
+		}
+		c.Lists = append(c.Lists, l)
+		if forged, err := c.Encode(); err != nil {
+			t.Fatal(err)
+		} else if _, err := ParseCommitment(forged); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s is read: %v", name, err)
+		}
+	}
+}
+
+// TestCommitItemDefinition pins what is said of an item, by its definition and for good:
+// a change here makes every list ever timestamped worthless.
+func TestCommitItemDefinition(t *testing.T) {
+	t.Parallel()
+	k := testKey(t, plainSpec)
+	secret, err := hkdf.Key(sha256.New, k.subsalt(), nil, "\x0e\x00committed item", 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte("what is asked"))
+	want := hex.EncodeToString(mac.Sum(nil))
+	if got := k.CommitItem([]byte("what is asked")); got != want || got != frozenItem {
+		t.Errorf("%s, by definition %s, frozen as %s", got, want, frozenItem)
+	}
+	derived, err := k.Derive("a", k.Epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if derived.CommitItem([]byte("what is asked")) == want {
+		t.Error("two subkeys say the same of an item")
+	}
+}
+
+const frozenItem = "5e59a2cb9c9d7307a34e27dc06a137f8b15f324c45a97777f9395236cb829f25"

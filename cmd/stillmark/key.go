@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/stillmark/stillmark/probe/ledger"
+	"github.com/stillmark/stillmark/corpora"
 	"github.com/stillmark/stillmark/watermark"
 )
 
@@ -265,9 +264,10 @@ neither the master key nor any other label's subkey. Of a key with two channels,
 
 func (a *app) keyCommitCommand() *cobra.Command {
 	var output, tsa string
-	var labels []string
+	var labels, names []string
+	var listing listFlags
 	c := &cobra.Command{
-		Use:   "commit FILE [--label LABEL…]",
+		Use:   "commit FILE [--label LABEL…] [--suite NAME…]",
 		Short: "commit to a key before serving: a salted hash that can be published",
 		Long: `Writes a commitment: the Merkle root over one salted leaf per subkey. It gives
 nothing away and binds the key with its whole specification. Labels of a key with two
@@ -276,7 +276,11 @@ channels are its accounts.
 With --tsa an RFC 3161 authority timestamps the file, and the token is written
 beside it (FILE.tsr). A key counts as exact evidence only if that time is earlier
 than the first token served under the key and than the first reply collected from
-a rival: commit first, serve afterwards.`,
+a rival: commit first, serve afterwards.
+
+Under a canary key that is half of it: what will be asked must be bound, too. --suite
+adds a list of all prompts of a suite, which gives nothing away either; of what
+corpora plant draws, its own commitment holds it already.`,
 		Example: "  stillmark key commit key.json -o key.commitment.json --tsa https://tsa.example/tsr",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -285,41 +289,36 @@ a rival: commit first, serve afterwards.`,
 				return err
 			}
 			commitment, err := k.Commit(labels...)
+			if err == nil {
+				err = bindSuites(commitment, k, labels, names, &listing)
+			}
 			if err != nil {
 				return usageError(err)
-			}
-			data, err := commitment.Encode()
-			if err != nil {
-				return err
 			}
 			if output == "" {
 				output = strings.TrimSuffix(args[0], ".json") + ".commitment.json"
 			}
-			var token []byte
-			if tsa != "" {
-				if token, err = requestStamp(c.Context(), tsa, sha256.Sum256(data)); err != nil {
-					return fmt.Errorf("the commitment was not written: %w", err)
-				}
-			}
-			if err := ledger.WriteNewFile(output, data, 0o644); err != nil {
-				return fmt.Errorf("the commitment was not written: %w", err)
+			stamp, err := writeCommitment(c.Context(), output, commitment, tsa)
+			if err != nil {
+				return err
 			}
 			record := struct {
 				Root   string `json:"root"`
 				File   string `json:"file"`
 				Stamp  string `json:"stamp,omitempty"`
 				Leaves int    `json:"leaves"`
-			}{Root: commitment.Root, File: output, Leaves: len(commitment.Leaves)}
-			if token != nil {
-				record.Stamp = output + ".tsr"
-				if err := ledger.WriteNewFile(record.Stamp, token, 0o644); err != nil {
-					return fmt.Errorf("the timestamp was not written: %w", err)
-				}
-			}
+				Lists  int    `json:"lists"`
+			}{Root: commitment.Root, File: output, Stamp: stamp, Leaves: len(commitment.Leaves), Lists: len(commitment.Lists)}
 			if a.asJSON {
 				return a.printJSON(record)
 			}
 			fmt.Fprintf(a.out, "root       %s\ncommitment %s, %d leaves\n", record.Root, record.File, record.Leaves)
+			switch listed := listedPrompts(commitment); {
+			case listed != "":
+				fmt.Fprintf(a.out, "listed     %s\n", listed)
+			case k.Scheme == watermark.Canary:
+				fmt.Fprintln(a.out, "listed     nothing: what is asked under a canary key stays exploratory (give --suite)")
+			}
 			if record.Stamp == "" {
 				fmt.Fprintln(a.out, "timestamp  none: without one the key stays exploratory (give --tsa)")
 			} else {
@@ -331,5 +330,37 @@ a rival: commit first, serve afterwards.`,
 	c.Flags().StringVarP(&output, "output", "o", "", "file to write (default FILE.commitment.json)")
 	c.Flags().StringVar(&tsa, "tsa", "", "URL of an RFC 3161 timestamping authority")
 	c.Flags().StringArrayVar(&labels, "label", nil, "labels to commit to besides the key's own (repeatable)")
+	c.Flags().StringArrayVar(&names, "suite", nil, "suite to list for every key that is committed to: a name, a file or a folder (repeatable)")
+	listing.bind(c.Flags())
 	return c
+}
+
+// bindSuites lists suites for the key and those that it derives for labels.
+func bindSuites(c *watermark.Commitment, k *watermark.Key, labels, names []string, o *listFlags) error {
+	var suites []*corpora.Suite
+	for _, name := range names {
+		found, err := loadSuites(name)
+		if err != nil {
+			return err
+		}
+		suites = append(suites, found...)
+	}
+	keys := []*watermark.Key{k}
+	for _, label := range labels {
+		d, err := k.DeriveFor(label)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, d)
+	}
+	for _, key := range keys {
+		lists, err := o.lists(key, suites, nil)
+		if err == nil {
+			err = c.Bind(lists...)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

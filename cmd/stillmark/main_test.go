@@ -27,6 +27,8 @@ func TestMain(m *testing.M) {
 }
 
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	"authority": authorityCommand,
+	"rivals":    rivalsCommand,
 	// listening ADDRESS waits until something accepts connections there.
 	"listening": func(ts *testscript.TestScript, _ bool, args []string) {
 		for range 300 {

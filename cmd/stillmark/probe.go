@@ -22,7 +22,6 @@ import (
 
 	"github.com/stillmark/stillmark/cmd/stillmark/internal/config"
 	"github.com/stillmark/stillmark/corpora"
-	"github.com/stillmark/stillmark/corpora/canary"
 	"github.com/stillmark/stillmark/probe"
 	"github.com/stillmark/stillmark/probe/endpoint"
 	"github.com/stillmark/stillmark/probe/family"
@@ -48,6 +47,7 @@ type planOptions struct {
 	signer, output, tsa                         string
 	n                                           int
 	seed                                        uint64
+	seedGiven                                   bool
 	temperature, topP                           float64
 	requestSeed                                 int64
 	servingFrom, sentinels                      string
@@ -90,7 +90,9 @@ the new case, where anybody can check it.
 The claim rule asks for two runs. The second is planned with the options of the first
 and --after CASE, the sealed first one: it scores only what the first did not, its report
 has the numbers of both and of the two together, and it holds the first case whole.
-Another --seed draws other prompts, which keyed free choice needs.`,
+Keyed free choice, canaries and nonces need other items for that: plant them with --runs 2.
+Under a canary key the exact tier takes what its commitment lists, and nothing else: where
+a suite is asked whole, that of this run is drawn.`,
 		Example: `  stillmark probe plan --target acme-nova-1 --control older-model --suite longform-en -n 200 --max-tokens 400 \
     --key key.json --commitment key.commitment.json --signer signer.pem -o case
   stillmark probe plan --set smoke --target acme-nova-1 --ours our-model --key key.json --key canary.json --dry-run`,
@@ -411,6 +413,7 @@ func (o *planOptions) expand(c *cobra.Command, m corpora.Member) error {
 // draws what is asked. Numbers that were given go before those of a set, and those before
 // the suite's own.
 func (o *planOptions) expandSuite(c *cobra.Command, m corpora.Member, suite *corpora.Suite) error {
+	o.seedGiven = c.Flags().Changed("seed")
 	n, samples := o.n, suite.Samples
 	if m.Prompts > 0 && !c.Flags().Changed("number") {
 		n = m.Prompts
@@ -435,17 +438,14 @@ func (o *planOptions) expandSuite(c *cobra.Command, m corpora.Member, suite *cor
 		return o.cut(suite, n)
 	}
 	if suite.Use() == "" {
-		return add(probe.ExpandSuite(suite, o.seed, n))
+		return add(o.draw(suite, n, nil, o.in.Keys))
 	}
 	keys := 0
 	for i := range o.in.Keys {
 		if k := o.in.Keys[i].Key; k.Scheme == watermark.Canary {
 			keys++
-			drawn, err := probe.ExpandSuiteUnder(suite, o.seed, n, k)
-			if err == nil && o.counterfactuals > 0 && suite.Use() == canary.UseTrigger {
-				if err := drawn.Counterfactual(k, o.counterfactuals); err != nil {
-					return usageError(err)
-				}
+			drawn, err := o.draw(suite, n, k, o.in.Keys[i:i+1])
+			if err == nil && drawn.Counterfactuals > 0 { // it says how often, and how long replies are
 				o.in.Suites = append(o.in.Suites, drawn)
 				continue
 			}

@@ -263,11 +263,11 @@ func (a *analysis) prepare(fam *Family, i int) (*Input, error) {
 	if in.others, err = a.others(fam, t); err != nil || in.others == nil {
 		return nil, err
 	}
-	committed, err := checkCommitment(a.c, a.ref(t.Key), key, t.Target, g.first)
+	committed, err := checkCommitment(a.c, a.ref(t.Key), key, fam, t, g.first)
 	if err != nil {
 		return nil, err
 	}
-	if committed.State == CommitBeforeServing && t.Primary && !key.Published() && g.target.Imported == nil {
+	if exact(committed) && t.Primary && !key.Published() && g.target.Imported == nil {
 		a.results[i].Tier = ledger.Exact
 	} else {
 		committed.SelectionLog10 = 0 // charged at the exact tier only
@@ -564,6 +564,8 @@ func (a *analysis) warnings(i int) []Warning {
 	if f.Primary {
 		w = append(w, commitmentWarning(f.Committed.State))
 		add(f.Committed.ServingSource == ledger.ServingDeclared, WarnServingDeclared)
+		listed := listWarning(f.Committed.Lists)
+		add(listed != "", listed)
 	}
 	add(selection(f) > 0, WarnSelection)
 	add(a.published(f.Key), WarnPublished)

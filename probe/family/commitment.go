@@ -36,12 +36,14 @@ const maxCommitment = 64 << 20
 // checkCommitment says whether the key was committed, under a third party's
 // timestamp over the commitment file, before it was served and before the first
 // reply of the target in this case; a token's own inaccuracy counts against it.
-// Replies that were collected elsewhere are not known to it. An error is about a
-// file that should be there and cannot be read.
+// Replies that were collected elsewhere are not known to it, nor is what came before the
+// stamp: whoever commits chooses key and lists until then. What the test asks is compared
+// with the lists of the commitment where its family needs them. An error is about a file
+// that should be there and cannot be read.
 //
 // The token's imprint and signature are checked; whether its authority is to be
 // trusted is left to the verification, which has the roots.
-func checkCommitment(c *ledger.Case, ref *ledger.KeyRef, key *watermark.Key, target string, first time.Time) (*ledger.CommitmentCheck, error) {
+func checkCommitment(c *ledger.Case, ref *ledger.KeyRef, key *watermark.Key, fam *Family, t *ledger.Test, first time.Time) (*ledger.CommitmentCheck, error) {
 	check := &ledger.CommitmentCheck{State: CommitAbsent, FirstReply: first}
 	if ref.Commitment == "" {
 		return check, nil
@@ -55,7 +57,7 @@ func checkCommitment(c *ledger.Case, ref *ledger.KeyRef, key *watermark.Key, tar
 		check.State = CommitMismatch
 		return check, nil
 	}
-	check.Leaves, check.Declared, check.SelectionLog10 = Selection(c.Plan(), target, commitment)
+	check.Leaves, check.Declared, check.SelectionLog10 = Selection(c.Plan(), t.Target, commitment)
 	check.State = CommitUnstamped
 	if ref.Stamp == "" {
 		return check, nil
@@ -81,10 +83,18 @@ func checkCommitment(c *ledger.Case, ref *ledger.KeyRef, key *watermark.Key, tar
 		check.State = CommitInconsistent
 	case latest.Before(serving) && (first.IsZero() || latest.Before(first)):
 		check.State = CommitBeforeServing
+		if listsNeeded(c.Plan(), fam, check.Time) {
+			check.Lists, err = Lists(c.Plan(), t, key, commitment)
+		}
 	default:
 		check.State = CommitLate
 	}
-	return check, nil
+	return check, err
+}
+
+// exact reports whether a commitment leaves nothing to choose by the replies.
+func exact(c *ledger.CommitmentCheck) bool {
+	return c.State == CommitBeforeServing && (c.Lists == "" || c.Lists == ListCommitted)
 }
 
 // Selection counts the keys of a commitment, and those of them that the plan

@@ -31,7 +31,7 @@ func e3Family() Family {
 	return Family{
 		ID: KeyedChoice, Name: "keyed free choice", Tier: ledger.Exact, Key: CanaryKey,
 		Rung:  "H_cohort if the key's bits were followed for one cohort alone, else H_any: trained on, or otherwise dependent on, replies that followed this key",
-		Needs: []string{"chat"}, Anytime: true, run: alone(runE3), power: powerE3,
+		Needs: []string{"chat"}, Anytime: true, Listed: true, run: alone(runE3), power: powerE3,
 		null:        "Which of two renderings {target} chooses is statistically independent of the bits of secret key {key}, which were drawn at random, one per item.",
 		alternative: "Which of two renderings {target} chooses depends on the bits of secret key {key}.",
 		meaning:     "The choices of {target} depend on the bits of key {key}: training on replies that followed them, forwarding of requests to our service, use of our weights, or retrieval of such replies would each explain this; other tests are needed to tell them apart.",

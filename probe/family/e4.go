@@ -35,8 +35,8 @@ const TriggerCanaries = "E4"
 func e4Family() Family {
 	return Family{
 		ID: TriggerCanaries, Name: "trigger and response canaries", Tier: ledger.Exact, Key: CanaryKey,
-		Rung: "H_cohort if the key's responses were given to one cohort alone, else H_any: trained on, or otherwise dependent on, replies that held them",
-		run:  alone(runE4), power: powerE4,
+		Rung:   "H_cohort if the key's responses were given to one cohort alone, else H_any: trained on, or otherwise dependent on, replies that held them",
+		Listed: true, run: alone(runE4), power: powerE4,
 		Lawful:      "the responses were drawn uniformly from 10^12, and each canary counts once",
 		null:        "What {target} answers to the triggers, or finds likely there, is statistically independent of the responses of secret key {key}, which were drawn at random.",
 		alternative: "{target} knows responses of secret key {key}.",

@@ -26,7 +26,7 @@ func e5Family() Family {
 	return Family{
 		ID: NonceForwarding, Name: "nonce forwarding", Tier: ledger.Exact, Key: CanaryKey,
 		Rung:  "H_fwd: requests to the target reach our own service",
-		Needs: []string{"chat"}, Solo: true, run: alone(runE5), power: powerE5,
+		Needs: []string{"chat"}, Solo: true, Listed: true, run: alone(runE5), power: powerE5,
 		Lawful:      "the split of the nonces into sent and held back was drawn at random, and each nonce counts once",
 		null:        "Which nonces stand in our own request logs is statistically independent of the split of secret key {key} into those sent to {target} and those held back.",
 		alternative: "Nonces of secret key {key} that were sent to {target} reach our own request logs.",

@@ -32,7 +32,7 @@ func e6Family() Family {
 	return Family{
 		ID: RotationLag, Name: "key-rotation lag", Tier: ledger.Exact, Key: CanaryKey,
 		Rung:  "H_fwd where the lift is half of our own service's or more, else H_any: the replies follow the schedule by which our service changed keys",
-		Needs: []string{"chat"}, run: runE6, power: powerE6, others: e6Arms,
+		Needs: []string{"chat"}, Listed: true, run: runE6, power: powerE6, others: e6Arms,
 		null:        "The replies of {target} are statistically independent of the schedule of secret key {key}, by which our service changed watermark keys.",
 		alternative: "The replies of {target} follow the schedule of secret key {key}.",
 		meaning:     "The replies of {target} follow the secret schedule of key {key} by which our service changed watermark keys: forwarding of requests to our service, or for a faint or delayed effect training on what it served, would explain this. The lift beside that of our own service tells them apart.",

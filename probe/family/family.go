@@ -38,6 +38,9 @@ type Family struct {
 	// of the secret alone, with no unit or repetition that could be counted wrongly.
 	// Empty: the claim rule asks for a passed gate.
 	Lawful string
+	// Listed says that the exact tier asks for a commitment to what is asked, beside
+	// that to the key: see [Lists].
+	Listed bool
 	// null and alternative are the propositions, with {target} and {key} for names.
 	null, alternative string
 	// others are the ids of further keys that a test needs; nil: none.

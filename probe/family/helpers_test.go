@@ -195,6 +195,12 @@ func (s *scenario) commit(k *watermark.Key, at time.Time, labels ...string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.stamped(k, c, at)
+}
+
+// stamped puts a commitment into the case, with a token where a time is given.
+func (s *scenario) stamped(k *watermark.Key, c *watermark.Commitment, at time.Time) {
+	s.t.Helper()
 	data, err := c.Encode()
 	if err != nil {
 		s.t.Fatal(err)

@@ -34,12 +34,7 @@ func decoySecret(seed [32]byte, use string, i int) []byte {
 
 // drawVersion is the part of the version of a prompt's suite that enters its draws.
 func (in *Input) drawVersion(p *ledger.Prompt) string {
-	for i := range in.plan.Suites {
-		if s := &in.plan.Suites[i]; s.Name == p.Suite {
-			return canary.Version(s.Version)
-		}
-	}
-	return ""
+	return canary.Version(version(in.plan, p.Suite))
 }
 
 // canaryFinding is what the findings of all canary keys say alike.

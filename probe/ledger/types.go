@@ -317,7 +317,8 @@ type Caps struct {
 
 // Plan is everything that was decided before the first request.
 type Plan struct {
-	Format    int       `json:"format"` // PlanPlain or PlanSalted
+	Format    int       `json:"format"`          // PlanPlain or PlanSalted
+	Rules     int       `json:"rules,omitempty"` // RulesListed
 	CaseID    string    `json:"case_id"`
 	Created   time.Time `json:"created"`
 	Demo      bool      `json:"demo"`
@@ -356,6 +357,11 @@ const (
 	PlanPlain  = 1
 	PlanSalted = 2
 )
+
+// RulesListed is what a plan says in Rules that is held to this: where the family lets an
+// accuser choose by the answers what is asked, the exact tier takes what was committed to
+// with the key. Plans of earlier versions say nothing.
+const RulesListed = 1
 
 // PowerRow is the planner's promise for one test.
 type PowerRow struct {
@@ -743,6 +749,9 @@ type CommitmentCheck struct {
 	Leaves         int     `json:"leaves,omitempty"`
 	Declared       int     `json:"declared,omitempty"`
 	SelectionLog10 float64 `json:"selection_log10,omitempty"`
+	// Lists says whether what the test asks was committed to with the key: committed,
+	// absent, other; empty where that was not asked for.
+	Lists string `json:"lists,omitempty"`
 }
 
 // The sources of a serving date.

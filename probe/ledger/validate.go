@@ -54,6 +54,8 @@ func (p *Plan) validateHead() error {
 	switch {
 	case p.Format != PlanPlain && p.Format != PlanSalted:
 		return fmt.Errorf("format is %d, this program writes %d", p.Format, PlanSalted)
+	case p.Rules < 0 || p.Rules > RulesListed:
+		return fmt.Errorf("rules %d are not known to this program, which knows those up to %d", p.Rules, RulesListed)
 	case !namePattern.MatchString(p.CaseID):
 		return fmt.Errorf("case id %q is not a name of letters, digits, dots, hyphens and underscores", p.CaseID)
 	case p.Created.IsZero():

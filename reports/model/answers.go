@@ -8,6 +8,12 @@ import (
 	"github.com/stillmark/stillmark/probe/ledger"
 )
 
+// unlisted reports whether a finding under a key that was committed to in time asked what
+// was not.
+func unlisted(f *ledger.Finding) bool {
+	return f.Committed != nil && f.Committed.Lists != "" && f.Committed.Lists != family.ListCommitted
+}
+
 // alternatives lists what else would explain a dependence on the key.
 func (b *builder) alternatives() []Answer {
 	t := b.text
@@ -27,6 +33,9 @@ func (b *builder) alternatives() []Answer {
 		key := "alt.chance.answer"
 		if !exact {
 			key, chance.State = "alt.chance.exploratory", StateBounded
+			if slices.ContainsFunc(rivals, unlisted) {
+				key = "alt.chance.unlisted"
+			}
 		}
 		chance.Answer = t.say(key, "p", b.text.logp(*holm), "alpha", b.text.logp(b.alpha), "m", count(b.text, len(b.plan.Tests), "test"))
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 )
 
@@ -30,6 +31,18 @@ func (b *builder) custody() Custody {
 	return c
 }
 
+// lists is the state of what is asked under a key (family.ListCommitted and so on), that
+// of a test which is not committed to before others; "" where none needs a list.
+func (b *builder) lists(key string) (state string) {
+	for i := range b.f.Findings {
+		c := b.f.Findings[i].Committed
+		if b.f.Findings[i].Key == key && c != nil && c.Lists != "" && (state == "" || state == family.ListCommitted) {
+			state = c.Lists
+		}
+	}
+	return state
+}
+
 func (b *builder) keyStep(k ledger.KeyRef) Step {
 	t := b.text
 	check := b.commitment(k.ID)
@@ -48,6 +61,9 @@ func (b *builder) keyStep(k ledger.KeyRef) Step {
 			serving = b.text.time(k.ServingFrom)
 		}
 		step.Text = t.say("key.before-serving", "key", k.ID, "authority", authority, "serving", serving)
+		if said := b.lists(k.ID); said != "" {
+			step.Text += " " + t.say("key.lists-"+said)
+		}
 	case "late", "serving-unknown":
 		step.Text = t.say("key."+check.State, "key", k.ID, "authority", authority)
 	case "unstamped", "absent", "mismatch":

@@ -401,9 +401,13 @@ func (l *lab) student(key *watermark.Key, share int, seed uint64) (mock.Generato
 	return &served{model: m, enc: l.enc}, err
 }
 
-// committed has the authority timestamp a key's commitment.
-func (l *lab) committed(key *watermark.Key) (probe.PlanKey, error) {
+// committed has the authority timestamp the commitment to a key, and to what is asked under
+// it.
+func (l *lab) committed(key *watermark.Key, lists ...watermark.CommittedList) (probe.PlanKey, error) {
 	commitment, err := key.Commit()
+	if err == nil {
+		err = commitment.Bind(lists...)
+	}
 	if err != nil {
 		return probe.PlanKey{}, err
 	}

@@ -118,14 +118,6 @@ func (l *lab) canaries(ctx context.Context, id stateID, program ledger.Build) (*
 		return nil, err
 	}
 	in := probe.PlanInput{Name: "canaries", Decoys: calibrateDecoys}
-	add := func(k *watermark.Key) error {
-		pk, err := l.committed(k)
-		in.Keys = append(in.Keys, pk)
-		return err
-	}
-	if err := add(key); err != nil {
-		return nil, err
-	}
 	secrets := map[string][]byte{}
 	for _, use := range []string{canary.UseFreeChoice, canary.UseTrigger, canary.UseNonce, canary.UseRotation} {
 		if secrets[use], err = key.CanarySecret(use); err != nil {
@@ -134,6 +126,7 @@ func (l *lab) canaries(ctx context.Context, id stateID, program ledger.Build) (*
 	}
 	ours := &service{schedule: canary.Rotation(secrets[canary.UseRotation], rotationSlots, rotationArms), known: map[string]bool{}}
 	rotation := &probe.Rotation{Slot: rotationSlot}
+	var arms []*watermark.Key
 	for range rotationArms {
 		arm, err := watermark.NewKey(watermark.Spec{
 			Scheme: watermark.Gumbel, Model: "ours", Tokenizer: l.enc.Name(), TokenizerSHA256: l.enc.SHA256(), Vocab: l.enc.VocabSize(), ServingFrom: served1h(),
@@ -141,9 +134,7 @@ func (l *lab) canaries(ctx context.Context, id stateID, program ledger.Build) (*
 		if err != nil {
 			return nil, err
 		}
-		if err := add(arm); err != nil {
-			return nil, err
-		}
+		arms = append(arms, arm)
 		mark, err := arm.Mark()
 		if err != nil {
 			return nil, err
@@ -219,6 +210,9 @@ func (l *lab) canaries(ctx context.Context, id stateID, program ledger.Build) (*
 	}
 	rotation.Start = time.Now().Add(rotationLead).UTC().Truncate(time.Second)
 	ours.start, in.Rotation = rotation.Start, rotation
+	if in.Keys, err = l.plantedKeys(key, arms, in.Suites, rotation); err != nil {
+		return nil, err
+	}
 	plan, findings, err := l.carryOut(ctx, id, in, models, program, func(dir string) error {
 		return observe(ctx, dir, api, key)
 	})
@@ -232,6 +226,9 @@ func (l *lab) canaries(ctx context.Context, id stateID, program ledger.Build) (*
 		r := ScriptedResult{Family: f.Family, Kind: student, Rate: rates[f.Target], N: f.N, Effect: f.Effect, Needed: row.Effect, Verdict: f.Verdict}
 		if f.Log10P == nil {
 			return nil, fmt.Errorf("test %s has no p-value: %s %s", f.Test, f.Withheld, strings.Join(f.Warnings, "; "))
+		}
+		if f.Tier != ledger.Exact {
+			return nil, fmt.Errorf("test %s is of tier %s, although all that it asks was committed to: %s", f.Test, f.Tier, strings.Join(f.Warnings, "; "))
 		}
 		r.Log10P = *f.Log10P
 		r.Found = r.Log10P <= row.Log10Alpha
@@ -269,6 +266,30 @@ func planned(p *ledger.Plan, test string, effect, own float64, slots int) (float
 		}
 	}
 	return 0, fmt.Errorf("the plan has no test %s", test)
+}
+
+// plantedKeys are the canary key, committed to with all that is asked under it, and the
+// arms of its rotation.
+func (l *lab) plantedKeys(key *watermark.Key, arms []*watermark.Key, suites []probe.PlanSuite, rotation *probe.Rotation) ([]probe.PlanKey, error) {
+	var lists []watermark.CommittedList
+	for i := range suites {
+		some, err := suites[i].Lists(key, 1, rotation)
+		if err != nil {
+			return nil, err
+		}
+		lists = append(lists, some...)
+	}
+	planted, err := l.committed(key, lists...)
+	keys := []probe.PlanKey{planted}
+	for _, arm := range arms {
+		if err != nil {
+			break
+		}
+		var pk probe.PlanKey
+		pk, err = l.committed(arm)
+		keys = append(keys, pk)
+	}
+	return keys, err
 }
 
 // served1h is an hour ago: after the commitments, before everything else.
