@@ -117,10 +117,14 @@ func (v *verifier) counted() {
 	}
 }
 
-// notComputed tells a cancelled context from a case that cannot be computed.
+// notComputed tells a cancelled context and a full disk from a case that cannot be
+// computed: neither says anything of the case.
 func (v *verifier) notComputed(ctx context.Context, file string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("verify: %w", ctx.Err())
+	}
+	if disk := (*watermark.SpillError)(nil); errors.As(err, &disk) {
+		return fmt.Errorf("verify: %w", err)
 	}
 	v.fail(integrity.ExitDiffers, CodeNumbers, checkNumbers, file, -1, "cannot be computed again: %v", err)
 	return nil

@@ -7,9 +7,11 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -556,5 +558,17 @@ func TestPlainCase(t *testing.T) {
 		if r := f.verify(t, path, f.trust()); r.State != Trusted || r.Numbers.Recomputed != r.Numbers.Total-r.Numbers.Exempt {
 			t.Errorf("%s: %+v\n%s", path, r.Numbers, text(t, r))
 		}
+	}
+}
+
+// A disk that is full while a case is computed again is an error of this machine: the
+// case is not said to differ.
+func TestFullDiskSaysNothingOfTheCase(t *testing.T) {
+	t.Parallel()
+	v := &verifier{}
+	err := v.notComputed(t.Context(), "analysis/a/findings.json", fmt.Errorf("test e1: %w", &watermark.SpillError{Err: syscall.ENOSPC}))
+	var coded interface{ ExitCode() int }
+	if !errors.As(err, &coded) || coded.ExitCode() != 24 {
+		t.Errorf("%v", err)
 	}
 }
