@@ -115,6 +115,7 @@ type detectOptions struct {
 	try   []string
 
 	tokenizers tokenizerFiles
+	output     outputFiles
 }
 
 func (a *app) detectCommand() *cobra.Command {
@@ -156,17 +157,21 @@ the width of the logits.`,
   cat replies.jsonl | stillmark watermark detect --key key.json --ids -
   zcat traffic.jsonl.gz | stillmark watermark detect --key key.json --pool --field response.choices.0.message.content -
   stillmark watermark detect --key key.json --entropies reference reply.txt
+  stillmark watermark detect --key key.json replies.jsonl -o results.csv
   stillmark watermark detect --auto --vocab 128256 --ids replies.jsonl`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			var err error
+			err := o.output.check()
+			if err != nil {
+				return err
+			}
 			if o.decoys, err = parseDecoys(o.decoyFlag); err != nil {
 				return usageError(err)
 			}
 			if o.threshold > 0 {
 				return usageError(fmt.Errorf("--threshold %v: log10 p is never above 0", o.threshold))
 			}
-			for _, name := range []string{"tokens", "served", "statistic", "entropies"} {
+			for _, name := range []string{"tokens", "served", "statistic", "entropies", "output"} {
 				if o.auto && c.Flags().Changed(name) {
 					return usageError(fmt.Errorf("--%s needs one key: leave --auto out", name))
 				}
@@ -189,6 +194,7 @@ the width of the logits.`,
 	f.BoolVar(&o.pool, "pool", false, "one result for all texts as one stream, each (window, token) counted once in the whole run")
 	f.BoolVar(&o.tokens, "tokens", false, "print every position too: JSON lines of token, fate and score before the result (implies --json)")
 	o.inputForm.bind(f)
+	o.output.bind(f)
 	f.StringVar(&o.weights, "weights", "", "auto, none or min8: weight of a repeated pair (default auto when pooled, else none); entropy: see --entropies")
 	f.StringVar(&o.dedup, "dedup", watermark.DedupUnit, "unit, or peer: that stack's own rule of repetition, to compare numbers with it")
 	f.StringVar(&o.statistic, "statistic", watermark.StatisticSum, "sum, or weighted-mean: SynthID's weights of the layers, for presets with layers")
@@ -316,9 +322,35 @@ func (a *app) detect(ctx context.Context, o detectOptions, inputs []string) erro
 		return err
 	}
 	if o.pool {
-		return s.print(ctx, "pool", pooled)
+		if err := s.print(ctx, "pool", pooled); err != nil {
+			return err
+		}
 	}
-	return nil
+	return o.output.write(s.found, detectionRows(s.found))
+}
+
+// detectionRows are a table of results; what is withheld is empty.
+func detectionRows(found []detection) [][]string {
+	rows := [][]string{{"id", "verdict", "key", "scheme", "n", "score", "null_mean", "effect", "effect_lo", "effect_hi", "effect_unit", "log10_p", "log10_p_method", "log10_e", "decoys", "rank_p"}}
+	number := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+	perhaps := func(x *float64) string {
+		if x == nil {
+			return ""
+		}
+		return number(*x)
+	}
+	for i := range found {
+		d := &found[i]
+		row := []string{
+			d.ID, d.Verdict, d.Key, d.Scheme, strconv.FormatInt(d.N, 10), number(d.Score), number(d.Mean),
+			number(d.Effect.Value), number(d.Effect.Lo), number(d.Effect.Hi), d.Effect.Unit, perhaps(d.Log10P), d.Method, perhaps(d.Log10E), "", "",
+		}
+		if d.Decoys != nil {
+			row[len(row)-2], row[len(row)-1] = strconv.Itoa(d.Decoys.N), number(d.Decoys.RankP)
+		}
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 // inputForm are the flags that say where texts stand in the input.
@@ -396,6 +428,8 @@ type scorer struct {
 	meter, reading *meter
 
 	entropies *entropySource // nil: none
+
+	found []detection // for the files that are written
 }
 
 // textRun scores one text, or all: every position, and with --served those alone
@@ -521,6 +555,9 @@ func (s *scorer) print(ctx context.Context, id string, run textRun) error {
 		if out.Served, err = s.secondary(ctx, run.served, &out); err != nil {
 			return err
 		}
+	}
+	if len(s.o.output) > 0 {
+		s.found = append(s.found, out)
 	}
 	s.reading.hide()
 	if s.asJSON {

@@ -9,7 +9,6 @@ import (
 	"os/user"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -387,7 +386,7 @@ disclosure or a leak: it ends serving, too, and the mark can be forged from then
 			if err != nil {
 				return err
 			}
-			return a.showEntries([]*registry.Entry{entry}, time.Now())
+			return a.showEntries([]*registry.Entry{entry}, time.Now(), nil)
 		},
 	}
 	s.bind(c, "")
@@ -475,32 +474,39 @@ func (r *registryRow) notes(t time.Time) string {
 	return strings.Join(notes, "; ")
 }
 
-func (a *app) showEntries(entries []*registry.Entry, t time.Time) error {
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	if !a.asJSON {
-		fmt.Fprintln(w, "key\tepoch\tmodel\tchannel\tcohort\tstate\t")
-	}
+func (a *app) showEntries(entries []*registry.Entry, t time.Time, output outputFiles) error {
+	keys, rows := []registryRow{}, [][]string{{"key", "epoch", "model", "channel", "cohort", "state", "notes"}}
 	for _, e := range entries {
 		r := rowOf(e, t)
-		if a.asJSON {
-			if err := a.printJSON(r); err != nil {
-				return err
-			}
-			continue
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Key, printable(r.Epoch), orNone(r.Model), printable(r.Channel), orNone(r.Cohort), r.State, printable(r.notes(t)))
+		keys = append(keys, r)
+		rows = append(rows, []string{r.Key, r.Epoch, orNone(r.Model), r.Channel, orNone(r.Cohort), string(r.State), r.notes(t)})
 	}
-	return w.Flush()
+	if err := output.write(keys, rows); err != nil {
+		return err
+	}
+	if !a.asJSON {
+		return a.table(rows)
+	}
+	for i := range keys {
+		if err := a.printJSON(&keys[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *app) registryListCommand() *cobra.Command {
 	var at string
+	var output outputFiles
 	c := &cobra.Command{
 		Use:     "list DIR",
 		Short:   "print all keys with epoch, cohort and state, now or at another time",
-		Example: "  stillmark key registry list keys --json",
+		Example: "  stillmark key registry list keys -o keys.csv",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := output.check(); err != nil {
+				return err
+			}
 			t, err := parseTimeOrNow("--at", at)
 			if err != nil {
 				return err
@@ -509,10 +515,11 @@ func (a *app) registryListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.showEntries(r.Entries(), t)
+			return a.showEntries(r.Entries(), t, output)
 		},
 	}
 	c.Flags().StringVar(&at, "at", "", "time (RFC 3339; default now)")
+	output.bind(c.Flags())
 	return c
 }
 
@@ -558,7 +565,7 @@ model need not be given where the registry has keys of one only.`,
 				_, err := fmt.Fprintf(a.out, "no key serves %s at %s\n", s, t.UTC().Format(time.RFC3339))
 				return err
 			}
-			return a.showEntries([]*registry.Entry{e}, t)
+			return a.showEntries([]*registry.Entry{e}, t, nil)
 		},
 	}
 	f := c.Flags()
