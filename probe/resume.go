@@ -110,7 +110,9 @@ func (r *runner) replay(lanes map[string]*lane) error {
 			if err := json.Unmarshal(e.Data, &d); err != nil {
 				return fmt.Errorf("read event %d of the ledger: %w", e.Seq, err)
 			}
-			r.drift++
+			if r.drift++; !d.Accepted {
+				r.swapped = &d
+			}
 			l := lanes[d.Target]
 			if l == nil {
 				continue
@@ -120,7 +122,7 @@ func (r *runner) replay(lanes map[string]*lane) error {
 			case d.Field == fieldSentinels:
 				l.unnoted, l.refused = nil, ""
 				if !d.Accepted {
-					l.refused = d.To
+					l.refused = whyDrift(&d)
 				}
 			case d.Accepted:
 				l.accept(d.Field, d.To)
@@ -170,7 +172,7 @@ func (r *runner) openSession() error {
 			Code:     CodeUsage,
 			Happened: "the options differ from the case's last run: " + strings.Join(data.Changed, ", "),
 			Kept:     r.kept(),
-			Do:       "Use the same options, or accept the change: it will be listed as a deviation from the plan",
+			Do:       "Use the same options, or accept the change with --accept-changes: it will be listed as a deviation from the plan",
 		}
 	}
 	if _, err := r.w.Append(typ, "", 0, data); err != nil {
@@ -189,7 +191,7 @@ func (r *runner) openDrift() error {
 				return r.storage(err)
 			}
 			if !d.Accepted {
-				l.refused = d.To
+				l.refused = whyDrift(d)
 			}
 		}
 		if l.refused != "" && r.opt.OnDrift == DriftStop {
@@ -276,7 +278,7 @@ type lane struct {
 	known    map[string][]string // values met, by field
 	epoch    int                 // from 1
 	watch    watch
-	refused  string             // a change of the sentinels that stopped an earlier run
+	refused  string             // why a change of the sentinels stopped an earlier run
 	unnoted  *family.DriftEvent // a change that the ledger has replies of, but no event
 }
 

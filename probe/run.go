@@ -239,7 +239,8 @@ type runner struct {
 	lastOpt  string
 	stopper  *family.Stopper
 	already  bool
-	before   time.Duration // run time of earlier sessions
+	swapped  *family.DriftEvent // the last change that earlier runs did not accept
+	before   time.Duration      // run time of earlier sessions
 }
 
 func newRunner(w journal, opt RunOptions) (*runner, error) {
@@ -287,6 +288,13 @@ func (r *runner) run(ctx context.Context) error {
 		r.already = true
 		r.report(PhaseDone)
 		return nil
+	}
+	if d := r.swapped; d != nil && r.reason == family.StopDrift && r.opt.OnDrift == DriftStop && r.pending()+int(r.skipped) == 0 {
+		r.already = true
+		r.report(PhaseDone)
+		err := r.changed(d.Target, whyDrift(d))
+		err.Kept = r.kept()
+		return err
 	}
 	for _, l := range r.lanes {
 		opt := r.opt.Endpoint
@@ -450,7 +458,7 @@ func (r *runner) finish() error {
 	missing := r.planned - r.settled
 	reason, stopErr := r.reason, r.stopErr
 	switch {
-	case r.stopped && missing > 0:
+	case r.stopped && (missing > 0 || reason == family.StopDrift): // replies of another model settle items, too
 	case missing == 0:
 		reason, stopErr = family.StopComplete, nil
 	case r.skipped > 0 && r.givenUp == 0:

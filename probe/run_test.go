@@ -408,6 +408,27 @@ func TestModelSwitch(t *testing.T) {
 			}
 		}
 	})
+	// What was under way with the last prompts settles everything, and is drift all the same.
+	t.Run("in the last batch", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t, script())
+		in := input(t, s.URL(), 12)
+		dir := sealed(t, in)
+		for i := range 2 {
+			sum, err := Run(t.Context(), dir, RunOptions{pace: quick, Concurrency: 64})
+			wantError(t, err, CodeDrift, `nova is no longer the model it was: answered by "nova-2", not by "nova"`, "24 of 24 replies are saved", "--on-drift split --accept-changes")
+			if sum.Missing != 0 || sum.Classes[ledger.Drifted] == 0 || sum.Stopped != family.StopDrift || sum.AlreadyDone != (i == 1) {
+				t.Errorf("run %d: %+v", i+1, sum)
+			}
+		}
+		if stops := events(t, dir)[ledger.EventStop]; len(stops) != 1 || decode[family.StopEvent](t, stops[0]).Reason != family.StopDrift {
+			t.Errorf("stops: %v", stops)
+		}
+		sum, err := Run(t.Context(), dir, RunOptions{pace: quick, OnDrift: DriftSplit, AcceptChanges: true})
+		if err != nil || sum.SentNow != 0 || sum.Stopped != family.StopComplete {
+			t.Errorf("%+v, %v", sum, err)
+		}
+	})
 	t.Run("split", func(t *testing.T) {
 		t.Parallel()
 		s := serve(t, script())

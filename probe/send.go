@@ -288,7 +288,7 @@ func (r *runner) attempt(l *lane, t *task) (att endpoint.Attempt, err error) {
 			return att, err
 		}
 		if d.Field == fieldSentinels && !d.Accepted {
-			r.halt(family.StopDrift, r.changed(d.Target, d.To))
+			r.halt(family.StopDrift, r.changed(d.Target, whyDrift(&d)))
 		}
 	}
 	return att, nil
@@ -331,7 +331,7 @@ func (r *runner) drifted(l *lane, it *ledger.Item, att *endpoint.Attempt) []fami
 			switch {
 			case !split:
 				m.Outcome = ledger.Drifted
-				m.Detail = fmt.Sprintf("answered by %q, not by %q", m.Model, l.expected)
+				m.Detail = whyDrift(&d)
 				events = append(events, d)
 			case !slices.Contains(l.known[fieldModel], m.Model):
 				l.epoch++
@@ -434,11 +434,7 @@ func (r *runner) judge(l *lane, t *task, att *endpoint.Attempt) next {
 			Happened: fmt.Sprintf("HTTP %d from %s: the quota is used up after %s replies", att.Meta.Status, name, group(r.settled)),
 		})
 	case ledger.Drifted:
-		r.haltLocked(family.StopDrift, &Error{
-			Code: CodeDrift, Target: name,
-			Happened: fmt.Sprintf("%s is no longer the model it was: %s", name, att.Meta.Detail),
-			Do:       "Plan a new case for the new model, or go on with --on-drift split, which is listed as a deviation",
-		})
+		r.haltLocked(family.StopDrift, r.changed(name, att.Meta.Detail))
 	case ledger.Rejected:
 		if l.rejected++; l.rejected >= inARow {
 			r.haltLocked(family.StopUnavailable, &Error{

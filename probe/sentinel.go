@@ -205,11 +205,19 @@ func (r *runner) sentinel(l *lane, it *ledger.Item, reply *ledger.Reply) []famil
 	}}
 }
 
-// changed is the end of a run whose sentinels are answered by another model.
-func (r *runner) changed(target, detail string) *Error {
+// changed is the end of a run one of whose targets turned out to be another model.
+func (r *runner) changed(target, why string) *Error {
 	return &Error{
 		Code: CodeDrift, Target: target,
-		Happened: fmt.Sprintf("%s is no longer the model it was: its sentinels met %s", target, detail),
-		Do:       "Plan a new case for the new model, or go on with --on-drift split, which is listed as a deviation",
+		Happened: fmt.Sprintf("%s is no longer the model it was: %s", target, why),
+		Do:       "Plan a new case for the new model, or go on with --on-drift split --accept-changes, which is listed as a deviation",
 	}
+}
+
+// whyDrift says how a change showed that was not accepted.
+func whyDrift(d *family.DriftEvent) string {
+	if d.Field == fieldSentinels {
+		return "its sentinels met " + d.To
+	}
+	return fmt.Sprintf("answered by %q, not by %q", d.To, d.From)
 }
