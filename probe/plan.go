@@ -122,7 +122,7 @@ type PlanInput struct {
 	StopOnEvidence bool
 	CheckEvery     int
 	Alpha          float64 // DefaultAlpha
-	Decoys         int     // DefaultDecoys; negative means none
+	Decoys         int     // DefaultDecoys; also NoDecoys and AutoDecoys
 	Caps           ledger.Caps
 	// Put may say how a prompt is put: kind, samples, parameters of its own.
 	Put func(*ledger.Prompt)
@@ -189,6 +189,10 @@ type FamilyEstimate struct {
 // Its errors are [*Error] with code 2: nothing was sent.
 func NewPlan(in PlanInput) (*Draft, error) {
 	if err := in.complete(); err != nil {
+		return nil, err
+	}
+	timing, err := in.resolveDecoys()
+	if err != nil {
 		return nil, err
 	}
 	p := &ledger.Plan{
@@ -268,6 +272,9 @@ func NewPlan(in PlanInput) (*Draft, error) {
 	if err := d.estimate(&in, laws); err != nil {
 		return nil, err
 	}
+	if timing != "" {
+		d.Estimate.Assumptions = append(d.Estimate.Assumptions, timing)
+	}
 	return d, nil
 }
 
@@ -277,8 +284,8 @@ func (in *PlanInput) complete() error {
 	setDefault(&in.Mode, ledger.ModeFixedN)
 	setDefault(&in.Alpha, DefaultAlpha)
 	setDefault(&in.Decoys, DefaultDecoys)
-	if in.Decoys = max(in.Decoys, 0); !in.hasRival() {
-		in.Decoys = 0
+	if !in.hasRival() {
+		in.Decoys = NoDecoys
 		setDefault(&in.Name, "controls")
 	}
 	setDefault(&in.TokensPerReply, defaultFill*float64(in.Params.MaxTokens))
@@ -301,7 +308,7 @@ func (in *PlanInput) complete() error {
 		return usage("Set max_tokens, 400 for example", "max_tokens is %d: the length of a reply must be bounded", in.Params.MaxTokens)
 	case !(in.Alpha > 0) || in.Alpha > DefaultAlpha:
 		return usage("Leave it out, or ask for less", "alpha is %g, which is laxer than the %g of exact evidence", in.Alpha, DefaultAlpha)
-	case in.Decoys > 0 && in.Decoys < ledger.MinDecoys:
+	case in.Decoys < ledger.MinDecoys && in.Decoys != NoDecoys && in.Decoys != AutoDecoys:
 		return usage("Use 999, or none", "%d decoys say too little: the gate needs at least %d", in.Decoys, ledger.MinDecoys)
 	case in.Mode != ledger.ModeFixedN && in.Mode != ledger.ModeAnytime:
 		return usage("Use fixed-n or e-process", "mode %q is not known", in.Mode)
@@ -380,24 +387,14 @@ func (d *Draft) draw(in *PlanInput) error {
 		}
 	}
 	d.Plan.CaseID, d.Plan.OrderSeed = id, binary.LittleEndian.Uint64(order[:])
-	if in.Decoys == 0 && !in.hasRival() {
+	if in.Decoys == NoDecoys && !in.hasRival() {
 		return nil
 	}
-	if in.Decoys == 0 {
+	if in.Decoys == NoDecoys {
 		d.Warnings = append(d.Warnings, "Without decoy keys the validity of the results is not checked, and the claim rule cannot be met.")
 		return nil
 	}
-	sum := sha256.Sum256(seed[:])
-	d.Plan.Decoys = ledger.DecoyPlan{
-		N: in.Decoys, SeedCommitment: hex.EncodeToString(sum[:]),
-		SDTolerance: family.GateTolerance(in.Decoys), KSLevel: family.GateKSLevel,
-	}
-	file, err := json.Marshal(family.DecoySeed{Format: 1, Seed: hex.EncodeToString(seed[:])})
-	if err != nil {
-		return fmt.Errorf("plan: %w", err)
-	}
-	d.add(family.DecoySeedFile, append(file, '\n'))
-	return nil
+	return d.addDecoys(in.Decoys, seed)
 }
 
 // add puts a file into the case, once.

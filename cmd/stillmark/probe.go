@@ -44,6 +44,7 @@ type planOptions struct {
 	after                                       string
 	controlCases                                []string
 	keys, commitments, served                   []string
+	decoyFlag                                   string
 	signer, output, tsa                         string
 	n                                           int
 	seed                                        uint64
@@ -185,7 +186,7 @@ func (o *planOptions) bindTests(f *pflag.FlagSet) {
 	f.BoolVar(&o.in.Reasoning, "reasoning", false, "declare a test of the separate reasoning text beside every test of E1")
 	f.StringVar(&o.in.Mode, "mode", ledger.ModeFixedN, "what the tests report: fixed-n (a p-value) or e-process (an e-value, may stop early)")
 	f.Float64Var(&o.in.Alpha, "alpha", probe.DefaultAlpha, "family-wise level")
-	f.IntVar(&o.in.Decoys, "decoys", probe.DefaultDecoys, "decoy keys per test")
+	f.StringVar(&o.decoyFlag, "decoys", "auto", "decoy keys per test, 0 for none: validity is then not checked; auto: 999, or for schemes of other stacks the most of 999, 199 and 99 with which a test ends within a minute")
 	f.Float64Var(&o.in.Distinct, "distinct", probe.DefaultDistinct, "assumed share of positions that are distinct scored pairs")
 	f.StringVar(&o.signer, "signer", "", "private signing key (required unless --dry-run)")
 	f.StringVar(&o.tsa, "tsa", "", "URL of an RFC 3161 authority that timestamps the plan")
@@ -196,6 +197,15 @@ func (o *planOptions) bindTests(f *pflag.FlagSet) {
 // open checks the options that bindTests adds before anything is read or sent,
 // and loads the signer: nil for a dry run.
 func (o *planOptions) open(ctx context.Context, a *app) (*ledger.Signer, error) {
+	var err error
+	switch o.in.Decoys, err = parseDecoys(o.decoyFlag); {
+	case err != nil:
+		return nil, usageError(err)
+	case o.in.Decoys == autoDecoys:
+		o.in.Decoys = probe.AutoDecoys
+	case o.in.Decoys == 0:
+		o.in.Decoys = probe.NoDecoys
+	}
 	switch {
 	case len(o.commitments) > len(o.keys) || len(o.served) > len(o.keys):
 		return nil, usageError(errors.New("more --commitment or --served files than keys: they belong to the key at the same position"))
@@ -582,7 +592,11 @@ func writeDraft(w io.Writer, d *probe.Draft) error {
 		fmt.Fprintln(w, "cost      unknown: not every target has a price")
 	}
 	if len(d.Plan.Tests) > 0 {
-		fmt.Fprintf(w, "level     %.3g over %d declared tests (Holm), %d decoys each\n\n", d.Plan.Alpha, len(d.Plan.Tests), d.Plan.Decoys.N)
+		decoys := "no decoys: validity not checked"
+		if n := d.Plan.Decoys.N; n > 0 {
+			decoys = fmt.Sprintf("%d decoys each", n)
+		}
+		fmt.Fprintf(w, "level     %.3g over %d declared tests (Holm), %s\n\n", d.Plan.Alpha, len(d.Plan.Tests), decoys)
 		if err := writeShares(w, &e); err != nil {
 			return err
 		}
