@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/stillmark/stillmark/corpora"
-	"github.com/stillmark/stillmark/probe/endpoint"
 	"github.com/stillmark/stillmark/probe/family"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/probe/timestamp"
@@ -251,7 +250,7 @@ func NewPlan(in PlanInput) (*Draft, error) {
 	} else {
 		d.Warnings = append(d.Warnings, "The plan has no rival: it collects controls, to be sealed and reused (--controls), and tests nothing.")
 	}
-	if err := checkAbilities(p); err != nil {
+	if err := d.checkAbilities(); err != nil {
 		return nil, err
 	}
 	if err := d.checkControls(); err != nil {
@@ -329,48 +328,6 @@ func setDefault[T comparable](field *T, value T) {
 	if *field == zero {
 		*field = value
 	}
-}
-
-// checkAbilities refuses prompts that are put in a way that a target, by its
-// capability test, does not understand.
-func checkAbilities(p *ledger.Plan) error {
-	for i := range p.Prompts {
-		q := &p.Prompts[i]
-		params := p.ParamsOf(q)
-		needs := []string{endpoint.CapChat}
-		if q.Kind == ledger.KindCompletion {
-			needs[0] = endpoint.CapCompletions
-		}
-		if params.Stream {
-			needs = append(needs, endpoint.CapStream)
-		}
-		switch {
-		case params.Echo && params.Logprobs != nil:
-			needs = append(needs, endpoint.CapEchoLogprobs)
-		case params.Logprobs != nil:
-			needs = append(needs, endpoint.CapLogprobs)
-		}
-		if params.PromptLogprobs != nil {
-			needs = append(needs, endpoint.CapPromptLogprobs)
-		}
-		for j := range p.Targets {
-			for _, need := range needs {
-				if t := &p.Targets[j]; t.Live() && unsupported(t, need) {
-					do := "Leave the target or the prompt out"
-					if need == endpoint.CapStream {
-						do = "Plan without streaming"
-					}
-					return usage(do, "prompt %s of suite %s cannot be put to %s, which does not support %s", q.ID, q.Suite, t.Name, need)
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// unsupported reports whether a capability test found that a target lacks something.
-func unsupported(t *ledger.Target, what string) bool {
-	return t.Capabilities != nil && t.Capabilities.Support[what].State == "no"
 }
 
 // draw takes what is random: the case's id, the order of the items, the decoys.

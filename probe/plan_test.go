@@ -183,6 +183,17 @@ func TestPlanRefusals(t *testing.T) {
 		"no streaming there": {func(in *PlanInput) {
 			in.Targets[0].Capabilities = &ledger.Capabilities{Support: map[string]ledger.Support{"stream": {State: "no"}}}
 		}, "does not support stream"},
+		"no temperature 0 there": {func(in *PlanInput) {
+			zero := 0.
+			in.Params.Temperature = &zero
+			in.Targets[0].Capabilities = &ledger.Capabilities{Support: map[string]ledger.Support{"temperature_zero": {State: "no", Detail: "refused: only 1"}}}
+		}, "does not take temperature 0"},
+		"no system text there": {func(in *PlanInput) {
+			for i := range in.Suites[0].Prompts {
+				in.Suites[0].Prompts[i].System = "Be brief."
+			}
+			in.Targets[0].Capabilities = &ledger.Capabilities{Support: map[string]ledger.Support{"system_prompt": {State: "no", Detail: "refused: none"}}}
+		}, "all prompts of suite s have a system text, which nova refuses"},
 		"commitment of another": {func(in *PlanInput) { in.Keys[0].Commitment = commitment(t, testKey(t, watermark.Gumbel)) }, "does not fit"},
 		"token of another": {func(in *PlanInput) {
 			in.Keys[0].Commitment = commitment(t, in.Keys[0].Key)
@@ -440,6 +451,32 @@ func TestPlanKnowsTheCommitment(t *testing.T) {
 		said := strings.Join(plan(at).Warnings, " ")
 		if why == "" && said != "" || !strings.Contains(said, why) {
 			t.Errorf("serving from %s: %q", at, said)
+		}
+	}
+}
+
+// What a target answers in part, or otherwise than it is asked, is said in the plan.
+func TestPlanWarnsOfAbilities(t *testing.T) {
+	t.Parallel()
+	in := input(t, "http://127.0.0.1:1/v1", 6)
+	zero := 0.
+	in.Params.Temperature = &zero
+	in.Suites[0].Prompts[1].System, in.Suites[0].Prompts[4].System = "Be brief.", "Be brief."
+	in.Targets[1].Capabilities = &ledger.Capabilities{Support: map[string]ledger.Support{
+		"system_prompt":    {State: "no", Detail: "refused: none"},
+		"temperature_zero": {State: "no", Detail: "accepted, but two replies differ"},
+	}}
+	d, err := NewPlan(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := strings.Join(d.Warnings, "\n")
+	for _, want := range []string{
+		"2 of the 6 prompts of suite s have a system text, which control refuses: it will reject them.",
+		"control does not repeat itself at temperature 0 (accepted, but two replies differ)",
+	} {
+		if strings.Count(said, want) != 1 {
+			t.Errorf("%q is not once in\n%s", want, said)
 		}
 	}
 }

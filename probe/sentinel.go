@@ -72,7 +72,7 @@ func (d *Draft) addSentinels(rounds int) error {
 		if t := &p.Targets[i]; unsupported(t, endpoint.CapTemperatureZero) {
 			d.Warnings = append(d.Warnings, fmt.Sprintf("%s does not repeat itself at temperature 0 (%s): its sentinels may say nothing.",
 				t.Name, t.Capabilities.Support[endpoint.CapTemperatureZero].Detail))
-			if strings.HasPrefix(t.Capabilities.Support[endpoint.CapTemperatureZero].Detail, "refused") {
+			if refuses(t, endpoint.CapTemperatureZero) {
 				params.Temperature = nil // all targets are asked alike
 			}
 		}

@@ -145,10 +145,10 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 			ts.Fatalf("%s has the mode %v", args[0], info.Mode())
 		}
 	},
-	// fillport FILE… puts the script's free port in the place of $PORT.
+	// fillport FILE… puts the script's free ports in the place of $PORT and $PORT2.
 	"fillport": func(ts *testscript.TestScript, _ bool, args []string) {
 		for _, name := range args {
-			data := strings.ReplaceAll(ts.ReadFile(name), "$PORT", ts.Getenv("PORT"))
+			data := strings.NewReplacer("$PORT2", ts.Getenv("PORT2"), "$PORT", ts.Getenv("PORT")).Replace(ts.ReadFile(name))
 			ts.Check(os.WriteFile(ts.MkAbs(name), []byte(data), 0o600))
 		}
 	},

@@ -29,6 +29,10 @@ const (
 	CapModelName       = "model_name" // replies name the model that was asked for
 )
 
+// Refused begins the detail of a capability that is No because the target rejects what
+// asks for it, rather than taking no notice.
+const Refused = "refused"
+
 // The states of a capability.
 const (
 	Yes     = "yes"
