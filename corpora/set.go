@@ -26,6 +26,8 @@ type Set struct {
 	DaysApart int      `json:"days_apart,omitempty"` // the least time between two runs
 	Requests  int      `json:"requests"`             // to one target in one run
 	Members   []Member `json:"members"`
+	// Brought are families whose suite nobody but the user has: passages of their model.
+	Brought []string `json:"brought,omitempty"`
 }
 
 // Member is one suite of a set.
@@ -109,7 +111,10 @@ func parseSet(data []byte, cards []Info) (Set, error) {
 		Verdict: src.Verdict, Runs: max(1, src.Runs), DaysApart: src.DaysApart, Members: []Member{},
 	}
 	for _, m := range src.Members {
-		found := m.Family != "" // a family may have no suites yet
+		found := m.Family == passageFamily // whose suites are the user's
+		if found {
+			s.Brought = append(s.Brought, m.Family)
+		}
 		for _, card := range cards {
 			if card.Name != m.Suite && (m.Family == "" || card.Family != m.Family) || slices.Contains(m.Except, card.Name) {
 				continue
@@ -127,7 +132,7 @@ func parseSet(data []byte, cards []Info) (Set, error) {
 			s.Members = append(s.Members, member)
 		}
 		if !found {
-			return Set{}, fmt.Errorf("no suite is named %q", m.Suite)
+			return Set{}, fmt.Errorf("no suite is named %q, or of family %q", m.Suite, m.Family)
 		}
 	}
 	return s, nil

@@ -1,6 +1,7 @@
 package corpora
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -59,9 +60,9 @@ func TestSets(t *testing.T) {
 
 func TestParseSetErrors(t *testing.T) {
 	t.Parallel()
-	good := "format: 1\nname: a\npurpose: b\nnever_use: c\nmembers: [{suite: smoke-en}, {family: E9}]\n"
+	good := "format: 1\nname: a\npurpose: b\nnever_use: c\nmembers: [{suite: smoke-en}, {family: E2}]\n"
 	cards := List()
-	if s, err := parseSet([]byte(good), cards); err != nil || len(s.Members) != 1 || s.Runs != 1 {
+	if s, err := parseSet([]byte(good), cards); err != nil || len(s.Members) != 1 || s.Runs != 1 || !slices.Equal(s.Brought, []string{"E2"}) {
 		t.Fatalf("%+v, error %v", s, err)
 	}
 	for name, tt := range map[string]struct{ old, new string }{
@@ -70,7 +71,8 @@ func TestParseSetErrors(t *testing.T) {
 		"no purpose":     {"purpose: b\n", ""},
 		"no never_use":   {"never_use: c\n", ""},
 		"unknown suite":  {"smoke-en", "smok"},
-		"unknown member": {"{family: E9}", "{families: E9}"},
+		"unknown member": {"{family: E2}", "{families: E2}"},
+		"unknown family": {"{family: E2}", "{family: E9}"},
 		"not UTF-8":      {"purpose: b", "purpose: \xff"},
 	} {
 		if _, err := parseSet([]byte(strings.Replace(good, tt.old, tt.new, 1)), cards); err == nil {

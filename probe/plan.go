@@ -669,10 +669,16 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 			continue
 		}
 		if t.Family != family.Radioactivity {
-			row, err := family.PlannedPower(p, &t, level-d.charge(in, &t))
-			if err != nil {
-				return err
+			at := search{t.Family + string(t.Options) + strings.Join(t.Suites, "/"), d.charge(in, &t), d.readBy(&t)}
+			row, ok := known[at]
+			if !ok || t.Family != family.RotationLag { // which tries what it promises
+				var err error
+				if row, err = family.PlannedPower(p, &t, level-at.charge); err != nil {
+					return err
+				}
+				known[at] = row
 			}
+			row.Test = t.ID
 			p.Power = append(p.Power, row)
 			continue
 		}

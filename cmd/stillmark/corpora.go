@@ -181,6 +181,9 @@ func (a *app) showSet(s *corpora.Set) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\n", m.Suite, m.Family, m.Prompts, m.Samples, key)
 	}
+	for _, id := range s.Brought {
+		fmt.Fprintf(w, "passages of yours\t%s\t-\t-\twatermark\n", id)
+	}
 	return w.Flush()
 }
 

@@ -300,7 +300,7 @@ func (a *app) plan(c *cobra.Command, o *planOptions) error {
 	if err != nil {
 		return err
 	}
-	draft.Warnings = append(append(draft.Warnings, unwise...), o.setLimits()...)
+	draft.Warnings = append(append(draft.Warnings, unwise...), o.setLimits(draft.Plan.Tests)...)
 	if !o.dryRun {
 		if _, err := probe.SealPlan(o.output, draft, signer, o.stamp(ctx)); err != nil {
 			return err
@@ -389,12 +389,17 @@ func (o *planOptions) wanted(c *cobra.Command) ([]corpora.Member, error) {
 }
 
 // setLimits says what a plan of a set can be used for.
-func (o *planOptions) setLimits() []string {
+func (o *planOptions) setLimits(tests []ledger.Test) []string {
 	set, err := corpora.SetByName(o.set)
 	if err != nil {
 		return nil
 	}
 	var out []string
+	for _, id := range set.Brought {
+		if !slices.ContainsFunc(tests, func(t ledger.Test) bool { return t.Family == id }) {
+			out = append(out, fmt.Sprintf("%s: no suite of passages given, see corpora passages; the set %s is planned without it.", id, set.Name))
+		}
+	}
 	if !set.Verdict {
 		out = append(out, fmt.Sprintf("The set %s is a rehearsal: %s", set.Name, set.NeverUse))
 	}
@@ -645,22 +650,23 @@ func writePromises(w io.Writer, p *ledger.Plan) error {
 	var needed []string
 	for _, row := range p.Power {
 		test := tests[row.Test]
-		floor, effect := "", "none"
-		if row.Log10Floor < 0 {
-			floor = fmt.Sprintf("%.1f", row.Log10Floor)
-		}
+		effect := "none"
 		if row.Effect > 0 {
-			effect = fmt.Sprintf("%.4f", row.Effect)
+			effect = fmt.Sprintf("%.4f %s", row.Effect, row.EffectUnit)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s %s\n", row.Test, test.Mode, row.Units, floor, effect, row.EffectUnit)
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", row.Test, test.Mode, row.Units, floorCell(test, &row), effect)
 		if shown[test.Family] {
 			continue
 		}
 		shown[test.Family] = true
+		few := tierOf(test) == ledger.Comparative && row.Effect == 0
 		for _, at := range row.At {
 			line := fmt.Sprintf("%s  an effect of %g is found with power %.2f", test.Family, at.Effect, at.Power)
 			if at.Units > 0 {
 				line += fmt.Sprintf("; %d units would find it with 0.9", at.Units)
+			}
+			if few {
+				line += fmt.Sprintf(": fewer than %d controls", ledger.MinControls)
 			}
 			needed = append(needed, line)
 		}
@@ -672,6 +678,20 @@ func writePromises(w io.Writer, p *ledger.Plan) error {
 		fmt.Fprintf(w, "\n%s\n", strings.Join(needed, "\n"))
 	}
 	return nil
+}
+
+func tierOf(t *ledger.Test) ledger.Tier {
+	fam, _ := family.ByID(t.Family)
+	return fam.Tier
+}
+
+// floorCell is the smallest log10 p that a test can reach. The score of a unit of gumbel
+// has no upper bound, and so neither has its p a lower one.
+func floorCell(t *ledger.Test, row *ledger.PowerRow) string {
+	if row.Log10Floor == 0 && row.Units > 0 && tierOf(t) == ledger.Exact {
+		return "unbounded"
+	}
+	return fmt.Sprintf("%.1f", row.Log10Floor)
 }
 
 func (a *app) probeRunCommand() *cobra.Command {

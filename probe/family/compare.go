@@ -445,7 +445,7 @@ func rankPower(controls int, sd float64, unit string) ledger.PowerRow {
 type spread struct{ between, within float64 }
 
 // plannedRank is the planner's promise of a comparative test: the smallest lead that
-// would come first among the controls with power [PowerLevel].
+// would come first among the controls with power [PowerLevel]; none where they are too few.
 func plannedRank(t *PlannedTest, unit string, sp spread, kinds ...reading.Kind) (ledger.PowerRow, error) {
 	sd, err := t.sides()
 	if err != nil {
@@ -465,7 +465,15 @@ func plannedRank(t *PlannedTest, unit string, sp spread, kinds ...reading.Kind) 
 	if row.Effect == 0 {
 		return row, nil
 	}
-	for _, lead := range at(t.Effects, twoDigits(row.Effect/4), twoDigits(row.Effect/2), twoDigits(2*row.Effect)) {
+	leads := at(t.Effects, twoDigits(row.Effect/4), twoDigits(row.Effect/2), twoDigits(2*row.Effect))
+	if len(sd.controls) < ledger.MinControls { // a first place among so few is no lead
+		row.Effect = 0
+		for _, lead := range leads {
+			row.At = append(row.At, ledger.PowerAt{Effect: lead})
+		}
+		return row, nil
+	}
+	for _, lead := range leads {
 		found := ledger.PowerAt{Effect: lead, Power: evidence.RankPower(len(sd.controls), lead/s, 1)}
 		// More units take nothing off the spread between models.
 		if rest := math.Pow(lead*s/row.Effect, 2) - sp.between*sp.between; rest > 0 {

@@ -125,10 +125,18 @@ func TestComparisonReportsProgress(t *testing.T) {
 func TestPlannedRank(t *testing.T) {
 	t.Parallel()
 	q := randomPrompts(t, 40)
-	few, many := newPopulation(RandomChoice, 1, q), newPopulation(RandomChoice, 1, q)
+	few, enough, many := newPopulation(RandomChoice, 1, q), newPopulation(RandomChoice, 1, q), newPopulation(RandomChoice, 1, q)
 	scripted(t, few, 1, scenery{controls: 3})
+	scripted(t, enough, 1, scenery{controls: 19})
 	scripted(t, many, 1, scenery{controls: 30})
-	a, err := PlannedPower(few.plan, &few.plan.Tests[0], -6)
+	none, err := PlannedPower(few.plan, &few.plan.Tests[0], -6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if none.Effect != 0 || len(none.At) != 3 || none.At[0].Effect == 0 || none.At[2].Power != 0 || math.Abs(none.Log10Floor+math.Log10(4)) > 1e-12 {
+		t.Errorf("among three controls %+v", none)
+	}
+	a, err := PlannedPower(enough.plan, &enough.plan.Tests[0], -6)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,22 +144,22 @@ func TestPlannedRank(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.Units != 40 || math.Abs(a.Log10Floor+math.Log10(4)) > 1e-12 || math.Abs(b.Log10Floor+math.Log10(31)) > 1e-12 || b.Log10Alpha != b.Log10Floor {
-		t.Errorf("few %+v, many %+v", a, b)
+	if a.Units != 40 || math.Abs(a.Log10Floor+math.Log10(20)) > 1e-12 || math.Abs(b.Log10Floor+math.Log10(31)) > 1e-12 || b.Log10Alpha != b.Log10Floor {
+		t.Errorf("enough %+v, many %+v", a, b)
 	}
 	if a.Test != "C2/rival" || !(a.Effect > 0) || !(b.Effect > a.Effect) {
 		t.Errorf("to come first among more takes a larger lead: %+v, %+v", a, b)
 	}
 	// The promise is kept at its own effect, powers rise, and the units that would be
 	// needed for an effect are those of a plan that promises it.
-	if c, err := PlannedPower(few.plan, &few.plan.Tests[0], -6, a.Effect); err != nil || len(c.At) != 1 || math.Abs(c.At[0].Power-PowerLevel) > 1e-6 || c.At[0].Units != 40 {
+	if c, err := PlannedPower(enough.plan, &enough.plan.Tests[0], -6, a.Effect); err != nil || len(c.At) != 1 || math.Abs(c.At[0].Power-PowerLevel) > 1e-6 || c.At[0].Units != 40 {
 		t.Errorf("at its own effect: %+v, %v", c.At, err)
 	}
 	if len(a.At) != 3 || !(a.At[0].Power < a.At[1].Power && a.At[1].Power < PowerLevel && a.At[2].Power > PowerLevel) {
 		t.Errorf("stated: %+v", a.At)
 	}
 	need := newPopulation(RandomChoice, 1, q[:2*int(a.At[2].Units)])
-	scripted(t, need, 1, scenery{controls: 3})
+	scripted(t, need, 1, scenery{controls: 19})
 	if c, err := PlannedPower(need.plan, &need.plan.Tests[0], -6); err != nil || c.Effect > a.At[2].Effect {
 		t.Errorf("%d units (%d) promise %v, not %v (%v)", a.At[2].Units, c.Units, c.Effect, a.At[2].Effect, err)
 	}

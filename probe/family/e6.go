@@ -571,6 +571,49 @@ func (p *liftPower) detectable() float64 {
 	return hi
 }
 
+// fewSlots is up to how many slots a number of them is tried: the normal law, whose tails
+// a sum of few slots does not have, asks for up to half too many below.
+const fewSlots = 400
+
+// slotsNeeded is how many slots of the same text would find a lift with power .9.
+func (p *liftPower) slotsNeeded(lift float64) int64 {
+	count, arms := 0., float64(p.arms)
+	for _, n := range p.tokens {
+		count += n / float64(len(p.tokens))
+	}
+	// Of a slot's served score over the mean of its arms: the expectation, and the
+	// variance of itself and of a redrawn arm's.
+	excess, own := count*lift*(arms-1)/arms, count*(arms-1)/arms
+	redrawn := own + count*lift*count*lift*(arms-1)/(arms*arms)
+	l := -p.log10Alpha * math.Ln10
+	critical := math.Sqrt(2*l - math.Log(4*math.Pi*l)) // of the normal law, to a hundredth below 1e-5
+	const z90 = 1.2816
+	root := (critical*math.Sqrt(redrawn) + z90*math.Sqrt(own)) / excess
+	n := int(math.Ceil(root * root))
+	if n > fewSlots {
+		return int64(n)
+	}
+	found := func(slots int) bool {
+		tokens := make([]float64, slots)
+		for i := range tokens {
+			tokens[i] = count
+		}
+		return newLiftPower(tokens, p.arms, p.log10Alpha).at(lift) >= PowerLevel
+	}
+	least := int(math.Ceil(-p.log10Alpha / math.Log10(arms))) // any fewer cannot reach the level
+	for n = max(n, least); !found(n); {
+		n += 1 + n/10
+	}
+	for lo := least - 1; n-lo > 1+n/40; {
+		if mid := (lo + n) / 2; found(mid) {
+			n = mid
+		} else {
+			lo = mid
+		}
+	}
+	return int64(n)
+}
+
 // powerE6 supposes that replies fill three quarters of their budget, half of which are
 // distinct scored tokens.
 func powerE6(t *PlannedTest) (ledger.PowerRow, error) {
@@ -589,7 +632,7 @@ func powerE6(t *PlannedTest) (ledger.PowerRow, error) {
 	}
 	if p.possible() {
 		for _, lift := range at(t.Effects, .02, .05, .1) {
-			row.At = append(row.At, ledger.PowerAt{Effect: lift, Power: p.at(lift)})
+			row.At = append(row.At, ledger.PowerAt{Effect: lift, Power: p.at(lift), Units: p.slotsNeeded(lift)})
 		}
 	}
 	return row, nil

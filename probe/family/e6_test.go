@@ -247,3 +247,33 @@ func TestSlotOf(t *testing.T) {
 		}
 	}
 }
+
+// The slots that a plan says would find a lift find it, and a fifth fewer do not.
+func TestSlotsNeeded(t *testing.T) {
+	t.Parallel()
+	const tokens = 500.
+	power := func(slots int, lift float64) float64 {
+		of := make([]float64, slots)
+		for i := range of {
+			of[i] = tokens
+		}
+		return newLiftPower(of, 2, -6).at(lift)
+	}
+	p := newLiftPower([]float64{tokens, tokens}, 2, -6)
+	for _, lift := range []float64{.05, .1} {
+		n := int(p.slotsNeeded(lift))
+		if got := power(n, lift); got < PowerLevel {
+			t.Errorf("lift %g: %d slots have power %.2f", lift, n, got)
+		}
+		if got := power(n*4/5, lift); got >= PowerLevel {
+			t.Errorf("lift %g: %d of %d slots have power %.2f", lift, n*4/5, n, got)
+		}
+	}
+	// Beyond what is tried the normal law speaks: close to 400 both nearly agree.
+	if n := p.slotsNeeded(.019); n <= fewSlots || n > 500 {
+		t.Errorf("lift .019: %d slots", n)
+	}
+	if n := newLiftPower(nil, 2, -6); n.possible() {
+		t.Error("no slots can reach the level")
+	}
+}
