@@ -56,7 +56,7 @@ func Passages(r io.Reader, o PassageOptions) ([]byte, PassageCount, error) {
 	}
 	seen := make(map[string]bool)
 	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, maxSource)
+	lines.Buffer(nil, MaxSource)
 	for n := 1; lines.Scan() && (o.N == 0 || count.Passages < o.N); n++ {
 		line := bytes.TrimSpace(lines.Bytes())
 		if len(line) == 0 {
@@ -98,8 +98,8 @@ func Passages(r io.Reader, o PassageOptions) ([]byte, PassageCount, error) {
 		}{id, o.Lang, text, r}); err != nil {
 			return nil, count, err
 		}
-		if out.Len() > maxSource {
-			return nil, count, fmt.Errorf("the passages are more than %d bytes: ask for fewer", maxSource)
+		if out.Len() > MaxSource {
+			return nil, count, fmt.Errorf("the passages are more than %d bytes: ask for fewer", MaxSource)
 		}
 	}
 	if err := lines.Err(); err != nil {

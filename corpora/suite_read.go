@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/sha256"
+	_ "embed" // the schema
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -24,7 +26,7 @@ import (
 // planned (1,500 templates, 0.5 MB), and low enough that a hostile file cannot
 // exhaust memory.
 const (
-	maxSource    = 8 << 20
+	MaxSource    = 8 << 20 // bytes of a suite file
 	maxTemplates = 20_000
 	maxFillings  = 10_000   // of one template
 	maxPrompts   = 200_000  // of one suite
@@ -103,15 +105,23 @@ func readSource(path string) ([]byte, error) {
 		return nil, fmt.Errorf("suite file: %w", err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxSource+1))
+	data, err := io.ReadAll(io.LimitReader(f, MaxSource+1))
 	if err != nil {
 		return nil, fmt.Errorf("suite file: %w", err)
 	}
-	if len(data) > maxSource {
-		return nil, fmt.Errorf("suite file %s: larger than %d bytes: cut it into several suites", path, maxSource)
+	if len(data) > MaxSource {
+		return nil, fmt.Errorf("suite file %s: larger than %d bytes: cut it into several suites", path, MaxSource)
 	}
 	return data, nil
 }
+
+// Schema is the JSON schema of a suite in YAML.
+//
+//go:embed suite.schema.json
+var Schema []byte
+
+// inType is what the YAML library says of the program's own types.
+var inType = regexp.MustCompile(` in(to)? (type )?[\w\[\]{}*.]*corpora\.\S+`)
 
 func parseYAML(data []byte) (*Suite, error) {
 	if !utf8.Valid(data) {
@@ -119,7 +129,7 @@ func parseYAML(data []byte) (*Suite, error) {
 	}
 	var src suiteFile
 	if err := yaml.Load(data, &src, yaml.WithV4Defaults(), yaml.WithKnownFields()); err != nil {
-		return nil, fmt.Errorf("read suite: %w", err)
+		return nil, errors.New("read suite: " + inType.ReplaceAllString(err.Error(), ""))
 	}
 	if src.Format != 1 {
 		return nil, fmt.Errorf("format %d: this program reads format 1", src.Format)

@@ -127,7 +127,7 @@ func TestLoadErrors(t *testing.T) {
 		{"JSON not UTF-8", write("latin.jsonl", "{\"id\":\"a\",\"text\":\"\xff\"}"), "not valid UTF-8"},
 		{"JSON long text", write("long.jsonl", `{"id":"a","text":"`+strings.Repeat("x", maxText+1)+`"}`), "line 1"},
 		{"empty JSON lines", write("empty.jsonl", "\n\n"), "no prompts"},
-		{"too large", write("large.jsonl", strings.Repeat("\n", maxSource+1)), "larger than"},
+		{"too large", write("large.jsonl", strings.Repeat("\n", MaxSource+1)), "larger than"},
 		{"too many", write("many.jsonl", manyLines(maxTemplates+1)), "line 20001"},
 	}
 	for _, tt := range tests {

@@ -12,9 +12,22 @@ import (
 )
 
 func (a *app) corporaCommand() *cobra.Command {
-	return holder("corpora", "prompt suites: list, show, lint, expand; plant canaries, cut passages",
+	return holder("corpora", "prompt suites: list, show, lint, expand; plant canaries, cut passages; the schema of a suite",
 		"  stillmark corpora list\n  stillmark corpora expand longform-en -n 5",
-		a.corporaListCommand(), a.corporaShowCommand(), a.corporaLintCommand(), a.corporaExpandCommand(), a.corporaPlantCommand(), a.corporaPassagesCommand())
+		a.corporaListCommand(), a.corporaShowCommand(), a.corporaLintCommand(), a.corporaExpandCommand(), a.corporaPlantCommand(), a.corporaPassagesCommand(), a.corporaSchemaCommand())
+}
+
+func (a *app) corporaSchemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "schema",
+		Short:   "print the JSON schema of a suite in YAML",
+		Example: "  stillmark corpora schema > suite.schema.json",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := a.out.Write(corpora.Schema)
+			return err
+		},
+	}
 }
 
 func (a *app) corporaListCommand() *cobra.Command {

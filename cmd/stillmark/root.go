@@ -235,26 +235,6 @@ func (a *app) flagsFromEnvironment(c *cobra.Command) error {
 	return failed
 }
 
-// editDistance is Levenshtein's, for did-you-mean.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
-}
-
 // terminal reports whether w is a terminal that may be coloured: colour and
 // moving progress lines appear there only, and not under NO_COLOR.
 func terminal(w io.Writer) bool {

@@ -2,8 +2,12 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 
+	"github.com/stillmark/stillmark/cmd/stillmark/internal/config"
 	"github.com/stillmark/stillmark/corpora"
 )
 
@@ -11,9 +15,39 @@ import (
 func loadSuites(name string) ([]*corpora.Suite, error) {
 	suites, err := corpora.LoadAll(name)
 	if err != nil {
-		return nil, usageError(fmt.Errorf("%w%s", err, suiteHint(name)))
+		return nil, usageError(explainSuite(name, fmt.Errorf("%w%s", err, suiteHint(name))))
 	}
 	return suites, nil
+}
+
+var suiteChecker = sync.OnceValue(func() *config.Checker { return config.NewChecker(corpora.Schema) })
+
+// explainSuite says of a suite that could not be read, or the first such one of a
+// folder, where it departs from the schema, which names what was probably meant.
+func explainSuite(name string, err error) error {
+	files := []string{name}
+	if entries, dirErr := os.ReadDir(name); dirErr == nil {
+		files = files[:0]
+		for _, e := range entries {
+			files = append(files, filepath.Join(name, e.Name()))
+		}
+	}
+	for _, path := range files {
+		if ext := filepath.Ext(path); ext != ".yaml" && ext != ".yml" || !strings.Contains(err.Error(), path) {
+			continue
+		}
+		if info, statErr := os.Stat(path); statErr != nil || info.Size() > corpora.MaxSource {
+			continue
+		}
+		data, readErr := os.ReadFile(path)
+		if readErr != nil {
+			continue
+		}
+		if _, _, problems := suiteChecker().Check(data); problems != nil {
+			return fmt.Errorf("suite file %s: %s (stillmark corpora schema prints the schema)", path, strings.Join(problems, "; "))
+		}
+	}
+	return err
 }
 
 // loadSuite reads a suite where there can be one only.

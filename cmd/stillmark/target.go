@@ -26,7 +26,7 @@ func (a *app) targetCommand() *cobra.Command {
 func didYouMean(name string, candidates []string) string {
 	best, distance := "", 1+len(name)/2
 	for _, c := range candidates {
-		if d := editDistance(name, c); d < distance {
+		if d := config.EditDistance(name, c); d < distance {
 			best, distance = c, d
 		}
 	}

@@ -6,22 +6,13 @@
 package config
 
 import (
-	"bytes"
 	_ "embed" // the schema
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 	"sync"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
-	"github.com/santhosh-tekuri/jsonschema/v6/kind"
-	yaml "go.yaml.in/yaml/v4"
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 
 	"github.com/stillmark/stillmark/probe/ledger"
 )
@@ -126,29 +117,9 @@ func Load(path string) (*File, error) {
 
 // Parse checks data against the schema and decodes it; path is for messages.
 func Parse(path string, data []byte) (*File, error) {
-	var document any
-	if err := yaml.Load(data, &document, yaml.WithUniqueKeys()); err != nil {
-		return nil, &Error{path, []string{err.Error()}}
-	}
-	lines := map[string]int{}
-	var root yaml.Node
-	if err := yaml.Load(data, &root); err == nil {
-		number(&root, "", lines)
-	}
-	encoded, err := json.Marshal(document)
-	if err != nil {
-		return nil, &Error{path, []string{"it holds a value that JSON cannot express: " + err.Error()}}
-	}
-	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(encoded))
-	if err != nil {
-		return nil, &Error{path, []string{err.Error()}}
-	}
-	if err := schema().Validate(instance); err != nil {
-		var invalid *jsonschema.ValidationError
-		if errors.As(err, &invalid) {
-			return nil, &Error{path, problems(invalid, lines)}
-		}
-		return nil, &Error{path, []string{err.Error()}}
+	encoded, lines, problems := checker().Check(data)
+	if problems != nil {
+		return nil, &Error{path, problems}
 	}
 	f := &File{Path: path, lines: lines}
 	if err := json.Unmarshal(encoded, f); err != nil {
@@ -171,85 +142,7 @@ func Parse(path string, data []byte) (*File, error) {
 	return f, nil
 }
 
-var schema = sync.OnceValue(func() *jsonschema.Schema {
-	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema))
-	if err != nil {
-		panic("config: the embedded schema is no JSON: " + err.Error())
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("stillmark.json", document); err != nil {
-		panic("config: " + err.Error())
-	}
-	return c.MustCompile("stillmark.json")
-})
-
-// number notes the line of every value by its JSON pointer.
-func number(n *yaml.Node, pointer string, lines map[string]int) {
-	lines[pointer] = n.Line
-	switch n.Kind {
-	case yaml.DocumentNode:
-		for _, c := range n.Content {
-			number(c, pointer, lines)
-		}
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			at := pointer + "/" + n.Content[i].Value
-			number(n.Content[i+1], at, lines)
-			lines[at] = n.Content[i].Line
-		}
-	case yaml.SequenceNode:
-		for i, c := range n.Content {
-			number(c, fmt.Sprintf("%s/%d", pointer, i), lines)
-		}
-	}
-}
-
-// problems flattens a validation error to one sentence per leaf.
-func problems(e *jsonschema.ValidationError, lines map[string]int) []string {
-	if len(e.Causes) > 0 {
-		var all []string
-		for _, cause := range e.Causes {
-			all = append(all, problems(cause, lines)...)
-		}
-		sort.Strings(all)
-		return all
-	}
-	where := "/" + strings.Join(e.InstanceLocation, "/")
-	line := lines[strings.TrimSuffix(where, "/")]
-	text := e.ErrorKind.LocalizedString(message.NewPrinter(language.English))
-	if extra, ok := e.ErrorKind.(*kind.AdditionalProperties); ok {
-		for _, name := range extra.Properties {
-			line = max(line, lines[strings.TrimSuffix(where, "/")+"/"+name])
-			if near := nearest(name); near != "" {
-				text += fmt.Sprintf(" (did you mean %q?)", near)
-			}
-		}
-	}
-	if line > 0 {
-		where = fmt.Sprintf("line %d, %s", line, where)
-	}
-	return []string{where + ": " + text}
-}
-
-// members are the names that the schema knows, for did-you-mean.
-var members = []string{"authority", "purpose", "terms_reviewed_by", "targets", "name", "role", "preset", "base_url", "model", "api_key_env", "vendor", "previous_of", "providers", "extra_body", "price", "input_per_mtok", "output_per_mtok", "currency"}
-
-// nearest finds the known member that shares the longest prefix or most letters.
-func nearest(name string) string {
-	plain := func(s string) string { return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(s)) }
-	best, most := "", 2
-	for _, m := range members {
-		a, b := plain(name), plain(m)
-		common := 0
-		for common < min(len(a), len(b)) && a[common] == b[common] {
-			common++
-		}
-		if common > most {
-			best, most = m, common
-		}
-	}
-	return best
-}
+var checker = sync.OnceValue(func() *Checker { return NewChecker(Schema) })
 
 // Example is a commented configuration, as `stillmark config init` writes it.
 const Example = `# Targets of an audit. Secrets never stand here: api_key_env names the
