@@ -27,8 +27,10 @@ func TestSchemaMembers(t *testing.T) {
 		of   any
 		has  object
 	}{
-		{"suite", suiteFile{}, schema}, {"group", groupFile{}, schema.Defs["group"]},
-		{"template", templateFile{}, schema.Defs["template"]}, {"reading", readingFile{}, schema.Defs["reading"]},
+		{"suite", suiteFile{}, schema},
+		{"group", groupFile{}, schema.Defs["group"]},
+		{"template", templateFile{}, schema.Defs["template"]},
+		{"reading", readingFile{}, schema.Defs["reading"]},
 	} {
 		var want []string
 		for f := range reflect.TypeOf(at.of).Fields() {

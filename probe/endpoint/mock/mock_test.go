@@ -425,3 +425,24 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+func TestPersonasOfScripts(t *testing.T) {
+	t.Parallel()
+	if s, err := ParseScript([]byte(`{"models":{"a":{"persona":{"teacher":"b","transfer":0.5,"impostor":0.1,"impostor_vendor":"X"}},"b":{"persona":{}}}}`)); err != nil || s.Models["a"].Persona.Transfer != .5 {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	for script, want := range map[string]string{
+		`{"models":{"a":{"persona":{"ability":1.5}}}}`:                     "ability is 1.5",
+		`{"models":{"a":{"persona":{"transfer":-1,"teacher":"a"}}}}`:       "transfer is -1",
+		`{"models":{"a":{"persona":{"transfer":0.5,"teacher":"a"}}}}`:      "no other persona",
+		`{"models":{"a":{"persona":{"teacher":"b","transfer":1}},"b":{}}}`: "no other persona",
+		`{"models":{"a":{"persona":{"teacher":"b"}}}}`:                     "belong together",
+		`{"models":{"a":{"persona":{"impostor":0.5}}}}`:                    "belong together",
+		`{"models":{"a":{"persona":{"boundary":9}}}}`:                      "boundary is 9",
+		`{"models":{"a":{"persona":{"vendors":"X"}}}}`:                     "vendors",
+	} {
+		if _, err := ParseScript([]byte(script)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", script, err, want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -13,7 +14,7 @@ import (
 
 // Script says how the server's models behave and misbehave. As JSON:
 //
-//	{"models": {"nova": {"ignore_seed": true}},
+//	{"models": {"nova": {"ignore_seed": true}, "luna": {"persona": {"teacher": "terra", "transfer": 0.5}}, "terra": {"persona": {}}},
 //	 "faults": [{"kind": "status", "model": "nova", "at": [3], "status": 429, "header": {"Retry-After": "2"}},
 //	            {"kind": "drop", "every": 50, "after_pieces": 10}]}
 type Script struct {
@@ -38,6 +39,26 @@ type Personality struct {
 	MaxModelLen   int    `json:"max_model_len,omitempty"`       // 400 for longer prompts of ids
 	ReportAs      string `json:"report_as,omitempty"`           // name in replies, if not the model's own
 	Fingerprint   string `json:"system_fingerprint,omitempty"`
+
+	// Persona is who answers under this name, where it is no other model: whoever reads
+	// the script puts a generator behind it (package persona has them).
+	Persona *Persona `json:"persona,omitempty"`
+}
+
+// Persona says what a scripted model is like. What is left out is a model of its own
+// school and tokenizer that has learnt from nobody.
+type Persona struct {
+	Vendor         string  `json:"vendor,omitempty"`   // what it says of its maker; the model's name if left out
+	School         string  `json:"school,omitempty"`   // models of one school share errors and tastes
+	Ability        float64 `json:"ability,omitempty"`  // chance, above 0, that it knows an item of middling difficulty; 0.6 if left out
+	Teacher        string  `json:"teacher,omitempty"`  // another persona of the script
+	Transfer       float64 `json:"transfer,omitempty"` // share of items on which it answers as that one does
+	Impostor       float64 `json:"impostor,omitempty"` // share of replies about itself in which it claims to be of ImpostorVendor
+	ImpostorVendor string  `json:"impostor_vendor,omitempty"`
+	Tokenizer      string  `json:"tokenizer,omitempty"` // models of one tokenizer count tokens alike
+	Speaks         string  `json:"speaks,omitempty"`    // language in which it speaks of itself and refuses, whatever it is asked in
+	Moulds         bool    `json:"moulds,omitempty"`    // writes all prose from a few sentences
+	Boundary       float64 `json:"boundary,omitempty"`  // shifts where it begins to refuse, in rungs of a ladder
 }
 
 // The kinds of fault.
@@ -134,6 +155,35 @@ func (s *Script) check() error {
 		if err := s.Faults[i].check(); err != nil {
 			return fmt.Errorf("mock script: fault %d: %w", i+1, err)
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Models)) {
+		if p := s.Models[name].Persona; p != nil {
+			if err := s.checkPersona(name, p); err != nil {
+				return fmt.Errorf("mock script: persona of %s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Script) checkPersona(name string, p *Persona) error {
+	for _, share := range []struct {
+		name string
+		x    float64
+	}{{"ability", p.Ability}, {"transfer", p.Transfer}, {"impostor", p.Impostor}} {
+		if !(share.x >= 0 && share.x <= 1) {
+			return fmt.Errorf("%s is %g, not a share from 0 to 1", share.name, share.x)
+		}
+	}
+	switch {
+	case (p.Transfer > 0) != (p.Teacher != ""):
+		return errors.New("teacher and transfer belong together")
+	case (p.Impostor > 0) != (p.ImpostorVendor != ""):
+		return errors.New("impostor and impostor_vendor belong together")
+	case p.Teacher != "" && (p.Teacher == name || s.Models[p.Teacher].Persona == nil):
+		return fmt.Errorf("its teacher %q is no other persona of the script", p.Teacher)
+	case !(p.Boundary >= -5 && p.Boundary <= 5):
+		return fmt.Errorf("boundary is %g, not a number of rungs from -5 to 5", p.Boundary)
 	}
 	return nil
 }

@@ -10,10 +10,10 @@ import (
 )
 
 // Generator puts a model behind the scripted server for the prompts of a plan. The
-// sample is the request's seed; a prompt that the plan does not have is answered in
-// prose.
+// sample is the request's seed, at temperature 0 always the same; a prompt that the plan
+// does not have is answered in prose.
 func (m *Model) Generator(prompts []ledger.Prompt) mock.Generator {
-	g := &generator{model: m, prompts: map[string]*ledger.Prompt{}}
+	g := &generator{model: m, prompts: map[string]*ledger.Prompt{}, unknown: &ledger.Prompt{ID: "unknown"}}
 	for i := range prompts {
 		p := &prompts[i]
 		g.prompts[asked(p.System, p.Text)] = p
@@ -24,6 +24,7 @@ func (m *Model) Generator(prompts []ledger.Prompt) mock.Generator {
 type generator struct {
 	model   *Model
 	prompts map[string]*ledger.Prompt
+	unknown *ledger.Prompt
 }
 
 func asked(system, text string) string { return strings.TrimPrefix(system+"\n\n"+text, "\n\n") }
@@ -32,9 +33,13 @@ func asked(system, text string) string { return strings.TrimPrefix(system+"\n\n"
 func (g *generator) Generate(_ context.Context, req mock.GenRequest, emit func(mock.Piece) error) (string, error) {
 	p := g.prompts[req.Prompt]
 	if p == nil {
-		p = &ledger.Prompt{ID: "unknown", Text: req.Prompt}
+		p = g.unknown
 	}
-	text, err := g.model.Answer(p, int(req.Seed&0x7fffffff))
+	sample := int(req.Seed & 0x7fffffff)
+	if req.Temperature == 0 {
+		sample = 0
+	}
+	text, err := g.model.Answer(p, sample)
 	if err != nil {
 		return "", fmt.Errorf("persona %s: %w", g.model.Name, err)
 	}

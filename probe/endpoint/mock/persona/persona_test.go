@@ -209,13 +209,16 @@ func TestGenerator(t *testing.T) {
 	p := prompt(t, 1, reading.Reading{Kind: reading.KindStyle})
 	p.System = "Be brief."
 	g := m.Generator([]ledger.Prompt{*p})
-	var got strings.Builder
-	finish, err := g.Generate(t.Context(), mock.GenRequest{Prompt: "Be brief.\n\nQuestion 1?", Seed: 3}, func(piece mock.Piece) error {
-		got.WriteString(piece.Text)
-		return nil
-	})
-	if want := answer(t, m, p, 3); err != nil || finish != "stop" || got.String() != want {
-		t.Errorf("%q, %s, %v, want %q", got.String(), finish, err, want)
+	for temperature, sample := range map[float64]int{1: 3, 0: 0} { // at 0 whatever the seed
+		var got strings.Builder
+		request := mock.GenRequest{Prompt: "Be brief.\n\nQuestion 1?", Seed: 3, Temperature: temperature}
+		finish, err := g.Generate(t.Context(), request, func(piece mock.Piece) error {
+			got.WriteString(piece.Text)
+			return nil
+		})
+		if want := answer(t, m, p, sample); err != nil || finish != "stop" || got.String() != want {
+			t.Errorf("%q, %s, %v, want %q", got.String(), finish, err, want)
+		}
 	}
 	n := 0
 	if finish, _ := g.Generate(t.Context(), mock.GenRequest{Prompt: "unknown", MaxTokens: 5}, func(mock.Piece) error { n++; return nil }); finish != "length" || n != 5 {
