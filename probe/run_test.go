@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -533,6 +534,7 @@ func TestOperatorStops(t *testing.T) {
 		return "It is a quiet day by the river."
 	})
 	hang := []mock.Fault{{Kind: mock.FaultHang, Model: "nova", From: 6}}
+	const answered = 40 + 5 // all of one model's, the other's until it hangs
 	models := map[string]mock.Generator{"nova": slow, "plain": slow}
 	t.Run("drains", func(t *testing.T) {
 		t.Parallel()
@@ -558,11 +560,15 @@ func TestOperatorStops(t *testing.T) {
 		s := serveModels(t, &mock.Script{Faults: hang}, models)
 		dir := sealed(t, input(t, s.URL(), 40))
 		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(200*time.Millisecond, cancel)
 		short := quick
 		short.drain = 100 * time.Millisecond
-		begun := time.Now()
-		sum, err := Run(ctx, dir, RunOptions{pace: short})
+		var begun time.Time
+		sum, err := Run(ctx, dir, RunOptions{pace: short, Progress: func(st Status) {
+			if begun.IsZero() && st.Settled == answered {
+				begun = time.Now()
+				cancel()
+			}
+		}})
 		wantError(t, err, CodeInterrupted)
 		if took := time.Since(begun); took > 10*time.Second {
 			t.Errorf("draining took %v", took)
@@ -579,10 +585,14 @@ func TestOperatorStops(t *testing.T) {
 		s := serveModels(t, &mock.Script{Faults: hang}, models)
 		dir := sealed(t, input(t, s.URL(), 40))
 		abort := make(chan struct{})
-		time.AfterFunc(200*time.Millisecond, func() { close(abort) })
+		stop := sync.OnceFunc(func() { close(abort) })
 		long := quick
 		long.drain = time.Hour
-		_, err := Run(t.Context(), dir, RunOptions{pace: long, Abort: abort})
+		_, err := Run(t.Context(), dir, RunOptions{pace: long, Abort: abort, Progress: func(st Status) {
+			if st.Settled == answered {
+				stop()
+			}
+		}})
 		wantError(t, err, CodeInterrupted, "at once")
 	})
 }
