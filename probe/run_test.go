@@ -417,7 +417,8 @@ func TestModelSwitch(t *testing.T) {
 		dir := sealed(t, in)
 		for i := range 2 {
 			sum, err := Run(t.Context(), dir, RunOptions{pace: quick, Concurrency: 64})
-			wantError(t, err, CodeDrift, `nova is no longer the model it was: answered by "nova-2", not by "nova"`, "24 of 24 replies are saved", "--on-drift split --accept-changes")
+			// Of replies that were under way together either may be read first.
+			wantError(t, err, CodeDrift, `nova is no longer the model it was: answered by "nova`, "24 of 24 replies are saved", "--on-drift split --accept-changes")
 			if sum.Missing != 0 || sum.Classes[ledger.Drifted] == 0 || sum.Stopped != family.StopDrift || sum.AlreadyDone != (i == 1) {
 				t.Errorf("run %d: %+v", i+1, sum)
 			}
