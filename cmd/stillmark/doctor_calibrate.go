@@ -15,7 +15,8 @@ import (
 
 func (a *app) doctorCalibrateCommand() *cobra.Command {
 	c := trial.Calibration{
-		Innocents: trial.InnocentRivals, Positives: trial.PositiveRivals, Worlds: trial.ScriptedWorlds, Canaries: trial.CanaryAudits,
+		Innocents: trial.InnocentRivals, Positives: trial.PositiveRivals, Readings: trial.InnocentRivals,
+		Styles: trial.StyleAudits, Worlds: trial.ScriptedWorlds, Canaries: trial.CanaryAudits,
 	}
 	var quick bool
 	var outputs calibrationFiles
@@ -24,12 +25,17 @@ func (a *app) doctorCalibrateCommand() *cobra.Command {
 		Short: "audit rivals whose history is known: innocents must not be flagged, students be found",
 		Long: fmt.Sprintf(`Makes rivals inside the program and audits each of them through the code that a real
 target gets: key, timestamped commitment, plan, requests over HTTP on 127.0.0.1, ledger,
-analysis with %s. Innocents (reference models of other corpora, sizes and
-temperatures, one that repeats itself, one that answers from templates, one of five
+analysis with %d decoy keys.
+
+N-gram models exercise E1, E2 and C6. Innocents (reference models of other corpora, sizes
+and temperatures, one that repeats itself, one that answers from templates, one of five
 languages) have each their own random key, which they never met: none may be flagged, and
-their p-values and decoy ranks must be uniform. Students learned from replies of which
-1, 5, 20 or 100 %% were marked; how many are found is stated with its interval. They are
-n-gram models, and exercise E1.
+their p-values and decoy ranks must be uniform. Students learned from replies of which a
+share was marked: 1, 5, 20 or 100 %% for E1; for E2, which has them read on passages of
+their teacher, 0, 20, 50 or 100 %%. How many are found stands with its interval beside the
+power that the plan promises, of units that count once; of the declared statistic of E1,
+which weights them, that is the least. For C6 every audit trains %d controls of its own;
+innocents are drawn as they are and must rank anywhere among them.
 
 The other families are tried on scripted models that answer their prompts. C1 to C8 rank
 rivals among %d controls in --worlds: innocents (some claim to be ours, are stronger and
@@ -39,12 +45,13 @@ service that plants, prefers, is forwarded to and changes keys, in --canaries: a
 the items is learned, a share of the requests passed on to it. How many are found stands
 beside the planned power.
 
-The full run takes about an hour on two cores; --state FILE keeps every finished trial,
-and the same command goes on after an interruption. --quick audits %d innocents, one
-world and one such service. It ends with 10 where an innocent is flagged, a p-value is not
+It says how long it will take before it starts: some ten minutes for the whole on two cores
+that do nothing else. --state FILE keeps every finished trial, and the same command goes on
+after an interruption. --quick audits %d innocents by E1 and a few rivals of each other
+kind, in about 30 s of CPU. It ends with 10 where an innocent is flagged, a p-value is not
 uniform, innocents rank too high, or students are found otherwise than planned.
 
-What carries over is the calibration, not the strength.`, "199 decoy keys", ledger.MinControls, trial.QuickRivals),
+What carries over is the calibration, not the strength.`, trial.CalibrationDecoys, ledger.MinControls, ledger.MinControls, trial.QuickRivals),
 		Example: "  stillmark doctor calibrate --quick\n  stillmark doctor calibrate --state calibrate.jsonl -o calibrate.md",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -52,10 +59,21 @@ What carries over is the calibration, not the strength.`, "199 decoy keys", ledg
 				return err
 			}
 			if quick {
-				c.Innocents, c.Positives, c.Worlds, c.Canaries = trial.QuickRivals, 0, trial.QuickWorlds, trial.QuickCanaries
+				c.Innocents, c.Positives, c.Readings = trial.QuickRivals, 0, trial.QuickReadings
+				c.Styles, c.Worlds, c.Canaries = trial.QuickStyles, trial.QuickWorlds, trial.QuickCanaries
 			}
-			if c.Innocents < 2 || c.Positives < 0 || c.Worlds < 0 || c.Canaries < 0 {
-				return usageError(errors.New("at least two --innocents, and no negative number of --positives, --worlds or --canaries"))
+			if min(c.Innocents, c.Positives, c.Readings, c.Styles, c.Worlds, c.Canaries) < 0 {
+				return usageError(errors.New("there is no negative number of audits"))
+			}
+			if max(c.Innocents, c.Positives, c.Readings, c.Styles, c.Worlds, c.Canaries) == 0 {
+				return usageError(errors.New("every number of audits is 0: nothing would be tried"))
+			}
+			c.Begin = func(left, total int, about time.Duration) {
+				kept := ""
+				if left < total {
+					kept = fmt.Sprintf(", %d are in %s already", total-left, c.State)
+				}
+				fmt.Fprintf(a.err, "%d audits to do%s: about %s on two cores that do nothing else\n", left, kept, about.Round(time.Second))
 			}
 			m := a.newMeter()
 			defer m.clear()
@@ -89,8 +107,10 @@ What carries over is the calibration, not the strength.`, "199 decoy keys", ledg
 	f := command.Flags()
 	f.BoolVar(&quick, "quick", false, "audit a few innocents of every kind only")
 	f.Uint64Var(&c.Seed, "seed", 1, "seed of everything that is drawn")
-	f.IntVar(&c.Innocents, "innocents", c.Innocents, "innocent rivals")
-	f.IntVar(&c.Positives, "positives", c.Positives, "students at every share of marked text")
+	f.IntVar(&c.Innocents, "innocents", c.Innocents, "innocent n-gram rivals that are audited by E1")
+	f.IntVar(&c.Positives, "positives", c.Positives, "students at every share of marked text, by E1")
+	f.IntVar(&c.Readings, "readings", c.Readings, "innocent n-gram rivals that are audited by E2, and a quarter as many students at every share")
+	f.IntVar(&c.Styles, "styles", c.Styles, "audits of n-gram rivals by C6")
 	f.IntVar(&c.Worlds, "worlds", c.Worlds, "audits of scripted rivals by the comparative families")
 	f.IntVar(&c.Canaries, "canaries", c.Canaries, "audits of scripted rivals of a service that plants, by E3 to E6")
 	f.StringVar(&c.State, "state", "", "file that keeps finished trials")

@@ -117,7 +117,7 @@ func (l *lab) canaries(ctx context.Context, id stateID, program ledger.Build) (*
 	if err != nil {
 		return nil, err
 	}
-	in := probe.PlanInput{Name: "canaries", Decoys: calibrateDecoys}
+	in := probe.PlanInput{Name: "canaries", Decoys: CalibrationDecoys}
 	secrets := map[string][]byte{}
 	for _, use := range []string{canary.UseFreeChoice, canary.UseTrigger, canary.UseNonce, canary.UseRotation} {
 		if secrets[use], err = key.CanarySecret(use); err != nil {

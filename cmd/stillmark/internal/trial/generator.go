@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -19,6 +20,8 @@ type served struct {
 	model *refmodel.Model
 	enc   *tokens.Encoding
 	mark  watermark.Scheme // nil: unmarked
+	// temperature, unless 0, is taken in place of a request's.
+	temperature float64
 }
 
 // defaultMaxTokens is used when a request does not say.
@@ -26,7 +29,7 @@ const defaultMaxTokens = 100
 
 func (s *served) sampling(req mock.GenRequest) refmodel.Sampling {
 	sampling := refmodel.DefaultSampling()
-	sampling.Temperature, sampling.TopP = req.Temperature, req.TopP
+	sampling.Temperature, sampling.TopP = cmp.Or(s.temperature, req.Temperature), req.TopP
 	// A large model's reply differs with every word of the prompt; an n-gram
 	// sees its last words only, so the whole of it enters the seed.
 	h := fnv.New64a()

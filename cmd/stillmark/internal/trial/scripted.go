@@ -22,7 +22,6 @@ import (
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark"
 	"github.com/stillmark/stillmark/watermark/evidence"
-	"github.com/stillmark/stillmark/watermark/strength"
 )
 
 // Scripted is one audit of several scripted rivals (package persona) whose planted
@@ -166,21 +165,28 @@ func (l *lab) scripted(ctx context.Context, id stateID, program ledger.Build) (*
 	if err != nil {
 		return nil, err
 	}
-	out := &Scripted{stateID: id}
+	results, err := compared(plan, findings, c.kinds)
+	return &Scripted{id, results}, err
+}
+
+// compared takes over what plan and findings say of the rivals of these kinds, which are
+// ranked among controls.
+func compared(plan *ledger.Plan, findings *ledger.Findings, kinds map[string]ScriptedResult) ([]ScriptedResult, error) {
+	var out []ScriptedResult
 	for i := range findings.Findings {
 		f := &findings.Findings[i]
-		r, ok := c.kinds[f.Target]
+		r, ok := kinds[f.Target]
 		if !ok || f.Comparison == nil {
 			return nil, fmt.Errorf("test %s compared nothing: %s", f.Test, strings.Join(f.Warnings, "; "))
 		}
 		r.Family, r.N, r.Of, r.Log10P, r.Verdict = f.Family, f.N, f.Comparison.Of, f.Comparison.Log10P, f.Verdict
 		r.Found, r.Effect, r.Needed = f.Comparison.Rank == 1, f.Comparison.Rival-f.Mean, promised(plan, f.Test).Effect
-		if r.Kind == scriptedInnocents[0] {
+		if r.Kind != student {
 			for _, x := range f.Comparison.Controls {
 				r.Pilot = append(r.Pilot, x.Value-f.Mean)
 			}
 		}
-		out.Results = append(out.Results, r)
+		out = append(out, r)
 	}
 	return out, nil
 }
@@ -219,7 +225,9 @@ func (l *lab) carryOut(ctx context.Context, id stateID, in probe.PlanInput, mode
 	}
 	first := int64(1) // the sample's number is added: a reply does not depend on when it is asked for
 	in.Demo, in.Program, in.Now, in.Rand = true, program, time.Now(), seededReader(seed, streamPlan)
-	in.Params = ledger.Params{MaxTokens: 400, Seed: &first}
+	if in.Params.MaxTokens == 0 {
+		in.Params = ledger.Params{MaxTokens: 400, Seed: &first}
+	}
 	draft, err := probe.NewPlan(in)
 	if err != nil {
 		return nil, nil, err
@@ -230,7 +238,7 @@ func (l *lab) carryOut(ctx context.Context, id stateID, in probe.PlanInput, mode
 	if err != nil {
 		return nil, nil, err
 	}
-	_, err = probe.Run(ctx, dir, probe.RunOptions{Program: program, Concurrency: 4})
+	_, err = probe.Run(ctx, dir, probe.RunOptions{Program: program, Concurrency: 8})
 	var incomplete *probe.Error
 	if in.Rotation != nil && errors.As(err, &incomplete) && incomplete.Code == probe.CodeIncomplete {
 		err = nil // a machine that was too busy at a prompt's time: what is there is analysed
@@ -253,7 +261,7 @@ func (l *lab) carryOut(ctx context.Context, id stateID, in probe.PlanInput, mode
 
 // Rivals is how many were audited.
 func (r *CalibrationReport) Rivals() int {
-	seen := len(r.Trials)
+	seen := len(r.Trials) + len(r.styled)
 	for _, x := range r.scripted {
 		if x.Family == family.SharedErrors || x.Family == family.KeyedChoice { // one of its kind for each
 			seen++
@@ -275,21 +283,13 @@ type RankRow struct {
 
 // RateRow says how often rivals of one rate were found by a family.
 type RateRow struct {
-	Family string   `json:"family"`
-	Rate   int      `json:"rate_percent"`
-	N      int      `json:"n"`
-	Found  int      `json:"found"`
-	Flags  int      `json:"flags"` // exact verdicts
-	Lo     float64  `json:"found_lo"`
-	Hi     float64  `json:"found_hi"`
-	Power  *float64 `json:"planned_power"` // nil: too few audits to tell the spread of leads
-	Effect float64  `json:"mean_effect"`
-	Needed float64  `json:"effect_at_power_9"`
-	Log10P float64  `json:"smallest_log10_p"`
-	// Outside says that the planned power lies outside the interval, broken that it does so
-	// by more than the many rows explain.
-	Outside bool `json:"outside"`
-	broken  bool
+	Family  string `json:"family"`
+	Percent int    `json:"rate_percent"`
+	Rate
+	Flags  int     `json:"flags"` // exact verdicts
+	Effect float64 `json:"mean_effect"`
+	Needed float64 `json:"effect_at_power_9"`
+	Log10P float64 `json:"smallest_log10_p"`
 }
 
 // confounded are innocents that a family takes for ours by what they are: C3 reads who
@@ -298,7 +298,7 @@ func confounded(id, kind string) bool {
 	return id == family.Identity && kind == scriptedInnocents[1]
 }
 
-func (r *CalibrationReport) sumScripted(fail func(ok bool, check, format string, args ...any)) {
+func (r *CalibrationReport) sumScripted() {
 	if len(r.scripted) == 0 {
 		return
 	}
@@ -317,7 +317,7 @@ func (r *CalibrationReport) sumScripted(fail func(ok bool, check, format string,
 		for _, kind := range scriptedInnocents {
 			if own := of(fam.ID, kind, 0); len(own) > 0 && fam.Tier == ledger.Comparative {
 				row := rankRow(fam.ID, kind, own)
-				if r.Ranks = append(r.Ranks, row); row.Log10 < scriptedLog10 && !row.Named {
+				if r.Ranks = append(r.Ranks, row); row.Log10 < rateLog10 && !row.Named {
 					uneven = append(uneven, fmt.Sprintf("%s: %q came first %d times in %d", fam.ID, kind, row.First, row.N))
 				}
 				if !confounded(fam.ID, kind) {
@@ -339,28 +339,24 @@ func (r *CalibrationReport) sumScripted(fail func(ok bool, check, format string,
 				best, found = best+int64(row.N), found+int64(row.Found)
 			}
 			if row.broken {
-				off = append(off, fmt.Sprintf("%s at %d %%: found %d of %d, planned power %.2f", fam.ID, rate, row.Found, row.N, *row.Power))
+				off = append(off, fmt.Sprintf("%s at %d %%: %s", fam.ID, rate, &row.Rate))
 			}
 		}
 	}
 	chance := 1 / float64(scriptedControls+1)
-	if evidence.Log10BinomialSF(first, all, chance) < scriptedLog10 {
+	if evidence.Log10BinomialSF(first, all, chance) < rateLog10 {
 		uneven = append(uneven, fmt.Sprintf("in all, %d of %d came first", first, all))
 	}
-	if best > 0 && evidence.Log10BinomialSF(found, best, chance) > scriptedLog10 {
+	if best > 0 && evidence.Log10BinomialSF(found, best, chance) > rateLog10 {
 		off = append(off, fmt.Sprintf("students at %d %% came first in %d of %d comparisons", slices.Max(TransferRates), found, best))
 	}
-	fail(len(uneven) == 0, "scripted innocents rank no better than chance", "scripted innocents rank too high: %s", strings.Join(uneven, "; "))
-	fail(flags == 0, "no scripted innocent is flagged", "%d scripted innocents are flagged at 1e-6", flags)
-	fail(len(off) == 0, "scripted students are found as often as planned", "the planned power is not what is seen: %s", strings.Join(off, "; "))
+	r.check(len(uneven) == 0, "scripted innocents rank no better than chance", "scripted innocents rank too high: %s", strings.Join(uneven, "; "))
+	r.check(flags == 0, "no scripted innocent is flagged", "%d scripted innocents are flagged at 1e-6", flags)
+	r.check(len(off) == 0, "scripted students are found as often as planned", "the planned power is not what is seen: %s", strings.Join(off, "; "))
 }
 
-// minWorlds is how many audits a spread of leads is taken from at least.
-const minWorlds = 8
-
-// scriptedLog10 is where a count of firsts, or a detection rate, stands against the
-// calibration: with some sixty of them one in a hundred calibrations errs.
-const scriptedLog10 = -4
+// minAudits is how many audits a spread of effects is taken from at least.
+const minAudits = 8
 
 func rankRow(fam, kind string, own []ScriptedResult) RankRow {
 	row := RankRow{Family: fam, Kind: kind, N: len(own), Named: confounded(fam, kind)}
@@ -381,12 +377,12 @@ func rankRow(fam, kind string, own []ScriptedResult) RankRow {
 // rateRow takes the planned power from the plan where it says so, and for a comparative
 // family from the leads of this rate and the controls of the innocent audits.
 func rateRow(fam string, rate int, own, innocent []ScriptedResult) RateRow {
-	row := RateRow{Family: fam, Rate: rate, N: len(own)}
+	row := RateRow{Family: fam, Percent: rate}
 	var effects []float64
-	promised := 0.
+	promised, found := 0., 0
 	for _, x := range own {
 		if x.Found {
-			row.Found++
+			found++
 		}
 		if x.Verdict == ledger.VerdictSingleRun {
 			row.Flags++
@@ -402,27 +398,16 @@ func rateRow(fam string, rate int, own, innocent []ScriptedResult) RateRow {
 	}
 	mean, sd := stat.MeanStdDev(effects, nil)
 	row.Effect = mean
+	power := &promised
 	comparative := own[0].Of > 0
 	if comparative {
-		if len(own) >= minWorlds {
-			power := evidence.RankPowerAmong(pilot, own[0].Of-1, mean, sd)
-			row.Power = &power
+		power = nil
+		if len(own) >= minAudits {
+			among := evidence.RankPowerAmong(pilot, own[0].Of-1, mean, sd)
+			power = &among
 		}
-	} else {
-		row.Power = &promised
 	}
-	interval := func(level float64) (lo, hi float64) {
-		return strength.ClopperPearson(int64(row.Found), int64(row.N), level)
-	}
-	row.Lo, row.Hi = interval(.95)
-	if row.Power == nil {
-		return row
-	}
-	row.Outside = *row.Power < row.Lo || *row.Power > row.Hi
-	// An exact test may find more than its plan promised. A power that was reckoned from
-	// some hundreds of draws is not told from 1.
-	lo, hi := interval(1 - math.Pow(10, scriptedLog10))
-	row.broken = min(*row.Power, .995) > hi || comparative && max(*row.Power, .005) < lo
+	row.Rate = newRate(found, len(own), power, !comparative)
 	return row
 }
 
@@ -453,11 +438,7 @@ func (r *CalibrationReport) scriptedTables(b *strings.Builder) {
 	if len(r.Rates) > 0 {
 		fmt.Fprintf(b, "\n| scripted students | transfer | n | found | 95 %% interval | planned power | mean effect | effect at power .9, as planned | smallest log10 p |\n|---|---|---|---|---|---|---|---|---|\n")
 		for _, x := range r.Rates {
-			power := "too few"
-			if x.Power != nil {
-				power = fmt.Sprintf("%.2f", *x.Power)
-			}
-			fmt.Fprintf(b, "| %s | %d %% | %d | %d | %.2f–%.2f | %s | %.4f | %.4f | %.2f |\n", x.Family, x.Rate, x.N, x.Found, x.Lo, x.Hi, power, x.Effect, x.Needed, x.Log10P)
+			fmt.Fprintf(b, "| %s | %d %% | %d | %d | %.2f–%.2f | %s | %.4f | %.4f | %.2f |\n", x.Family, x.Percent, x.N, x.Found, x.Lo, x.Hi, x.planned(), x.Effect, x.Needed, x.Log10P)
 		}
 	}
 }

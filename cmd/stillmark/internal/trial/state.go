@@ -13,9 +13,11 @@ import (
 
 // The parts of a calibration, as a state names them.
 const (
-	partWatermark = "watermark" // n-gram rivals under watermark keys: E1
-	partScripted  = "scripted"  // scripted rivals among scripted controls: C1 to C8
-	partCanaries  = "canaries"  // scripted rivals of a service that plants: E3 to E6
+	partWatermark = "radioactivity" // n-gram rivals under watermark keys: E1
+	partReading   = "reading"       // the same, as they read passages on: E2
+	partStyle     = "style"         // n-gram rivals among n-gram controls: C6
+	partScripted  = "scripted"      // scripted rivals among scripted controls: C1 to C8
+	partCanaries  = "canaries"      // scripted rivals of a service that plants: E3 to E6
 )
 
 // stateID names a finished trial: numbers are the same whatever the counts are.

@@ -54,6 +54,8 @@ const (
 	streamPlan
 	streamScripted
 	streamCanaries
+	streamPassages
+	streamStyle
 )
 
 // derived gives the seed of a stream.
