@@ -41,7 +41,10 @@ func (s *spend) sub(o spend) {
 // atMost is what one attempt at an item may cost: its prompt and a reply that
 // uses the whole budget.
 func (r *runner) atMost(it *ledger.Item) spend {
-	in, out := promptTokens(it.Prompt), int64(r.plan.ParamsOf(it.Prompt).MaxTokens)
+	in, out := promptTokens(it.Prompt), int64(r.plan.ParamsFor(it).MaxTokens)
+	if it.Label > 0 {
+		in = labelTokens(r.docket.jury, it)
+	}
 	return spend{1, in + out, money(it.Target.Price, in, out)}
 }
 

@@ -114,6 +114,10 @@ type PlanInput struct {
 	// Names are further names of our own model and its maker, beside those that the target
 	// of role ours bears: claims to be it count for C3.
 	Names []string
+	// Judge is a model that labels replies beside the rules, blind to whose they are; nil:
+	// none does. JudgeTokens is the budget of its answers (DefaultJudgeTokens).
+	Judge       *ledger.Target
+	JudgeTokens int
 	// Rotation is what suites of E6 are asked along; nil where there is none.
 	Rotation *Rotation
 	// Mode is fixed-n (default) or e-process. StopOnEvidence needs the latter.
@@ -158,6 +162,8 @@ type Estimate struct {
 	Currency         string
 	Priced           bool // every target has a price
 	Targets          []TargetEstimate
+	// Judge is the share of the judge, which the sums above hold; nil where there is none.
+	Judge *JudgeEstimate `json:",omitempty"`
 	// Families are the shares of the families: of a prompt that several read, each has
 	// the whole. Sentinels are in none.
 	Families    []FamilyEstimate
@@ -235,6 +241,9 @@ func NewPlan(in PlanInput) (*Draft, error) {
 		}
 	}
 	if err := d.addSentinels(in.Sentinels); err != nil {
+		return nil, err
+	}
+	if err := d.addJudge(&in); err != nil {
 		return nil, err
 	}
 	laws := map[string]evidence.Law{}
@@ -493,6 +502,9 @@ func (d *Draft) addTests(in *PlanInput) error {
 		return usage("Leave it out, or use a program that knows the family", "suite %s belongs to family %q, which this program has no test for", suites[0].Ref.Name, id)
 	}
 	for i := range d.Plan.Tests {
+		if !d.Plan.Tests[i].Primary {
+			continue // what limits it limits the primary one, too
+		}
 		limits, err := family.Foresee(d.Plan, &d.Plan.Tests[i])
 		if err != nil {
 			return usage("Change the test's options", "%s", err)
@@ -573,6 +585,11 @@ func (d *Draft) addTest(in *PlanInput, fam *family.Family, k *PlanKey, t *ledger
 	if t.Role == ledger.Rival {
 		d.Plan.Propositions = append(d.Plan.Propositions, "H0: "+null, "H1: "+alternative)
 	}
+	if fam.Tier == ledger.Comparative {
+		if err := d.addJudged(test); err != nil {
+			return err
+		}
+	}
 	if fam.ID == family.RotationLag {
 		if err := d.addLags(in, test, suites); err != nil {
 			return err
@@ -639,15 +656,15 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 		e.CompletionTokens += row.CompletionTokens
 		e.Cost += row.Cost
 		e.Priced = e.Priced && row.Priced
-		if t.Price != nil {
-			if e.Currency != "" && e.Currency != t.Price.Currency {
-				return usage("Give all prices in one currency", "prices are in %s and %s", e.Currency, t.Price.Currency)
-			}
-			e.Currency = t.Price.Currency
+		if err := d.currency(t); err != nil {
+			return err
 		}
 		if unsupported(t, "max_tokens") {
 			d.Warnings = append(d.Warnings, fmt.Sprintf("%s ignores max_tokens: its replies may cost more than estimated.", t.Name))
 		}
+	}
+	if err := d.estimateJudge(); err != nil {
+		return err
 	}
 	e.Families = familyShares(p)
 	p.Power = []ledger.PowerRow{}
@@ -721,6 +738,19 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 	if _, limit := exceeds(&p.Caps, spend{e.Requests, e.PromptTokens + e.CompletionTokens, e.Cost}, e.Currency); limit != "" {
 		d.Warnings = append(d.Warnings, "The cap of "+limit+" is below the estimate: the run may end before the plan is done.")
 	}
+	return nil
+}
+
+// currency takes note of the currency of a target's price: there is one for all.
+func (d *Draft) currency(t *ledger.Target) error {
+	e := &d.Estimate
+	if t.Price == nil {
+		return nil
+	}
+	if e.Currency != "" && e.Currency != t.Price.Currency {
+		return usage("Give all prices in one currency", "prices are in %s and %s", e.Currency, t.Price.Currency)
+	}
+	e.Currency = t.Price.Currency
 	return nil
 }
 

@@ -89,7 +89,7 @@ func (r *runner) status(phase Phase) Status {
 		Classes: maps.Clone(r.classes), Failed: maps.Clone(r.failed), InFlight: r.inFlight,
 		PerMinute: r.recent.perMinute(now), Tokens: r.spent.tokens, Cost: r.spent.cost,
 		Currency: currencyOf(r.plan), MaxCost: r.plan.Caps.MaxCost, Drift: r.drift,
-		Evidence: slices.Clone(r.evidence), Elapsed: now.Sub(r.began),
+		Evidence: slices.Clone(r.evidence), Elapsed: now.Sub(r.began), Labels: r.docket.labels(),
 	}
 	waiting := 0
 	var until time.Time
@@ -131,7 +131,7 @@ func (r *runner) status(phase Phase) Status {
 		s.Phase, s.Note = PhaseRunning, ""
 	}
 	if s.PerMinute > 0 {
-		s.ETA = time.Duration(float64(s.Planned-s.Settled-r.skipped) / s.PerMinute * float64(time.Minute))
+		s.ETA = time.Duration(float64(s.left()-r.skipped) / s.PerMinute * float64(time.Minute))
 	}
 	return s
 }

@@ -20,7 +20,7 @@ func (r *runner) load() error {
 		if !r.plan.Targets[i].Live() {
 			continue
 		}
-		l := newLane(r.plan, i, r.opt.Concurrency)
+		l := newLane(r.plan, &r.plan.Targets[i], r.opt.Concurrency)
 		lanes[l.target.Name] = l
 		r.lanes = append(r.lanes, l)
 	}
@@ -54,8 +54,20 @@ func (r *runner) load() error {
 		r.planned += l.planned
 		r.settled += l.settled
 	}
+	if err := r.newDocket(); err != nil {
+		return err
+	}
+	if d := r.docket; d != nil {
+		lanes[d.lane.target.Name] = d.lane
+		r.lanes = append(r.lanes, d.lane)
+	}
 	if err := r.replay(lanes); err != nil {
 		return err
+	}
+	if r.pending() == 0 && r.labelling() {
+		if err := r.fill(); err != nil {
+			return err
+		}
 	}
 	return r.loadStopper()
 }
@@ -78,11 +90,11 @@ func (r *runner) replay(lanes map[string]*lane) error {
 		item, planned := r.w.Case().Item(e.Item)
 		it := &item
 		switch e.Type {
-		case ledger.EventIntent:
+		case ledger.EventIntent, ledger.EventLabelIntent:
 			r.sent++
 			open[e.Item] = true
 			r.reason = ""
-		case ledger.EventReply, ledger.EventAttemptFailed:
+		case ledger.EventReply, ledger.EventAttemptFailed, ledger.EventLabel, ledger.EventLabelFailed:
 			var a ledger.Attempt
 			if err := json.Unmarshal(e.Data, &a); err != nil {
 				return fmt.Errorf("read event %d of the ledger: %w", e.Seq, err)
@@ -94,11 +106,15 @@ func (r *runner) replay(lanes map[string]*lane) error {
 			if it.Target.Live() {
 				r.spent.add(r.billed(it, &a))
 			}
-			if e.Type == ledger.EventAttemptFailed {
+			if e.Type == ledger.EventAttemptFailed || e.Type == ledger.EventLabelFailed {
 				r.failed[a.Outcome]++
 				continue
 			}
-			r.classes[a.Outcome]++
+			if it.Label > 0 {
+				r.docket.settle()
+			} else {
+				r.classes[a.Outcome]++
+			}
 			if !it.Target.Live() {
 				continue
 			}
@@ -163,7 +179,7 @@ func (r *runner) openSession() error {
 	typ := ledger.EventResume
 	if r.session == 0 {
 		typ = ledger.EventConfigChange
-	} else if r.lastOpt != r.opt.OnDrift {
+	} else if r.lastOpt != "" && r.lastOpt != r.opt.OnDrift { // an import says nothing of drift
 		typ = ledger.EventConfigChange
 		data.Changed = []string{fmt.Sprintf("on-drift: %s -> %s", r.lastOpt, r.opt.OnDrift)}
 	}
@@ -231,17 +247,28 @@ func (r *runner) loadStopper() error {
 type waiting struct {
 	prompt   *ledger.Prompt
 	sample   int32
-	block    int32 // position among the target's items
-	attempts int32 // so far, in all runs
+	block    int32    // position among the target's items
+	attempts int32    // so far, in all runs
+	exhibit  *exhibit // of a label
 }
 
 // task is an item that is being asked for.
 type task struct {
 	item     *ledger.Item
-	attempts int // so far, in all runs
+	attempts int            // so far, in all runs
+	asked    *ledger.Prompt // in place of the item's, where it is a label
 }
 
-// task begins an item.
+// begin begins an item.
+func (r *runner) begin(l *lane, w *waiting) (task, error) {
+	if x := w.exhibit; x != nil {
+		asked, err := r.docket.show(x)
+		return task{item: &x.item, attempts: int(w.attempts), asked: asked}, err
+	}
+	return l.task(w), nil
+}
+
+// task is an item that a target is asked.
 func (l *lane) task(w *waiting) task {
 	return task{attempts: int(w.attempts), item: &ledger.Item{
 		ID: ledger.ItemID(l.target.Name, w.prompt.Suite, w.prompt.ID, int(w.sample)), Target: l.target, Prompt: w.prompt, Sample: int(w.sample),
@@ -282,8 +309,7 @@ type lane struct {
 	unnoted  *family.DriftEvent // a change that the ledger has replies of, but no event
 }
 
-func newLane(p *ledger.Plan, target, concurrency int) *lane {
-	t := &p.Targets[target]
+func newLane(p *ledger.Plan, t *ledger.Target, concurrency int) *lane {
 	start, most := min(autoStart, autoMax), autoMax
 	if concurrency > 0 {
 		start, most = concurrency, concurrency

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -135,8 +136,9 @@ type Summary struct {
 	Currency    string                   `json:"currency,omitempty"`
 	Drift       int                      `json:"drift"`
 	Unsteady    []string                 `json:"unsteady,omitempty"` // targets whose answers to sentinels differ so much that another model would not be noticed
-	Resumed     bool                     `json:"resumed"`            // the case had been run before
-	AlreadyDone bool                     `json:"already_done"`       // nothing was left to do
+	Labels      *LabelStatus             `json:"labels,omitempty"`
+	Resumed     bool                     `json:"resumed"`      // the case had been run before
+	AlreadyDone bool                     `json:"already_done"` // nothing was left to do
 	Stopped     string                   `json:"stopped,omitempty"`
 	Elapsed     time.Duration            `json:"elapsed_ns"`
 }
@@ -238,6 +240,7 @@ type runner struct {
 	session  int // runs before this one
 	lastOpt  string
 	stopper  *family.Stopper
+	docket   *docket // nil: the plan has no judge
 	already  bool
 	swapped  *family.DriftEvent // the last change that earlier runs did not accept
 	before   time.Duration      // run time of earlier sessions
@@ -255,7 +258,12 @@ func newRunner(w journal, opt RunOptions) (*runner, error) {
 		return nil, usage("Use a positive number, or auto", "a concurrency of %d is not possible", opt.Concurrency)
 	}
 	if opt.Caps.MaxCost > 0 {
-		for _, t := range w.Case().Plan().Targets {
+		plan := w.Case().Plan()
+		asked := slices.Clone(plan.Targets)
+		if plan.Judge != nil {
+			asked = append(asked, plan.Judge.Target)
+		}
+		for _, t := range asked {
 			if t.Live() && t.Price == nil && opt.Caps.MaxRequests == 0 && opt.Caps.MaxTokens == 0 && opt.Caps.MaxTime == 0 {
 				return nil, usage("Give another cap beside it", "target %s has no price, so a cap on money alone cannot stop the run", t.Name)
 			}
@@ -330,18 +338,30 @@ func (r *runner) run(ctx context.Context) error {
 	watchers.Go(func() { r.watch(ctx, done) })
 	watchers.Go(func() { r.showProgress(done) })
 
-	var feeding sync.WaitGroup
-	for _, l := range r.lanes {
-		feeding.Go(func() { r.feed(l) })
-		feeding.Go(func() { r.feedTimed(l) })
+	r.drive(r.lanes...)
+	if r.labelling() {
+		if err := r.fill(); err != nil {
+			r.fail(err)
+		} else {
+			r.drive(r.docket.lane)
+		}
 	}
-	feeding.Wait()
-	r.items.Wait()
 	close(done)
 	watchers.Wait()
 	err := r.finish()
 	r.report(PhaseDone)
 	return err
+}
+
+// drive begins all that the lanes have and waits until it is done.
+func (r *runner) drive(lanes ...*lane) {
+	var feeding sync.WaitGroup
+	for _, l := range lanes {
+		feeding.Go(func() { r.feed(l) })
+		feeding.Go(func() { r.feedTimed(l) })
+	}
+	feeding.Wait()
+	r.items.Wait()
 }
 
 // watch turns the caller's wishes and the plan's time cap into stops, and
@@ -455,11 +475,11 @@ func (r *runner) ownCap(limit string) *Error {
 // finish writes the stop event and words the end of the run.
 func (r *runner) finish() error {
 	r.mu.Lock()
-	missing := r.planned - r.settled
+	missing, lacking := r.planned-r.settled, r.docket.missing()
 	reason, stopErr := r.reason, r.stopErr
 	switch {
-	case r.stopped && (missing > 0 || reason == family.StopDrift): // replies of another model settle items, too
-	case missing == 0:
+	case r.stopped && (missing+lacking > 0 || reason == family.StopDrift): // replies of another model settle items, too
+	case missing+lacking == 0:
 		reason, stopErr = family.StopComplete, nil
 	case r.skipped > 0 && r.givenUp == 0:
 		reason = family.StopOperator
@@ -477,7 +497,7 @@ func (r *runner) finish() error {
 		reason = family.StopGivenUp
 		stopErr = &Error{
 			Code:     CodeIncomplete,
-			Happened: fmt.Sprintf("%s of %s items got no reply after %d tries each", group(r.givenUp), group(r.planned), endpoint.MaxTries),
+			Happened: fmt.Sprintf("%s of %s items got no reply after %d tries each", group(r.givenUp), group(r.planned+r.docket.planned()), endpoint.MaxTries),
 			Do:       "Run the same command again before any analysis: while replies are missing, fixed-n results are exploratory",
 		}
 	}
@@ -503,7 +523,11 @@ func (r *runner) finish() error {
 }
 
 func (r *runner) kept() string {
-	return fmt.Sprintf("%s of %s replies are saved", group(r.settled), group(r.planned))
+	kept := fmt.Sprintf("%s of %s replies are saved", group(r.settled), group(r.planned))
+	if d := r.docket; d != nil {
+		kept = fmt.Sprintf("%s of %s replies and %s of %s labels are saved", group(r.settled), group(r.planned), group(d.status.Settled), group(d.status.Planned))
+	}
+	return kept
 }
 
 func (r *runner) pending() int {
@@ -528,6 +552,7 @@ func (r *runner) summary() Summary {
 		CaseID:   r.plan.CaseID, Planned: r.planned, Settled: r.settled, Missing: r.planned - r.settled,
 		Sent: r.sent, SentNow: r.sentNow, Classes: r.classes, Failed: r.failed,
 		Tokens: r.spent.tokens, Cost: r.spent.cost, Currency: currencyOf(r.plan), Drift: r.drift,
+		Labels:  r.docket.labels(),
 		Resumed: r.session > 0, AlreadyDone: r.already, Stopped: r.reason, Elapsed: time.Since(r.began),
 	}
 }
@@ -537,6 +562,9 @@ func currencyOf(p *ledger.Plan) string {
 		if price := p.Targets[i].Price; price != nil {
 			return price.Currency
 		}
+	}
+	if p.Judge != nil && p.Judge.Target.Price != nil {
+		return p.Judge.Target.Price.Currency
 	}
 	return ""
 }

@@ -463,7 +463,7 @@ func TestModelSwitch(t *testing.T) {
 // A change of the fingerprint is noted and stops nothing.
 func TestFingerprintChange(t *testing.T) {
 	t.Parallel()
-	l := newLane(&ledger.Plan{Targets: []ledger.Target{{Name: "nova"}}}, 0, 0)
+	l := newLane(&ledger.Plan{}, &ledger.Target{Name: "nova"}, 0)
 	var all []family.DriftEvent
 	for _, v := range []string{"a", "a", "", "b", "a", "b", "c"} {
 		all = l.note(all, fieldFingerprint, v)

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +19,12 @@ func (r *runner) feed(l *lane) {
 		if !r.admit(l, i) {
 			return
 		}
-		task := l.task(&l.queue[i])
+		task, err := r.begin(l, &l.queue[i])
+		if err != nil {
+			r.close(l)
+			r.fail(err)
+			return
+		}
 		r.items.Go(func() { r.settle(l, task) })
 	}
 	r.mu.Lock()
@@ -58,7 +64,7 @@ func (r *runner) feedTimed(l *lane) {
 
 // tooLate notes an item whose time is over.
 func (r *runner) tooLate(t *task) bool {
-	if end := t.item.Prompt.NotAfter; end.IsZero() || time.Now().Before(end) {
+	if end := t.item.Prompt.NotAfter; t.asked != nil || end.IsZero() || time.Now().Before(end) {
 		return false
 	}
 	r.mu.Lock()
@@ -92,7 +98,7 @@ func (l *lane) openLimit() int {
 
 // slowest is the block that the lane furthest behind is about to begin.
 func (r *runner) slowest() int {
-	least := int(r.planned)
+	least := math.MaxInt32 // blocks have numbers of 32 bits
 	for _, l := range r.lanes {
 		if l.next < len(l.queue) {
 			least = min(least, int(l.queue[l.next].block))
@@ -248,7 +254,7 @@ func (r *runner) attempt(l *lane, t *task) (att endpoint.Attempt, err error) {
 	att.Meta.Outcome = ledger.Cancelled
 	cost := r.atMost(t.item)
 	defer func() { r.settleAccount(l, t, &att, cost) }()
-	prepared, err := l.client.Prepare(endpoint.RequestFor(*t.item, r.plan))
+	prepared, err := l.client.Prepare(r.request(t))
 	if err != nil {
 		return att, &Error{Code: CodeUsage, Target: l.target.Name, Happened: err.Error(), Do: "Plan a new case", Err: err}
 	}
@@ -256,7 +262,7 @@ func (r *runner) attempt(l *lane, t *task) (att endpoint.Attempt, err error) {
 	if err != nil {
 		return att, err
 	}
-	if _, err = r.w.Append(ledger.EventIntent, t.item.ID, t.attempts, ledger.Intent{Target: l.target.Name, Request: sent}); err != nil {
+	if _, err = r.w.Append(intentOf(t.item), t.item.ID, t.attempts, ledger.Intent{Target: l.target.Name, Request: sent}); err != nil {
 		return att, err
 	}
 	r.mu.Lock()
@@ -272,15 +278,11 @@ func (r *runner) attempt(l *lane, t *task) (att endpoint.Attempt, err error) {
 		}
 		att.Meta.Response = &ref
 	}
-	typ := ledger.EventAttemptFailed
-	if att.Meta.Outcome.Final() {
-		typ = ledger.EventReply
-	}
 	written := att.Meta
 	if err = r.w.PutHeaders(&written); err != nil {
 		return att, err
 	}
-	if _, err = r.w.Append(typ, t.item.ID, t.attempts, written); err != nil {
+	if _, err = r.w.Append(outcomeOf(t.item, att.Meta.Outcome), t.item.ID, t.attempts, written); err != nil {
 		return att, err
 	}
 	for _, d := range drift {
@@ -397,12 +399,16 @@ func (r *runner) judge(l *lane, t *task, att *endpoint.Attempt) next {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	name := l.target.Name
-	if o.Final() {
+	switch {
+	case o.Final() && t.item.Label > 0:
+		r.docket.settle()
+		r.recent.add(time.Now())
+	case o.Final():
 		r.settled++
 		l.settled++
 		r.classes[o]++
 		r.recent.add(time.Now())
-	} else {
+	default:
 		r.failed[o]++
 	}
 	switch o {

@@ -41,6 +41,7 @@ type Status struct {
 	Cost        float64                  `json:"cost"`
 	Currency    string                   `json:"currency,omitempty"`
 	MaxCost     float64                  `json:"max_cost,omitempty"`
+	Labels      *LabelStatus             `json:"labels,omitempty"`
 	Drift       int                      `json:"drift"` // changes of model, fingerprint, provider, headers or sentinels
 	Evidence    []Evidence               `json:"evidence,omitempty"`
 	Elapsed     time.Duration            `json:"elapsed_ns"`
@@ -99,6 +100,9 @@ func (s Status) Line() string {
 	default:
 		fmt.Fprintf(&b, " | %s tok", group(s.Tokens))
 	}
+	if l := s.Labels; l != nil {
+		fmt.Fprintf(&b, " | labels %s/%s", group(l.Settled), group(l.Planned))
+	}
 	if s.Drift == 0 {
 		b.WriteString(" | drift none")
 	} else {
@@ -116,6 +120,15 @@ func (s Status) Line() string {
 		fmt.Fprintf(&b, " | ETA %s", brief(s.ETA))
 	}
 	return b.String()
+}
+
+// left is how many replies and labels are not there yet.
+func (s *Status) left() int64 {
+	n := s.Planned - s.Settled
+	if s.Labels != nil {
+		n += s.Labels.Planned - s.Labels.Settled
+	}
+	return n
 }
 
 func percent(n, of int64) int64 {

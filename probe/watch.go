@@ -32,6 +32,9 @@ func ReadStatus(c *ledger.Case, now time.Time) (Status, error) {
 		})
 		w.s.Planned += w.s.Targets[w.at[t.Name]].Planned
 	}
+	if err := w.judge(); err != nil {
+		return Status{}, err
+	}
 	for e, err := range c.Events() {
 		if errors.Is(err, ledger.ErrTorn) {
 			break // a line that is being written
@@ -45,6 +48,23 @@ func ReadStatus(c *ledger.Case, now time.Time) (Status, error) {
 	}
 	w.end(now)
 	return w.s, nil
+}
+
+// judge adds the judge of the plan to the status, if there is one. How many labels the
+// replies need is known to the run alone: what is planned is the most there can be.
+func (w *watcher) judge() error {
+	jury, err := family.NewJury(w.plan)
+	if err != nil || jury == nil {
+		return err
+	}
+	w.r.docket = &docket{jury: jury}
+	t := &w.plan.Judge.Target
+	w.s.Labels = &LabelStatus{Judge: t.Name, Planned: int64(len(jury.Items()))}
+	w.at[t.Name] = len(w.s.Targets)
+	w.s.Targets = append(w.s.Targets, TargetStatus{
+		Name: t.Name, Planned: w.s.Labels.Planned, Epoch: 1, Classes: map[ledger.Outcome]int64{}, Failed: map[ledger.Outcome]int64{},
+	})
+	return nil
 }
 
 // watcher folds a ledger into a status.
@@ -62,7 +82,7 @@ type watcher struct {
 func (w *watcher) take(c *ledger.Case, e *ledger.Event) error {
 	w.last = e.Time
 	switch e.Type {
-	case ledger.EventIntent:
+	case ledger.EventIntent, ledger.EventLabelIntent:
 		var d ledger.Intent
 		if err := json.Unmarshal(e.Data, &d); err != nil {
 			return err
@@ -74,7 +94,7 @@ func (w *watcher) take(c *ledger.Case, e *ledger.Event) error {
 			w.s.Targets[i].InFlight++
 		}
 		w.stop = nil
-	case ledger.EventReply, ledger.EventAttemptFailed:
+	case ledger.EventReply, ledger.EventAttemptFailed, ledger.EventLabel, ledger.EventLabelFailed:
 		var a ledger.Attempt
 		if err := json.Unmarshal(e.Data, &a); err != nil {
 			return err
@@ -123,13 +143,17 @@ func (w *watcher) attempt(c *ledger.Case, e *ledger.Event, a *ledger.Attempt) {
 		w.s.Tokens += cost.tokens
 		w.s.Cost += cost.cost
 	}
-	if e.Type == ledger.EventAttemptFailed {
+	if e.Type == ledger.EventAttemptFailed || e.Type == ledger.EventLabelFailed {
 		w.s.Failed[a.Outcome]++
 		t.Failed[a.Outcome]++
 		return
 	}
-	w.s.Settled++
-	w.s.Classes[a.Outcome]++
+	if e.Type == ledger.EventLabel {
+		w.s.Labels.Settled++
+	} else {
+		w.s.Settled++
+		w.s.Classes[a.Outcome]++
+	}
 	t.Settled++
 	t.Classes[a.Outcome]++
 	w.rate.add(e.Time)
@@ -158,8 +182,12 @@ func (w *watcher) end(now time.Time) {
 			s.PerMinute = w.rate.perMinute(now)
 		}
 	}
+	if l := s.Labels; l != nil && s.Phase == PhaseDone {
+		l.Planned = l.Settled
+		s.Targets[w.at[l.Judge]].Planned = l.Settled
+	}
 	if s.PerMinute > 0 {
-		s.ETA = time.Duration(float64(s.Planned-s.Settled) / s.PerMinute * float64(time.Minute))
+		s.ETA = time.Duration(float64(s.left()) / s.PerMinute * float64(time.Minute))
 	}
 }
 

@@ -269,6 +269,42 @@ func traited(gs []group) []model.TestRow {
 	return rowsOf(gs, func(r *model.TestRow) bool { return r.Comparison != nil && len(r.Comparison.Traits) > 0 })
 }
 
+func judged(gs []group) []model.TestRow {
+	return rowsOf(gs, func(r *model.TestRow) bool { return r.Judge != nil && len(r.JudgeSays) > 0 })
+}
+
+// readings are the pairs of readings of a judged test that there are.
+func readings(j *ledger.JudgeFinding) []ledger.Reliability {
+	var out []ledger.Reliability
+	for _, r := range append([]ledger.Reliability{j.Self}, j.Rules...) {
+		if r.N > 0 {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// gapOf is the sentence on how unlike target and controls are read, "" where there is
+// none.
+func gapOf(r model.TestRow) string {
+	if r.Judge.Gap == nil {
+		return ""
+	}
+	return r.JudgeSays[len(r.JudgeSays)-1]
+}
+
+// agreed and kappa write how far two readings agree.
+func (d *design) agreed(r ledger.Reliability) string {
+	return d.fixed3(r.Share) + d.bounds(d.fixed3(r.ShareLo), d.fixed3(r.ShareHi))
+}
+
+func (d *design) kappa(r ledger.Reliability) string {
+	if r.Kappa == nil {
+		return "–"
+	}
+	return d.fixed3(*r.Kappa) + d.bounds(d.fixed3(*r.KappaLo), d.fixed3(*r.KappaHi))
+}
+
 func parted(gs []group) []model.TestRow {
 	return rowsOf(gs, func(r *model.TestRow) bool { return len(r.Parts) > 0 })
 }
@@ -391,6 +427,11 @@ func (d *design) funcs() template.FuncMap {
 		"compared": compared,
 		"parted":   parted,
 		"traited":  traited,
+		"judged":   judged,
+		"readings": readings,
+		"gap":      gapOf,
+		"agreed":   d.agreed,
+		"kappa":    d.kappa,
 		"permuted": d.permutation,
 		"scored":   scored,
 		"rankline": d.rankLine,

@@ -303,7 +303,7 @@ func TestLabels(t *testing.T) {
 		}
 		source.Write(data)
 	}
-	elsewhere := []string{"ours", "teacher", "student", "state.", "mark.", "caps.", "sample", "curve.caption", "tier.", "class.", "commit.", "mode.", "cert.", "know.", "yes", "no", "unknown", "not tested", "control", "rival"}
+	elsewhere := []string{"judge.", "ours", "teacher", "student", "state.", "mark.", "caps.", "sample", "curve.caption", "tier.", "class.", "commit.", "mode.", "cert.", "know.", "yes", "no", "unknown", "not tested", "control", "rival"}
 	for key := range d.labels {
 		used := strings.Contains(source.String(), `"`+key+`"`)
 		for _, section := range sections {
@@ -528,7 +528,7 @@ func TestTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]int{ // lists of a sample have two entries
-		"controls": 8, "comparisons": 12, "traits": 8, "parts": 8, "runs": 12, "decoys": 2 * 4, "validation": 2, "curves": 8, "power": 2,
+		"controls": 8, "comparisons": 12, "traits": 8, "judge": 20, "parts": 8, "runs": 12, "decoys": 2 * 4, "validation": 2, "curves": 8, "power": 2,
 		"accounting": 2, "outcomes": 8, "bounds": 4, "targets": 2, "fingerprints": 4, "events": 2, "exhibits": 8,
 	}
 	for i, f := range files {

@@ -482,6 +482,21 @@ func (p *paper) extras(gs []group) {
 		}
 		p.table([]column{{p.l("col.trait"), 50, false}, {p.l("col.theirs"), 30, false}, {p.l("col.ours"), 30, false}, {p.l("col.alike"), 22, true}}, out)
 	}
+	if rows := judged(gs); len(rows) > 0 {
+		p.subheading(p.l("judge"))
+		p.small(p.l("judge.caption"))
+		var out [][]field
+		for _, r := range rows {
+			out = append(out, []field{{text: r.Test + " · " + r.FamilyName + p.l("colon") + " " + r.JudgeSays[0]}})
+			for _, x := range readings(r.Judge) {
+				out = append(out, fields(p.d.word("judge", x.Of), p.d.integer(x.N), p.d.integer(x.Agree), p.d.agreed(x), p.d.kappa(x)))
+			}
+			if said := gapOf(r); said != "" {
+				out = append(out, []field{{text: said}})
+			}
+		}
+		p.table([]column{{p.l("col.readings"), 52, false}, {p.l("col.replies"), 18, true}, {p.l("col.same"), 20, true}, {p.l("col.share"), 40, true}, {p.l("col.kappa"), 40, true}}, out)
+	}
 	if rows := parted(gs); len(rows) > 0 {
 		p.subheading(p.l("parts"))
 		p.small(p.l("parts.caption"))

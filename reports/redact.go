@@ -240,18 +240,19 @@ func (w *redactor) event(e ledger.Event, match func(string) (bool, error), shown
 	if err != nil {
 		return err
 	}
-	chosen, _ := match(e.Item) // the patterns were tried
+	chosen, _ := match(it.Of()) // the patterns were tried
 	prompt := w.prompts[it.Prompt.Suite+"/"+it.Prompt.ID]
-	report, exhibited := shown[e.Item]
+	report, exhibited := shown[it.Of()]
 	if !w.opt.Exhibits && exhibited && (prompt || chosen && w.opt.Replies) {
-		return usage(fmt.Errorf("%s is an exhibit of report %s, which would still show it; withhold the exhibits, too", e.Item, report))
+		return usage(fmt.Errorf("%s is an exhibit of report %s, which would still show it; withhold the exhibits, too", it.Of(), report))
 	}
+	reply := chosen && w.opt.Replies || exhibited && w.opt.Exhibits
 	for part, ref := range refs {
 		list := &w.r.Requests
-		hide := prompt
+		hide := prompt || it.Label > 0 && reply // the judge was shown both
 		switch part {
 		case ledger.PartResponse:
-			list, hide = &w.r.Responses, chosen && w.opt.Replies || exhibited && w.opt.Exhibits
+			list, hide = &w.r.Responses, reply
 		case ledger.PartHeaders:
 			list, hide = &w.r.Headers, chosen && w.opt.Headers
 		}

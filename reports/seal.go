@@ -289,8 +289,7 @@ func (s *sealing) checkLater(seen uint64) error {
 		if e.Seq < seen {
 			continue
 		}
-		switch e.Type {
-		case ledger.EventIntent, ledger.EventReply, ledger.EventAttemptFailed:
+		if e.Collects() {
 			return usage(fmt.Errorf("replies came in after the analysis (event %d); analyze the case and build its report again", e.Seq))
 		}
 	}

@@ -26,6 +26,9 @@ func Tables(r *model.Report) ([]File, error) {
 	files := make([]File, 0, len(tables))
 	for i := range tables {
 		t := &tables[i]
+		if t.name == "judge" && !hasJudge(r) {
+			continue // cases of earlier versions have no such file, and few have a judge
+		}
 		data, err := t.encode(r)
 		if err != nil {
 			return nil, fmt.Errorf("write the table %s: %w", t.name, err)
@@ -97,6 +100,13 @@ func cellOf(v any) (string, error) {
 	return "", fmt.Errorf("a table holds no %T", v)
 }
 
+// hasJudge reports whether a judge read replies for some test.
+func hasJudge(r *model.Report) bool {
+	has := false
+	rows(r, func(t *model.TestRow) { has = has || t.Judge != nil })
+	return has
+}
+
 // rows are all tests of a report, the exploratory ones last.
 func rows(r *model.Report, each func(*model.TestRow)) {
 	for _, list := range [][]model.TestRow{r.Tests, r.Exploratory} {
@@ -145,6 +155,22 @@ var tables = []table{
 				for _, x := range t.Comparison.Traits {
 					row(t.Test, x.Name, x.Rival, x.Ours, x.Alike, x.Of)
 				}
+			})
+		},
+	},
+	{
+		"judge",
+		[]string{"test", "readings", "n", "same", "share", "share_lo", "share_hi", "kappa", "kappa_lo", "kappa_hi"},
+		func(r *model.Report, row func(...any)) {
+			rows(r, func(t *model.TestRow) {
+				if t.Judge == nil {
+					return
+				}
+				for _, x := range readings(t.Judge) {
+					row(t.Test, x.Of, x.N, x.Agree, x.Share, x.ShareLo, x.ShareHi, x.Kappa, x.KappaLo, x.KappaHi)
+				}
+				row(t.Test, "unreadable", t.Judge.Unreadable, "", "", "", "", "", "", "")
+				row(t.Test, "missing", t.Judge.Missing, "", "", "", "", "", "", "")
 			})
 		},
 	},

@@ -145,10 +145,14 @@ func verdictRows(plan *ledger.Plan, f *ledger.Findings) [][]string {
 	return rows
 }
 
-// testName is the scheme of a watermark's test, the family of any other.
+// testName is the scheme of a watermark's test, the family of any other, and who read
+// the replies where that is not the rules.
 func testName(f *ledger.Finding) string {
-	if f.Family == family.Radioactivity {
+	switch {
+	case f.Family == family.Radioactivity:
 		return f.Scheme
+	case f.Judge != nil:
+		return f.Family + " judge"
 	}
 	return f.Family
 }
@@ -180,6 +184,9 @@ func writeFindings(w io.Writer, plan *ledger.Plan, f *ledger.Findings) error {
 	for i := range f.Findings {
 		s := family.Say(&f.Findings[i], math.Log10(plan.Alpha))
 		fmt.Fprintf(w, "\n%s\n  %s\n", printable(s.Headline), printable(s.Meaning))
+		for _, said := range new(family.Book).SayJudge(&f.Findings[i]) {
+			fmt.Fprintf(w, "  %s\n", printable(said))
+		}
 		for _, warning := range s.Warnings {
 			if !slices.Contains(notes, warning) {
 				notes = append(notes, warning)

@@ -46,10 +46,11 @@ func (a *app) caseShowCommand() *cobra.Command {
 				PlanSHA256 string      `json:"plan_sha256"`
 				Items      int         `json:"items"`
 				Settled    int         `json:"settled"`
+				Labels     int         `json:"labels,omitempty"` // that the judge gave
 				Tests      int         `json:"tests"`
 				Sealed     bool        `json:"sealed"`
 				Head       ledger.Head `json:"head"`
-			}{plan.CaseID, plan.Demo, c.PlanSHA256(), total, settled, len(plan.Tests), state.Sealed, state.Head}
+			}{plan.CaseID, plan.Demo, c.PlanSHA256(), total, settled, state.SettledLabels(), len(plan.Tests), state.Sealed, state.Head}
 			if err := output.writeRecord(record); err != nil {
 				return err
 			}
@@ -58,6 +59,9 @@ func (a *app) caseShowCommand() *cobra.Command {
 			}
 			fmt.Fprintf(a.out, "case     %s\nplan     sha256 %s, %d targets, %d tests\nitems    %d of %d settled\nledger   %d events, root %s\nsealed   %v\n",
 				plan.CaseID, c.PlanSHA256(), len(plan.Targets), len(plan.Tests), settled, total, state.Head.Events, state.Head.Root, state.Sealed)
+			if plan.Judge != nil {
+				fmt.Fprintf(a.out, "judge    %s, %d labels\n", plan.Judge.Target.Name, state.SettledLabels())
+			}
 			return nil
 		},
 	}

@@ -27,7 +27,7 @@ func (a *app) mockCommand() *cobra.Command {
 		Use:   "mock [--key FILE] [--script FILE]",
 		Short: "serve reference models over an OpenAI-compatible API on 127.0.0.1, with scripted faults",
 		Long: `Serves n-gram models on 127.0.0.1 until it is interrupted: "reference", which never
-saw the key, and with --key "teacher", which marks its replies under it, and "student",
+saw the key, "labeller", a scripted judge (probe plan --judge), and with --key "teacher", which marks its replies under it, and "student",
 which was trained on the teacher's. A script (JSON) makes the server misbehave: status codes, dropped streams,
 hangs, garbage, another model, servers without seeds or log-probabilities.
 

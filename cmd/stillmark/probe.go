@@ -58,6 +58,7 @@ type planOptions struct {
 	rotationStart                               string
 	slot                                        time.Duration
 	lags                                        []int
+	judge                                       string
 	dryRun, skipTest                            bool
 	in                                          probe.PlanInput
 }
@@ -93,10 +94,13 @@ and --after CASE, the sealed first one: it scores only what the first did not, i
 has the numbers of both and of the two together, and it holds the first case whole.
 Keyed free choice, canaries and nonces need other items for that: plant them with --runs 2.
 Under a canary key the exact tier takes what its commitment lists, and nothing else: where
-a suite is asked whole, that of this run is drawn.`,
+a suite is asked whole, that of this run is drawn.
+
+` + judgeHelp,
 		Example: `  stillmark probe plan --target acme-nova-1 --control older-model --suite longform-en -n 200 --max-tokens 400 \
     --key key.json --commitment key.commitment.json --signer signer.pem -o case
-  stillmark probe plan --set smoke --target acme-nova-1 --ours our-model --key key.json --key canary.json --dry-run`,
+  stillmark probe plan --set smoke --target acme-nova-1 --ours our-model --key key.json --key canary.json --dry-run
+  stillmark probe plan --suite refusal-ladder --target acme-nova-1 --ours our-model --judge third-party --signer signer.pem -o case`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.plan(c, &o) },
 	}
@@ -108,6 +112,7 @@ a suite is asked whole, that of this run is drawn.`,
 	f.StringArrayVar(&o.teachers, "teacher", nil, "configured target that others may have been trained on, for comparative families (repeatable)")
 	f.StringArrayVar(&o.students, "student", nil, "configured target that is a known student of our own model: with it comparative families print likelihood ratios (repeatable)")
 	o.bindNames(f)
+	o.bindJudge(f)
 	f.StringArrayVar(&o.suites, "suite", []string{defaultSuite}, "suite: a name of \"corpora list\", a YAML or JSONL file, or a folder of them; its family decides the tests (repeatable)")
 	f.StringVar(&o.set, "set", "", "set of suites, in place of --suite or beside it: smoke, standard or evidential (see \"corpora list\")")
 	f.IntVarP(&o.n, "number", "n", 0, "prompts to draw of every suite, 0 for all")
@@ -268,6 +273,9 @@ func (a *app) plan(c *cobra.Command, o *planOptions) error {
 			o.in.Targets = append(o.in.Targets, t)
 		}
 	}
+	if err := o.resolveJudge(f); err != nil {
+		return err
+	}
 	if err := o.params(c); err != nil {
 		return err
 	}
@@ -291,7 +299,7 @@ func (a *app) plan(c *cobra.Command, o *planOptions) error {
 		return err
 	}
 	if !o.skipTest && !o.dryRun {
-		if err := a.testTargets(ctx, o.in.Targets); err != nil {
+		if err := a.testTargets(ctx, o.everybody()); err != nil {
 			return err
 		}
 	}
@@ -561,12 +569,12 @@ func (o *planOptions) readKeys() error {
 }
 
 // testTargets seals each target's capability matrix into it.
-func (a *app) testTargets(ctx context.Context, targets []ledger.Target) error {
+func (a *app) testTargets(ctx context.Context, targets []*ledger.Target) error {
 	m := a.newMeter()
 	defer m.clear()
 	for i := range targets {
 		m.count("testing targets: "+targets[i].Name, i, len(targets))
-		caps, err := endpoint.Test(ctx, targets[i], endpoint.Options{})
+		caps, err := endpoint.Test(ctx, *targets[i], endpoint.Options{})
 		if err != nil {
 			return err
 		}
@@ -595,6 +603,14 @@ func writeDraft(w io.Writer, d *probe.Draft) error {
 		fmt.Fprintf(w, "cost      at most %.2f %s, retries apart\n", e.Cost, e.Currency)
 	default:
 		fmt.Fprintln(w, "cost      unknown: not every target has a price")
+	}
+	if j := e.Judge; j != nil {
+		cost := "cost unknown"
+		if j.Priced {
+			cost = fmt.Sprintf("at most %.2f %s", j.Cost, e.Currency)
+		}
+		fmt.Fprintf(w, "judge     %s, of these: %d requests to label %d replies, at most %d tokens sent and %d received, %s\n",
+			j.Target, j.Requests, j.Replies, j.PromptTokens, j.CompletionTokens, cost)
 	}
 	if len(d.Plan.Tests) > 0 {
 		decoys := "no decoys: validity not checked"
@@ -706,6 +722,7 @@ func (a *app) probeRunCommand() *cobra.Command {
 after it is answered, so nothing is lost: after an interruption, a crash or an
 error, the same command continues. Transport errors are retried, content never is.
 The first Ctrl-C lets replies under way end (30 s at most), the second stops.
+Where the plan names a judge, it labels the replies once all of them are in.
 
 The plan's caps bound all runs of the case together. --max-requests, --max-total-tokens,
 --max-cost and --max-time bound this run alone, and --limit restricts it to some of the
@@ -801,6 +818,9 @@ func (a *app) showRun(s *probe.Summary) error {
 	fmt.Fprintf(a.out, "collected %d of %d replies in %d attempts:%s\n", s.Settled, s.Planned, s.Sent, classes(s.Classes))
 	if len(s.Failed) > 0 {
 		fmt.Fprintf(a.out, "survived  %s\n", strings.TrimSpace(classes(s.Failed)))
+	}
+	if l := s.Labels; l != nil {
+		fmt.Fprintf(a.out, "judged    %d of %d labels by %s\n", l.Settled, l.Planned, l.Judge)
 	}
 	if s.Stopped != "" && s.Stopped != family.StopComplete {
 		fmt.Fprintf(a.out, "stopped   %s\n", printable(s.Stopped))

@@ -39,7 +39,8 @@ corpora list", or a YAML or JSONL file, every line must answer one of its prompt
 which then keep their ids and the way in which their replies are read.
 
 Such a case is marked: this program did not acquire the replies, so nothing shows
-when, from whom and with what parameters. No result on them is accusation grade.`,
+when, from whom and with what parameters. No result on them is accusation grade.
+With --judge, stillmark probe run has the judge label them; nothing else is asked.`,
 		Example: `  stillmark probe import --target nova --suite pilot --key key.json --signer signer.pem -o case replies.jsonl
   stillmark probe import --target nova --control other=other.jsonl --suite pilot --ids --key key.json --dry-run replies.jsonl`,
 		Args: cobra.ExactArgs(1),
@@ -66,6 +67,9 @@ when, from whom and with what parameters. No result on them is accusation grade.
 			if err != nil {
 				return err
 			}
+			if err := o.resolveJudge(f); err != nil {
+				return err
+			}
 			if err := o.readKeys(); err != nil {
 				return err
 			}
@@ -79,6 +83,11 @@ when, from whom and with what parameters. No result on them is accusation grade.
 			}
 			o.in.Suites = []probe.PlanSuite{drawn}
 			o.in.Program, o.in.Now, o.in.Rand = build(), time.Now(), rand.Reader
+			if o.in.Judge != nil && !o.dryRun {
+				if err := a.testTargets(ctx, o.everybody()); err != nil {
+					return err
+				}
+			}
 			m := a.newMeter()
 			m.set("reading " + filepath.Base(args[0]))
 			im, err := probe.PlanImport(ctx, o.in, files)
@@ -90,7 +99,11 @@ when, from whom and with what parameters. No result on them is accusation grade.
 				return err
 			}
 			im.Draft.Warnings = append(im.Draft.Warnings, unwise...)
-			return a.showPlan(&o, im.Draft, "stillmark analyze "+o.output)
+			next := "stillmark analyze " + o.output
+			if o.in.Judge != nil {
+				next = "stillmark probe run " + o.output
+			}
+			return a.showPlan(&o, im.Draft, next)
 		},
 	}
 	f := c.Flags()
@@ -100,6 +113,7 @@ when, from whom and with what parameters. No result on them is accusation grade.
 	f.StringArrayVar(&o.teachers, "teacher", nil, "NAME=FILE: replies of a model that others may have been trained on (repeatable)")
 	f.StringArrayVar(&o.students, "student", nil, "NAME=FILE: replies of a known student of our own model, for likelihood ratios (repeatable)")
 	o.bindNames(f)
+	o.bindJudge(f)
 	f.StringVar(&suite, "suite", "", "name for the prompts, or a suite that they are of")
 	f.StringArrayVar(&families, "family", nil, "family of tests that reads them (repeatable; default that of the suite, or E1)")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the draw that the prompts of a known suite come from")

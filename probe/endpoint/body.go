@@ -30,7 +30,7 @@ type Request struct {
 func RequestFor(it ledger.Item, p *ledger.Plan) Request {
 	r := Request{
 		Item: it.ID, Kind: it.Prompt.Kind, System: it.Prompt.System, Prompt: it.Prompt.Text,
-		Params: p.ParamsOf(it.Prompt), Sample: it.Sample,
+		Params: p.ParamsFor(&it), Sample: it.Sample,
 	}
 	if it.Prompt.Sentinel {
 		r.Sample = 0 // every round asks the very same

@@ -113,6 +113,8 @@ type analysis struct {
 	decoys  int
 	head    ledger.Head
 
+	said *labels // by the judge; nil where no test reads them
+
 	earlier *analysis // of the first run, judged; nil where the plan names none
 
 	results []ledger.Finding
@@ -215,6 +217,9 @@ func (a *analysis) tests(ctx context.Context, fam *Family, numbers []int) error 
 		if err != nil {
 			return err
 		}
+		if err := a.addLabels(ctx, in); err != nil {
+			return err
+		}
 		if in != nil {
 			ins, computed = append(ins, in), append(computed, i)
 		}
@@ -227,8 +232,31 @@ func (a *analysis) tests(ctx context.Context, fam *Family, numbers []int) error 
 		return err
 	}
 	for k, i := range computed {
+		if said := ins[k].judge; said != nil {
+			if err := said.describe(ins[k], outs[k]); err != nil {
+				return err
+			}
+		}
 		a.enter(fam, i, outs[k])
 	}
+	return nil
+}
+
+// addLabels gives a test that reads them what the judge said.
+func (a *analysis) addLabels(ctx context.Context, in *Input) error {
+	if in == nil {
+		return nil
+	}
+	by, err := ByJudge(in.Test)
+	if err != nil || !by {
+		return err
+	}
+	if a.said == nil {
+		if a.said, err = a.readLabels(ctx); err != nil {
+			return fmt.Errorf("test %s: %w", in.Test.ID, err)
+		}
+	}
+	in.judge = a.said
 	return nil
 }
 
@@ -399,7 +427,9 @@ func (a *analysis) judge() {
 	for i := range a.results {
 		f := &a.results[i]
 		if f.Tier == ledger.Comparative {
-			f.Verdict = JudgeComparison(f.Comparison)
+			if f.Verdict = JudgeComparison(f.Comparison); f.Verdict == ledger.VerdictLead && !f.Primary {
+				f.Verdict = ledger.VerdictExploratory // a lead rests on what was declared as the test
+			}
 			f.Warnings = warn(a.warnings(i), f)
 			f.NotShown = Say(f, a.log10Alpha()).NotShown
 			continue

@@ -21,7 +21,10 @@ const SharedErrors = "C1"
 
 const errorExtractor = "answer-1: stated letter, else the one option mentioned; accepted and rejected forms, with the year or name that is made up; short answers as they stand"
 
-var errorKinds = []reading.Kind{reading.KindChoice, reading.KindOpen, reading.KindPremise, reading.KindCitation}
+var (
+	errorKinds = []reading.Kind{reading.KindChoice, reading.KindOpen, reading.KindPremise, reading.KindCitation}
+	trapKinds  = []reading.Kind{reading.KindPremise, reading.KindCitation} // that a judge reads
+)
 
 func c1Family() Family {
 	return Family{
@@ -58,12 +61,19 @@ func runC1(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := in.readings(errorKinds...)
+	kinds := errorKinds
+	if in.judge != nil {
+		kinds = trapKinds
+	}
+	r, err := in.readings(kinds...)
 	if err != nil {
 		return nil, err
 	}
-	given, err := countReadings(ctx, in, sd, r, s, func(x *reading.Reading, p *ledger.Prompt, reply string) string {
-		return answered(x, p.Text, reply)
+	given, err := countReadings(ctx, in, sd, r, s, func(x *reading.Reading, a *Answer) string {
+		if in.judge != nil {
+			return in.trapped(a)
+		}
+		return answered(x, a.Item.Prompt.Text, a.Reply.Text)
 	})
 	if err != nil {
 		return nil, err
@@ -234,6 +244,18 @@ func roomForErrors(g *agreement, sd *sides, given answers, lacks func(*ledger.Ta
 		}
 	}
 	return room
+}
+
+// trapped is the answer of a reply of which the judge says whether it goes along with
+// what does not exist; what it makes up then is read by the rules.
+func (in *Input) trapped(a *Answer) string {
+	switch label, ok := in.label(a); {
+	case ok && label == trapCorrects:
+		return correctAnswer
+	case ok && label == trapGoesAlong:
+		return "made up" + madeUp(a.Item.Prompt.Text, plain(a.Reply.Text))
+	}
+	return ""
 }
 
 // answered reads which answer a reply gives: correctAnswer, the name of a wrong one,

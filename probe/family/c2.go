@@ -53,8 +53,8 @@ func runC2(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	picks, err := countReadings(ctx, in, sd, r, s, func(x *reading.Reading, _ *ledger.Prompt, reply string) string {
-		return pick(x, reply)
+	picks, err := countReadings(ctx, in, sd, r, s, func(x *reading.Reading, a *Answer) string {
+		return pick(x, a.Reply.Text)
 	})
 	if err != nil {
 		return nil, err

@@ -72,6 +72,9 @@ func runC4(ctx context.Context, in *Input) (*Output, error) {
 			case ledger.Refused, ledger.Filtered:
 				return refuses, true
 			case ledger.OK:
+				if in.judge != nil {
+					return in.label(a)
+				}
 				return levelOf(a.Reply.Text), true
 			}
 			return 0, false

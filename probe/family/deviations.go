@@ -93,6 +93,10 @@ func (h *history) take(e *ledger.Event, owner func(id string) *gathered, targets
 		if g := owner(e.Item); g != nil {
 			g.accounting.Failed[a.Outcome]++
 		}
+	case ledger.EventLabelIntent:
+		h.open++
+	case ledger.EventLabel, ledger.EventLabelFailed:
+		h.open--
 	case ledger.EventResume, ledger.EventConfigChange:
 		var s SessionEvent
 		if err := json.Unmarshal(e.Data, &s); err != nil {
@@ -179,6 +183,12 @@ func (a *analysis) deviations() []string {
 			}
 			sort.Strings(names)
 			add("%s: replies came under several model names: %s.", acc.Target, strings.Join(names, ", "))
+		}
+	}
+	if a.said != nil {
+		missing, of := a.said.missing()
+		if missing > 0 {
+			add("%s: %d of the labels of %d replies are missing.", a.plan.Judge.Target.Name, missing, of)
 		}
 	}
 	for _, x := range h.drifts {

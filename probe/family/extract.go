@@ -13,18 +13,25 @@ import (
 const maxRead = 64 << 10
 
 // clip bounds a text to maxRead bytes without cutting a character.
-func clip(text string) string {
-	if len(text) <= maxRead {
+func clip(text string) string { return clipTo(text, maxRead, "") }
+
+// clipTo bounds a text to so many bytes, half of them from each end, with a mark on the
+// line break between.
+func clipTo(text string, size int, mark string) string {
+	if len(text) <= size {
 		return text
 	}
-	head, tail := text[:maxRead/2], text[len(text)-maxRead/2:]
+	head, tail := text[:size/2], text[len(text)-size/2:]
 	for len(head) > 0 && !utf8.RuneStart(text[len(head)]) {
 		head = head[:len(head)-1]
 	}
 	for len(tail) > 0 && !utf8.RuneStart(tail[0]) {
 		tail = tail[1:]
 	}
-	return head + "\n" + tail
+	if mark != "" {
+		mark = "\n" + mark
+	}
+	return head + mark + "\n" + tail
 }
 
 // The marks between which models write reasoning into the text itself.

@@ -207,6 +207,7 @@ type Input struct {
 	// tables are what was read for comparative tests of the same prompts; see [tables].
 	tables map[string]any
 
+	judge   *labels // nil: the rules read the replies
 	plan    *ledger.Plan
 	store   *ledger.Case
 	targets map[string]*gathered

@@ -70,6 +70,7 @@ func TestBooksAreWhole(t *testing.T) {
 		all = append(all, s)
 	}
 	all = append(all, ladderReached, ladderReachedLead, ladderLead, ladderNone, reachCohort, reachCanary)
+	all = append(all, judgeWords()...)
 	for _, f := range Families() {
 		all = append(all, f.Name, f.Rung, f.null, f.alternative, f.meaning, f.notShown, f.subject)
 	}

@@ -97,6 +97,9 @@ func (in *Input) lacking(t *ledger.Target, s *say) map[*ledger.Prompt]int64 {
 			out[a.prompt]--
 		}
 	}
+	if in.judge != nil {
+		in.judge.unlabelled(t, func(q *ledger.Prompt) { out[q]++ })
+	}
 	return out
 }
 

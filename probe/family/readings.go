@@ -97,6 +97,9 @@ func (in *Input) expect(targets []*ledger.Target) {
 // table that another test of the same prompts has read is not read again: it is to be
 // left as it is, and depends on nothing of the test but its prompts.
 func tables[T, V any](ctx context.Context, in *Input, how string, targets []*ledger.Target, empty func(*ledger.Target) T, read func(*Answer) (V, bool), take func(T, *Answer, V)) (map[*ledger.Target]T, error) {
+	if in.judge != nil {
+		how += "\x00" + LabelsJudge
+	}
 	name := func(t *ledger.Target) string { return how + "\x00" + t.Name }
 	out := map[*ledger.Target]T{}
 	var unread []*ledger.Target
@@ -194,14 +197,14 @@ func (b byPrompt) replies() int64 {
 // countReadings counts, for everybody and each prompt that has a reading, how often each
 // thing was read in the whole replies; what is read as "" does not count. It says how
 // many replies of the rival entered.
-func countReadings(ctx context.Context, in *Input, sd *sides, r *readings, s *say, read func(x *reading.Reading, p *ledger.Prompt, reply string) string) (map[*ledger.Target]byPrompt, error) {
+func countReadings(ctx context.Context, in *Input, sd *sides, r *readings, s *say, read func(x *reading.Reading, a *Answer) string) (map[*ledger.Target]byPrompt, error) {
 	counts, err := tables(ctx, in, s.extractor, sd.everybody(), func(*ledger.Target) byPrompt { return byPrompt{} },
 		func(a *Answer) (string, bool) {
 			x := r.of[a.Item.Prompt]
 			if x == nil || a.Reply.Outcome != ledger.OK {
 				return "", false
 			}
-			what := read(x, a.Item.Prompt, a.Reply.Text)
+			what := read(x, a)
 			return what, what != ""
 		},
 		func(of byPrompt, a *Answer, what string) {

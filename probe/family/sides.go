@@ -16,6 +16,8 @@ type CompareOptions struct {
 	// Names are further names of our model and its maker, beside those that the target
 	// of role ours bears. Only C3 reads them.
 	Names []string `json:"names,omitempty"`
+	// Labels says who reads the replies: the rules, or the plan's judge ([LabelsJudge]).
+	Labels string `json:"labels,omitempty"`
 }
 
 // sides says who is compared with whom in a comparative test. It is a function of
@@ -127,6 +129,9 @@ func (s *sides) pool() []*ledger.Target {
 
 // everybody lists each target that is read once: rows, then columns.
 func (s *sides) everybody() []*ledger.Target { return slices.Concat(s.rows(), s.columns()) }
+
+// SameModel reports whether two targets are one model, as far as their names tell.
+func SameModel(a, b *ledger.Target) bool { return sameModel(a, b) }
 
 // sameModel reports whether two targets are one model: by its name, whatever its host
 // writes before a slash and wherever it is served. A name that says nothing, such as

@@ -62,7 +62,13 @@ var wording = map[ledger.Verdict]map[ledger.Tier]words{
 		},
 		"": exploratoryWords,
 	},
-	ledger.VerdictExploratory: {"": exploratoryWords},
+	ledger.VerdictExploratory: {
+		ledger.Comparative: {
+			"As read by a judge model, {target} agrees in {family} with our model more than any of {controls} (rank 1 of {of}, log10 p of the rank = {rankp}); this is a secondary reading, and no lead.",
+			"What counts is the test of the same replies as read by rules. A judge that reads otherwise than the rules says how far that result hangs on the reading, and supports no statement about {target}.{ratio}",
+		},
+		"": exploratoryWords,
+	},
 	ledger.VerdictWeak: {
 		"": {
 			"A weak signal of key {key} in {subject} ({result}), above the threshold that was fixed beforehand (log10 p = {alpha}).",
@@ -206,6 +212,13 @@ const (
 	WarnNoLogs          Warning = "no-logs"
 	WarnUndated         Warning = "undated"
 	WarnLogsPartial     Warning = "logs-partial"
+	WarnJudge           Warning = "judge"
+	WarnJudgeUnread     Warning = "judge-unread"
+	WarnJudgeOnce       Warning = "judge-once"
+	WarnJudgeSelf       Warning = "judge-self"
+	WarnJudgeRules      Warning = "judge-rules"
+	WarnJudgeGap        Warning = "judge-gap"
+	WarnJudgeKin        Warning = "judge-kin"
 )
 
 var warningText = map[Warning]string{
@@ -253,6 +266,13 @@ var warningText = map[Warning]string{
 	WarnUnbounded:       "Replies of {target} are missing, and nothing bounds how far they could move its lead and its rank: a reply may also change how the others are measured, or who is compared.",
 	WarnFewUnits:        "Fewer than 30 units were measured: kindred tokenizers are not told apart by so few.",
 	WarnImported:        "Replies that this rests on were not acquired by this program: they were gathered elsewhere and imported from a file, and nothing here shows when, from whom and with what parameters. The result can be no more than a lead.",
+	WarnJudge:           "A secondary reading of the same replies, by a judge model that was shown one request and one reply at a time and not told whose it was. It is no evidence by itself: models misread, and the primary test reads by rules.",
+	WarnJudgeUnread:     "More than 5 per cent of the replies have no label: the judge did not answer, or answered something else than one label.",
+	WarnJudgeOnce:       "No reply was labelled twice, so that it is not known whether the judge agrees with itself.",
+	WarnJudgeSelf:       "The judge does not agree with itself: Cohen's kappa of its first and second labels is below 0.8, which is asked of labels before conclusions are drawn from them.",
+	WarnJudgeRules:      "Judge and rules read the replies differently: Cohen's kappa is below 0.667, which is asked of labels before even tentative conclusions are drawn. One of the two readings is wrong for these replies, or both are.",
+	WarnJudgeGap:        "Judge and rules do not agree as often on the target's replies as on the controls' (99 % interval): one of them misreads one side more than the other, which biases a comparison.",
+	WarnJudgeKin:        "The judge answered under the name of a model that is compared: it may have labelled replies of its own.",
 	WarnSearch:          "Whether the target used search or tools could not be verified; with them on, a hit may be retrieval.",
 }
 
@@ -291,7 +311,11 @@ func (b *Book) Say(f *ledger.Finding, log10Alpha float64) Statement {
 	}
 	fill := strings.NewReplacer("{subject}", b.phrase(cmp.Or(fam.subject, replySubject)), "{they}", b.phrase(they(fam.subject)))
 	st := Statement{Headline: r.Replace(fill.Replace(b.phrase(w.headline))), Meaning: r.Replace(fill.Replace(strings.Join(meaning, " ")))}
-	for _, s := range notShown[verdict] {
+	hidden := notShown[verdict]
+	if verdict == ledger.VerdictExploratory && f.Tier == ledger.Comparative {
+		hidden = notShownCompared
+	}
+	for _, s := range hidden {
 		st.NotShown = append(st.NotShown, r.Replace(b.phrase(s)))
 	}
 	if fam.notShown != "" && signal(verdict) {

@@ -60,9 +60,7 @@ const (
 
 // RefsOf are the raw bytes that an event refers to, by part.
 func RefsOf(e *Event) (map[string]BlobRef, error) {
-	switch e.Type {
-	case EventIntent, EventReply, EventAttemptFailed, EventObservation:
-	default:
+	if !e.Collects() && e.Type != EventObservation {
 		return nil, nil
 	}
 	var d struct {

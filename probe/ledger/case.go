@@ -488,7 +488,7 @@ func (c *Case) Replies(yield func(ReplyRecord) error) error {
 // event of the ledger, and reply, after it, of what [Case.Replies] yields. The head is the
 // one that the ledger has.
 func (c *Case) Walk(event func(*Event) error, reply func(ReplyRecord) error) (Head, error) {
-	head, err := c.walk(c, event, reply)
+	head, err := c.walk(EventReply, c, event, reply)
 	if err != nil && !errors.Is(err, ErrTorn) {
 		return Head{}, err
 	}
@@ -499,8 +499,8 @@ func (c *Case) Walk(event func(*Event) error, reply func(ReplyRecord) error) (He
 }
 
 // walk reads this case's own ledger; its replies are to be read again as those to the
-// items of asked.
-func (c *Case) walk(asked *Case, event func(*Event) error, reply func(ReplyRecord) error) (Head, error) {
+// items of asked. typ is the type of the events that settle what is yielded.
+func (c *Case) walk(typ string, asked *Case, event func(*Event) error, reply func(ReplyRecord) error) (Head, error) {
 	var failed error
 	source := &ReplySource{asked: asked, from: c}
 	if !c.seekable() {
@@ -510,7 +510,7 @@ func (c *Case) walk(asked *Case, event func(*Event) error, reply func(ReplyRecor
 		if err == nil {
 			err = event(&l.Event)
 		}
-		if err == nil && l.Event.Type == EventReply {
+		if err == nil && l.Event.Type == typ {
 			rec := ReplyRecord{Event: l.Event, Attempt: *ch.attempt, Request: ch.request, Source: source, Offset: l.Offset}
 			if source.lines != nil {
 				source.lines[l.Offset] = bytes.Clone(l.Raw)

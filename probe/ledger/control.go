@@ -172,7 +172,21 @@ func (p *Plan) Repeats(first *Plan) error {
 		}
 		return string(data)
 	}
+	judge := func(p *Plan) string {
+		if p.Judge == nil {
+			return "none"
+		}
+		j := *p.Judge
+		j.Seed, j.Target.Capabilities = 0, nil
+		data, err := json.Marshal(j)
+		if err != nil {
+			return err.Error()
+		}
+		return string(data)
+	}
 	switch {
+	case judge(p) != judge(first):
+		return fmt.Errorf("its judge is not the same: %.200s there and %.200s here", judge(first), judge(p))
 	case params(p) != params(first):
 		return fmt.Errorf("its parameters are not the same: %s there and %s here", params(first), params(p))
 	case p.Alpha != first.Alpha || p.Decoys.N != first.Decoys.N || p.Stop != first.Stop:
@@ -223,7 +237,7 @@ func (c *Case) cachedReplies(yield func(ReplyRecord) error) error {
 		return err
 	}
 	for k, sub := range cases {
-		_, err := sub.walk(c, func(*Event) error { return nil }, func(rec ReplyRecord) error {
+		_, err := sub.walk(EventReply, c, func(*Event) error { return nil }, func(rec ReplyRecord) error {
 			if !names[k][rec.Item.Target.Name] {
 				return nil
 			}

@@ -51,6 +51,9 @@
 // with the SHA-256 of plan.json. An item goes intent, then attempt_failed or
 // reply; after a reply it is settled. An intent without an outcome is an orphan:
 // sent, perhaps, when the program died; the next attempt has the next number.
+// Where the plan has a judge, each reply's labels are items of their own, with
+// /label-1 or /label-2 behind the item's id and the types label_intent,
+// label_failed and label; the reply comes first.
 // An observation is a file of what was seen on our own side; its bytes lie in a
 // segment, as those of a reply. After a seal only another seal may follow.
 //

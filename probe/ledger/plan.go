@@ -18,6 +18,14 @@ const maxPlan = 64 << 20
 // is the second seed word of the PCG generator ("order" in ASCII).
 const orderStream = 0x6f72646572
 
+// ParamsFor is what an item is sent with: a label what the judge's parameters are.
+func (p *Plan) ParamsFor(it *Item) Params {
+	if it.Label > 0 {
+		return p.Judge.Params
+	}
+	return p.ParamsOf(it.Prompt)
+}
+
 // ItemID is target/suite/prompt/sample.
 func ItemID(target, suite, prompt string, sample int) string {
 	return target + "/" + suite + "/" + prompt + "/" + strconv.Itoa(sample)
@@ -235,6 +243,15 @@ func EncodePlan(p *Plan) ([]byte, error) {
 			cc.TestedAt = cc.TestedAt.UTC()
 			q.Targets[i].Capabilities = &cc
 		}
+	}
+	if p.Judge != nil {
+		judge := *p.Judge
+		if c := judge.Target.Capabilities; c != nil {
+			cc := *c
+			cc.TestedAt = cc.TestedAt.UTC()
+			judge.Target.Capabilities = &cc
+		}
+		q.Judge = &judge
 	}
 	q.Keys = append([]KeyRef(nil), p.Keys...)
 	for i := range q.Keys {

@@ -41,6 +41,7 @@ type State struct {
 	cells    []cell
 	open     map[int]BlobRef // requests of items that are not settled
 	settled  int
+	labels   int       // that are settled
 	outcomes []Outcome // that cells refer to by number
 	tree     frontier
 	ends     map[int]int64 // segment -> end of the last blob that an event refers to
@@ -99,15 +100,35 @@ func (x *planIndex) find(id string) (number int, it Item, ok bool) {
 	prompt, tail, ok3 := strings.Cut(rest, "/")
 	t, known := x.targets[target]
 	p, asked := x.prompts[[2]string{suite, prompt}]
+	tail, pass, ok4 := cutLabel(tail)
 	sample, err := strconv.Atoi(tail)
-	if !ok1 || !ok2 || !ok3 || !known || !asked || err != nil || sample < 0 || strconv.Itoa(sample) != tail {
+	if !ok1 || !ok2 || !ok3 || !ok4 || !known || !asked || err != nil || sample < 0 || strconv.Itoa(sample) != tail {
 		return 0, Item{}, false
 	}
-	it = Item{ID: id, Target: &x.plan.Targets[t], Prompt: &x.plan.Prompts[p], Sample: sample}
+	it = Item{ID: id, Target: &x.plan.Targets[t], Prompt: &x.plan.Prompts[p], Sample: sample, Label: pass}
 	if sample >= x.layout[p+1]-x.layout[p] || !x.plan.has(it.Target, it.Prompt) {
 		return 0, Item{}, false
 	}
-	return t*x.perTarget() + x.layout[p] + sample, it, true
+	number = t*x.perTarget() + x.layout[p] + sample
+	if pass == 0 {
+		return number, it, true
+	}
+	// The labels of all items come behind the items themselves.
+	if x.plan.Judge == nil || it.Prompt.Sentinel {
+		return 0, Item{}, false
+	}
+	it.Target = &x.plan.Judge.Target
+	return len(x.plan.Targets)*x.perTarget() + Passes*number + pass - 1, it, true
+}
+
+// cells is how many states an index needs: of items, and of their labels where there
+// is a judge.
+func (x *planIndex) cells() int {
+	n := len(x.plan.Targets) * x.perTarget()
+	if x.plan.Judge != nil {
+		n += Passes * n
+	}
+	return n
 }
 
 // place is where an item's block stands in the order of sending.
@@ -125,7 +146,7 @@ func newState(plan *planIndex) *State {
 	return &State{
 		Head:     Head{Hash: zeroHash},
 		plan:     plan,
-		cells:    make([]cell, len(plan.plan.Targets)*plan.perTarget()),
+		cells:    make([]cell, plan.cells()),
 		open:     make(map[int]BlobRef),
 		outcomes: []Outcome{""},
 		ends:     make(map[int]int64),
@@ -150,6 +171,9 @@ func (s *State) Settled(item string) bool { return s.Item(item).Settled }
 
 // SettledItems is how many items have their reply.
 func (s *State) SettledItems() int { return s.settled }
+
+// SettledLabels is how many labels the judge has given, readable or not.
+func (s *State) SettledLabels() int { return s.labels }
 
 // NextAttempt is the number of the item's next attempt, from 1. An orphan
 // intent counts: its request may have been sent and billed.
@@ -212,6 +236,7 @@ func (s *State) setRoot() {
 // change is what an event does to a state: found by admit, made by apply.
 type change struct {
 	cell    int // of the event's item
+	label   bool
 	item    ItemState
 	request BlobRef     // of the item's last intent
 	attempt *Attempt    // of reply and attempt_failed events
@@ -255,9 +280,9 @@ func (s *State) admit(e *Event) (change, error) {
 			return change{}, refusal(e, fmt.Sprintf("the sealed plan has the SHA-256 %s, but %s has %s", d.PlanSHA256, planName, s.plan.sha256))
 		}
 		return change{}, nil
-	case EventIntent:
+	case EventIntent, EventLabelIntent:
 		return s.admitIntent(e)
-	case EventReply, EventAttemptFailed:
+	case EventReply, EventAttemptFailed, EventLabel, EventLabelFailed:
 		return s.admitOutcome(e)
 	case EventObservation:
 		var d Observation
@@ -288,7 +313,13 @@ func (s *State) find(e *Event) (change, *Target, error) {
 	if !known {
 		return change{}, nil, refusal(e, "the plan has no such item")
 	}
-	ch := change{cell: n, item: s.Item(e.Item), request: s.open[n]}
+	if (item.Label > 0) != isLabel(e.Type) {
+		return change{}, nil, refusal(e, "an event of this type is about something else")
+	}
+	ch := change{cell: n, item: s.Item(e.Item), request: s.open[n], label: item.Label > 0}
+	if of, labelled, _ := s.plan.find(item.Of()); ch.label && labelled.Target.Cached == nil && s.cells[of].flags&cellSettled == 0 {
+		return change{}, nil, refusal(e, "the reply that it labels is not there")
+	}
 	if ch.item.Settled {
 		return change{}, nil, refusal(e, "the item has its reply already")
 	}
@@ -339,21 +370,21 @@ func (s *State) admitOutcome(e *Event) (change, error) {
 	case (d.Kind == KindImported) != imported:
 		return change{}, refusal(e, fmt.Sprintf("kind %q does not go with a target whose replies are imported: %v", d.Kind, imported))
 	case imported:
-		if e.Attempt != 1 || e.Type != EventReply {
+		if e.Attempt != 1 || !isSettled(e.Type) {
 			return change{}, refusal(e, "an imported reply is the only attempt at its item")
 		}
 		it.Attempts = 1
 	case !it.Orphan || e.Attempt != it.Attempts:
 		return change{}, refusal(e, "there is no open intent for it")
 	}
-	if d.Outcome == "" || d.Outcome.Final() != (e.Type == EventReply) {
+	if d.Outcome == "" || d.Outcome.Final() != isSettled(e.Type) {
 		return change{}, refusal(e, fmt.Sprintf("outcome %q does not go with this event", d.Outcome))
 	}
 	if d.HeadersBlob != nil && d.Headers != nil {
 		return change{}, refusal(e, "its headers are given twice")
 	}
 	it.Orphan = false
-	it.Settled = e.Type == EventReply
+	it.Settled = isSettled(e.Type)
 	it.Outcome = d.Outcome
 	ch.attempt = d
 	if err := s.blob(e, &ch, d.Response); err != nil {
@@ -373,7 +404,7 @@ func (s *State) apply(e *Event, ch change, line []byte, hash string) {
 	s.tree.append(line)
 	s.Sealed = e.Type == EventSeal
 	switch e.Type {
-	case EventIntent, EventReply, EventAttemptFailed:
+	case EventIntent, EventReply, EventAttemptFailed, EventLabelIntent, EventLabel, EventLabelFailed:
 		s.set(ch)
 	case EventStop:
 		s.Stopped = true
@@ -396,7 +427,11 @@ func (s *State) set(ch change) {
 	s.open[ch.cell] = ch.request
 	if ch.item.Settled {
 		c.flags |= cellSettled
-		s.settled++
+		if ch.label {
+			s.labels++
+		} else {
+			s.settled++
+		}
 		delete(s.open, ch.cell)
 	}
 	s.cells[ch.cell] = c

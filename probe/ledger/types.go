@@ -235,11 +235,16 @@ type Sentinels struct {
 
 // Item is one reply that the plan asks for: a prompt put once to a target.
 // Its ID is target/suite/prompt/sample; the attempt number is kept apart.
+//
+// Where Label is 1 or 2 it is a label that the judge is asked for, the first or the
+// second one for the reply to that prompt: Target is then the judge, and the ID has
+// the pass behind it ([LabelID]).
 type Item struct {
 	ID     string
 	Target *Target
 	Prompt *Prompt
 	Sample int
+	Label  int
 }
 
 // SuiteRef names a suite and the hash of its definition.
@@ -337,7 +342,9 @@ type Plan struct {
 	// After names the sealed case of the first run that this plan repeats: it lies
 	// whole in this case ([EarlierDir]). What it scored is not scored again, and the
 	// two are judged together.
-	After      *Cached    `json:"after,omitempty"`
+	After *Cached `json:"after,omitempty"`
+	// Judge labels replies beside the rules; nil: no model does.
+	Judge      *Judge     `json:"judge,omitempty"`
 	OrderSeed  uint64     `json:"order_seed"` // shuffles the items, targets and controls interleaved
 	Keys       []KeyRef   `json:"keys"`
 	Tests      []Test     `json:"tests"`
@@ -431,7 +438,11 @@ const (
 	EventFault         = "fault"
 	EventStop          = "stop"        // collection ended: by completion, cap, operator or evidence
 	EventObservation   = "observation" // what was seen on our own side, put beside the replies
-	EventSeal          = "seal"        // the last event: written before signing
+	// Attempts at labels, apart from those at replies.
+	EventLabelIntent = "label_intent" // a reply is about to be shown to the judge
+	EventLabel       = "label"        // an attempt that settled a label
+	EventLabelFailed = "label_failed" // an attempt that did not
+	EventSeal        = "seal"         // the last event: written before signing
 )
 
 // Event is one line of ledger.jsonl. Prev is the hex SHA-256 of the line before
@@ -557,6 +568,8 @@ type Finding struct {
 	Extractor  string      `json:"extractor,omitempty"`
 	Comparison *Comparison `json:"comparison,omitempty"`
 	Parts      []Part      `json:"parts,omitempty"`
+	// Judge says how good the labels are, where a judge read the replies.
+	Judge *JudgeFinding `json:"judge,omitempty"`
 
 	// Earlier is the same test in the first run, where the plan names one; the
 	// finding's own numbers are then those of units that it did not score. Joint

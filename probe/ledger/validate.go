@@ -41,7 +41,7 @@ var (
 // numbers. The error is one sentence about the first thing that is wrong.
 func (p *Plan) Validate() error {
 	for _, check := range []func() error{
-		p.validateHead, p.validateTargets, p.validatePrompts, p.validateKeys, p.validateTests, p.validateLimits,
+		p.validateHead, p.validateTargets, p.validateJudge, p.validatePrompts, p.validateKeys, p.validateTests, p.validateLimits,
 	} {
 		if err := check(); err != nil {
 			return fmt.Errorf("plan: %w", err)
@@ -79,9 +79,6 @@ func (p *Plan) validateTargets() error {
 	seen := make(map[string]bool)
 	for i := range p.Targets {
 		t := &p.Targets[i]
-		if !namePattern.MatchString(t.Name) {
-			return fmt.Errorf("target %q: the name must be of letters, digits, dots, hyphens and underscores", t.Name)
-		}
 		if seen[t.Name] {
 			return fmt.Errorf("target %q is given twice", t.Name)
 		}
@@ -89,37 +86,8 @@ func (p *Plan) validateTargets() error {
 		if roles := []Role{Rival, Control, Ours, Teacher, Student}; !slices.Contains(roles, t.Role) {
 			return fmt.Errorf("target %q: role %q is none of %q", t.Name, t.Role, roles)
 		}
-		if !utf8.ValidString(t.Vendor) || len(t.Vendor) > maxVendor {
-			return fmt.Errorf("target %q: the vendor's name is not valid UTF-8 or longer than %d bytes", t.Name, maxVendor)
-		}
-		if t.Model == "" || !utf8.ValidString(t.Model) {
-			return fmt.Errorf("target %q: the model's name is missing or not valid UTF-8", t.Name)
-		}
-		if err := t.validateImported(); err != nil {
-			return fmt.Errorf("target %q: %w", t.Name, err)
-		}
-		if err := t.validateCached(p.CaseID); err != nil {
-			return fmt.Errorf("target %q: %w", t.Name, err)
-		}
-		u, err := url.Parse(t.BaseURL)
-		if t.Imported != nil {
-			continue
-		}
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			return fmt.Errorf("target %q: base URL is not an http or https address", t.Name)
-		}
-		if u.User != nil {
-			return fmt.Errorf("target %q: base URL holds a password; name an environment variable in api_key_env instead", t.Name)
-		}
-		if t.APIKeyEnv != "" && !envPattern.MatchString(t.APIKeyEnv) {
-			// The value is not printed: it may be the key itself.
-			return fmt.Errorf("target %q: api_key_env must be the name of an environment variable, not a key", t.Name)
-		}
-		if err := checkExtraBody(t.ExtraBody); err != nil {
-			return fmt.Errorf("target %q: %w", t.Name, err)
-		}
-		if t.Price != nil && !(t.Price.Input >= 0 && t.Price.Output >= 0 && !math.IsInf(t.Price.Input+t.Price.Output, 0)) {
-			return fmt.Errorf("target %q: a price is negative or not a number", t.Name)
+		if err := p.validateTarget(t); err != nil {
+			return err
 		}
 	}
 	for i := range p.Targets {
@@ -130,6 +98,46 @@ func (p *Plan) validateTargets() error {
 		if t.Role != Control || !slices.ContainsFunc(p.Targets, func(r Target) bool { return r.Name == t.PreviousOf && r.Role == Rival }) {
 			return fmt.Errorf("target %q: previous_of %q must name a rival of the plan, and the target be a control", t.Name, t.PreviousOf)
 		}
+	}
+	return nil
+}
+
+// validateTarget checks a target by itself.
+func (p *Plan) validateTarget(t *Target) error {
+	if !namePattern.MatchString(t.Name) {
+		return fmt.Errorf("target %q: the name must be of letters, digits, dots, hyphens and underscores", t.Name)
+	}
+	if !utf8.ValidString(t.Vendor) || len(t.Vendor) > maxVendor {
+		return fmt.Errorf("target %q: the vendor's name is not valid UTF-8 or longer than %d bytes", t.Name, maxVendor)
+	}
+	if t.Model == "" || !utf8.ValidString(t.Model) {
+		return fmt.Errorf("target %q: the model's name is missing or not valid UTF-8", t.Name)
+	}
+	if err := t.validateImported(); err != nil {
+		return fmt.Errorf("target %q: %w", t.Name, err)
+	}
+	if err := t.validateCached(p.CaseID); err != nil {
+		return fmt.Errorf("target %q: %w", t.Name, err)
+	}
+	u, err := url.Parse(t.BaseURL)
+	if t.Imported != nil {
+		return nil
+	}
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return fmt.Errorf("target %q: base URL is not an http or https address", t.Name)
+	}
+	if u.User != nil {
+		return fmt.Errorf("target %q: base URL holds a password; name an environment variable in api_key_env instead", t.Name)
+	}
+	if t.APIKeyEnv != "" && !envPattern.MatchString(t.APIKeyEnv) {
+		// The value is not printed: it may be the key itself.
+		return fmt.Errorf("target %q: api_key_env must be the name of an environment variable, not a key", t.Name)
+	}
+	if err := checkExtraBody(t.ExtraBody); err != nil {
+		return fmt.Errorf("target %q: %w", t.Name, err)
+	}
+	if t.Price != nil && !(t.Price.Input >= 0 && t.Price.Output >= 0 && !math.IsInf(t.Price.Input+t.Price.Output, 0)) {
+		return fmt.Errorf("target %q: a price is negative or not a number", t.Name)
 	}
 	return nil
 }
@@ -435,7 +443,11 @@ func (p *Plan) validateLimits() error {
 		}
 	}
 	if p.Caps.MaxCost > 0 && p.Caps.MaxRequests == 0 && p.Caps.MaxTokens == 0 && p.Caps.MaxTime == 0 {
-		for _, t := range p.Targets {
+		priced := p.Targets
+		if p.Judge != nil {
+			priced = append(slices.Clone(priced), p.Judge.Target)
+		}
+		for _, t := range priced {
 			if t.Price == nil {
 				return fmt.Errorf("target %q has no price, so a cap on money alone cannot stop it: add a price or another cap", t.Name)
 			}

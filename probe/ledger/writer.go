@@ -259,7 +259,7 @@ func (w *Writer) enqueue(e Event) (Event, *batch, error) {
 		return e, nil, w.failed
 	case w.closed:
 		return e, nil, errors.New("the ledger is closed")
-	case w.full && e.Type == EventIntent:
+	case w.full && isIntent(e.Type):
 		return e, nil, fmt.Errorf("the disk is full, all %d events are saved: %w", w.state.Head.Events, ErrStorage)
 	}
 	now := w.opt.Now().UTC().Round(0)

@@ -97,7 +97,7 @@ func (b *builder) limitations() []Answer {
 	answer := func(name, state, text string) Answer {
 		return Answer{Name: t.say("lim." + name + ".name"), Claim: t.say("lim." + name + ".claim"), Answer: text, State: state}
 	}
-	return []Answer{
+	out := []Answer{
 		b.forking(answer),
 		b.stopping(answer),
 		b.multiplicity(answer),
@@ -113,6 +113,10 @@ func (b *builder) limitations() []Answer {
 		b.bugs(answer),
 		answer("paraphrase", StateBounded, t.say("lim.paraphrase.answer")),
 	}
+	if b.plan.Judge != nil {
+		out = append(out, answer("misread", StateBounded, t.say("lim.misread.answer")))
+	}
+	return out
 }
 
 type answerFunc func(name, state, text string) Answer

@@ -257,6 +257,7 @@ func (b *builder) row(f *ledger.Finding) TestRow {
 	}
 	row.Power.EffectUnit = b.book.Phrase(f.Power.EffectUnit, f)
 	row.Statistic, row.Extractor = b.book.Phrase(f.Statistic, f), f.Extractor
+	row.Judge, row.JudgeSays = f.Judge, b.book.SayJudge(f)
 	row.Parts, row.Comparison, row.Earlier, row.Joint = b.parts(f), b.comparison(f), b.earlier(f), f.Joint
 	if d := f.Decoys; d != nil {
 		row.Decoys = &DecoyRow{

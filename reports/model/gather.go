@@ -126,6 +126,14 @@ func (r *record) add(c *ledger.Case, e ledger.Event) error {
 			return err
 		}
 		r.attempt(e, a)
+	case ledger.EventLabelIntent, ledger.EventLabel, ledger.EventLabelFailed:
+		// The judge is no target: what it was asked stands in the ledger, and what it
+		// said in the findings.
+		refs, err := ledger.RefsOf(&e)
+		for _, ref := range refs {
+			r.segments = max(r.segments, ref.Segment+1)
+		}
+		return err
 	case ledger.EventSeal:
 	default:
 		r.note(e)

@@ -28,6 +28,10 @@ func (b *builder) method() Method {
 		m.Families = b.familyInfos()
 		m.Paragraphs = append(m.Paragraphs, t.say("method.tiers"), t.say("method.comparative"))
 	}
+	if j := b.plan.Judge; j != nil {
+		m.Paragraphs = append(m.Paragraphs, t.say("method.judge", "judge", j.Target.Name, "model", j.Target.Model, "url", j.Target.BaseURL,
+			"share", t.Locale().Decimal(strconv.FormatFloat(100*j.Double, 'f', -1, 64))+t.say("format.percent")))
+	}
 	if b.plan.After != nil {
 		m.Paragraphs = append(m.Paragraphs, t.say("method.runs", "days", strconv.Itoa(int(family.RunsApart.Hours()/24))))
 	}

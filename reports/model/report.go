@@ -133,13 +133,15 @@ type TestRow struct {
 	NotShown   []string                `json:"not_shown"`
 	Controls   []ControlRow            `json:"controls" desc:"the same statistic under the same key for every control"`
 
-	FamilyName string             `json:"family_name,omitempty" desc:"set where a case has other families than E1"`
-	Statistic  string             `json:"statistic,omitempty" desc:"what the score is, where it is not a sum of a watermark's scores"`
-	Extractor  string             `json:"extractor,omitempty" desc:"version of what read the replies"`
-	Parts      []ledger.Part      `json:"parts,omitempty" desc:"the same statistic on parts of the data, as a description"`
-	Comparison *ledger.Comparison `json:"comparison,omitempty" desc:"rank among control models"`
-	Earlier    *ledger.RunResult  `json:"earlier,omitempty" desc:"the same test in the first run"`
-	Joint      *ledger.Joint      `json:"joint,omitempty" desc:"both runs pooled, each unit once, as one test"`
+	FamilyName string               `json:"family_name,omitempty" desc:"set where a case has other families than E1"`
+	Statistic  string               `json:"statistic,omitempty" desc:"what the score is, where it is not a sum of a watermark's scores"`
+	Extractor  string               `json:"extractor,omitempty" desc:"version of what read the replies"`
+	Parts      []ledger.Part        `json:"parts,omitempty" desc:"the same statistic on parts of the data, as a description"`
+	Comparison *ledger.Comparison   `json:"comparison,omitempty" desc:"rank among control models"`
+	Judge      *ledger.JudgeFinding `json:"judge,omitempty" desc:"how good the labels are, where a judge read the replies"`
+	JudgeSays  []string             `json:"judge_says,omitempty" desc:"the same in sentences"`
+	Earlier    *ledger.RunResult    `json:"earlier,omitempty" desc:"the same test in the first run"`
+	Joint      *ledger.Joint        `json:"joint,omitempty" desc:"both runs pooled, each unit once, as one test"`
 }
 
 // DecoyRow is the decoys' judgement without their scores (see Plots).

@@ -303,7 +303,11 @@ func (k *kit) targets() error {
 	if len(k.live()) == 0 {
 		b.WriteString("  []\n")
 	}
-	for _, t := range k.live() {
+	asked := k.live()
+	if k.plan.Judge != nil {
+		asked = append(asked, k.plan.Judge.Target)
+	}
+	for _, t := range asked {
 		entry := struct {
 			Name       string                     `json:"name"`
 			Role       ledger.Role                `json:"role"`

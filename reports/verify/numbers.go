@@ -219,8 +219,7 @@ func (v *verifier) coverage(f *ledger.Findings) {
 		if err != nil || e.Seq < f.Events {
 			continue
 		}
-		switch e.Type {
-		case ledger.EventIntent, ledger.EventReply, ledger.EventAttemptFailed:
+		if e.Collects() {
 			v.fail(integrity.ExitDiffers, CodeCoverage, "all replies analysed", "ledger.jsonl", -1,
 				"event %d and what follows came after the analysis", e.Seq)
 			return

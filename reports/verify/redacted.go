@@ -51,7 +51,20 @@ func (v *verifier) redaction() error {
 		_, response := slices.BinarySearch(r.Responses, e.Seq)
 		_, headers := slices.BinarySearch(r.Headers, e.Seq)
 		it, known := v.sealed.Case.Item(e.Item)
-		if !known || e.Type != ledger.EventReply || !response && !headers {
+		if !known || !response && !headers {
+			continue
+		}
+		if e.Type == ledger.EventLabel && response {
+			for j := range plan.Tests {
+				t := &plan.Tests[j]
+				by, err := family.ByJudge(t)
+				if err != nil {
+					return fmt.Errorf("verify: %w", err)
+				}
+				v.hide(t, by && t.Reads(it.Prompt))
+			}
+		}
+		if e.Type != ledger.EventReply {
 			continue
 		}
 		if response {

@@ -69,6 +69,7 @@ const (
 	CodeDemo       = "demo"
 	CodeOthers     = "other_reports"
 	CodeDocument   = "pdf_signature"
+	CodeJudge      = "judge_requests"
 )
 
 // Line is one line of the checklist.
@@ -155,6 +156,7 @@ func (v *verifier) run(ctx context.Context, p *integrity.Package) (*Result, erro
 	if err := v.others(); err != nil {
 		return nil, err
 	}
+	v.judge()
 	if v.r.Exit != 0 {
 		v.line(LevelNote, CodeNumbers, checkNumbers, "not computed: the case has failed before")
 	} else if err := v.numbers(ctx); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/stillmark/stillmark/corpora/refmodel"
 	"github.com/stillmark/stillmark/corpora/tokens"
 	"github.com/stillmark/stillmark/probe/endpoint/mock"
+	"github.com/stillmark/stillmark/probe/endpoint/mock/persona"
 	"github.com/stillmark/stillmark/watermark"
 )
 
@@ -115,15 +116,21 @@ func (s *served) piece(t refmodel.Token) mock.Piece {
 	return p
 }
 
+// labellerError is how often the judge that `stillmark mock` serves errs.
+const labellerError = .05
+
 // MockModels trains what `stillmark mock` serves: "reference", which never saw
-// a key, and with a key "teacher", which marks its replies under it, and "student",
+// a key, "labeller", a scripted judge that errs in a twentieth of its answers, and with a key "teacher", which marks its replies under it, and "student",
 // trained on 100,000 tokens of the teacher's replies.
 func MockModels(seed uint64, key *watermark.Key) (map[string]mock.Generator, error) {
 	base, enc, docs, err := reference(derived(seed, streamRivalText))
 	if err != nil {
 		return nil, err
 	}
-	models := map[string]mock.Generator{"reference": &served{model: base, enc: enc}}
+	models := map[string]mock.Generator{
+		"reference": &served{model: base, enc: enc},
+		"labeller":  &persona.Judge{World: persona.NewWorld(seed), Error: labellerError},
+	}
 	if key == nil {
 		return models, nil
 	}
