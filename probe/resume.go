@@ -64,7 +64,7 @@ func (r *runner) load() error {
 	if err := r.replay(lanes); err != nil {
 		return err
 	}
-	if r.pending() == 0 && r.labelling() {
+	if r.pending() == 0 && !r.barred() && r.labelling() {
 		if err := r.fill(); err != nil {
 			return err
 		}

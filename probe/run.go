@@ -297,7 +297,7 @@ func (r *runner) run(ctx context.Context) error {
 		r.report(PhaseDone)
 		return nil
 	}
-	if d := r.swapped; d != nil && r.reason == family.StopDrift && r.opt.OnDrift == DriftStop && r.pending()+int(r.skipped) == 0 {
+	if d := r.swapped; r.barred() {
 		r.already = true
 		r.report(PhaseDone)
 		err := r.changed(d.Target, whyDrift(d))
@@ -528,6 +528,15 @@ func (r *runner) kept() string {
 		kept = fmt.Sprintf("%s of %s replies and %s of %s labels are saved", group(r.settled), group(r.planned), group(d.status.Settled), group(d.status.Planned))
 	}
 	return kept
+}
+
+// barred reports whether an earlier run ended since a target became another model, with
+// nothing left to ask the targets: nothing follows unless the operator says so. What a
+// judge became bars its labels alone, which are asked for again.
+func (r *runner) barred() bool {
+	d := r.swapped
+	return d != nil && r.reason == family.StopDrift && r.opt.OnDrift == DriftStop && r.pending()+int(r.skipped) == 0 &&
+		(r.docket == nil || d.Target != r.docket.lane.target.Name)
 }
 
 func (r *runner) pending() int {
