@@ -28,7 +28,8 @@ func (a *app) analyzeCommand() *cobra.Command {
 writes analysis/<id>/findings.json into the case. It is a pure function of ledger,
 keys and plan: the same input gives the same bytes under the same id. Tests whose
 key is not given are reported as withheld; giving none at all takes --withheld. A
-sealed case is analysed without writing anything.`,
+sealed case is analysed without writing anything. Millions of scored tokens go to a
+temporary file in $TMPDIR, which is gone when the command ends.`,
 		Example: "  stillmark analyze case --key key.json\n  stillmark analyze case --key key.json -o findings.csv",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -55,6 +55,9 @@ const (
 // ledger holds, under the given keys. It is a pure function of (ledger, keys,
 // plan): the same input gives the same findings, byte for byte.
 //
+// It holds the plan, and 28 bytes of a reply. E1's units go to a temporary file where a
+// target has more than two million distinct ones ([watermark.Spill]).
+//
 // A test whose key is not given gets [ledger.VerdictUnverified]. Errors: a
 // ledger or segment that is damaged, a key that is not what the plan says, a
 // tokenizer that cannot be had, ctx cancelled.
