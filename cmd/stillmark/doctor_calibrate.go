@@ -77,7 +77,7 @@ What carries over is the calibration, not the strength.`, trial.CalibrationDecoy
 			}
 			m := a.newMeter()
 			defer m.clear()
-			c.Progress = func(done, total int) { m.count("auditing rivals", done, total) }
+			c.Progress = func(done, left int) { m.count("auditing rivals", done, left) }
 			r, err := c.Run(cmd.Context(), build())
 			m.clear()
 			if err != nil {

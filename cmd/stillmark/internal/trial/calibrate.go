@@ -75,13 +75,14 @@ type Calibration struct {
 	State string
 	// Begin, if given, is told before anything is run how many audits are left of how
 	// many, and about how long they take.
-	Begin    func(left, total int, about time.Duration)
-	Progress func(done, total int)
+	Begin func(left, total int, about time.Duration)
+	// Progress, if given, is told of every audit that is finished of those that were left.
+	Progress func(done, left int)
 }
 
 // secondsOf is what an audit of each part takes on a core (measured 2026-11-26; with
 // E3 to E6, which wait for the slots of a schedule, on the clock).
-var secondsOf = map[string]float64{partWatermark: .5, partReading: .6, partStyle: 5, partScripted: 16, partCanaries: 26}
+var secondsOf = map[string]float64{partWatermark: .5, partReading: .6, partStyle: 4, partScripted: 16, partCanaries: 26}
 
 // about is how long trials take, sideBySide of the same kind at a time.
 func about(trials []stateID) time.Duration {
@@ -208,21 +209,20 @@ func (c Calibration) Run(ctx context.Context, program ledger.Build) (*Calibratio
 		id := stateID{partCanaries, c.Seed, number}
 		idle = append(idle, job{id, func(ctx context.Context) (any, error) { return lab.canaries(ctx, id, program) }})
 	}
-	total, had := len(busy)+len(idle), 0
+	total, left := len(busy)+len(idle), 0
 	var expected time.Duration
 	for _, jobs := range [][]job{busy, idle} {
-		var left []stateID
+		var trials []stateID
 		for _, j := range jobs {
-			if s.has(j.id) {
-				had++
-			} else {
-				left = append(left, j.id)
+			if !s.has(j.id) {
+				trials = append(trials, j.id)
 			}
 		}
-		expected = max(expected, about(left))
+		left += len(trials)
+		expected = max(expected, about(trials))
 	}
 	if c.Begin != nil {
-		c.Begin(total-had, total, expected)
+		c.Begin(left, total, expected)
 	}
 	var finished atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
@@ -246,8 +246,8 @@ func (c Calibration) Run(ctx context.Context, program ledger.Build) (*Calibratio
 					if err != nil {
 						return fmt.Errorf("%s trial %d: %w", j.id.Part, j.id.Number, err)
 					}
-					if done := had + int(finished.Add(1)); c.Progress != nil {
-						c.Progress(done, total)
+					if done := int(finished.Add(1)); c.Progress != nil {
+						c.Progress(done, left)
 					}
 					return nil
 				})
