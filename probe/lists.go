@@ -1,10 +1,12 @@
 package probe
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/stillmark/stillmark/corpora"
 	"github.com/stillmark/stillmark/probe/family"
@@ -32,9 +34,9 @@ func (s *PlanSuite) prompt(q *corpora.Prompt) (ledger.Prompt, error) {
 // one item are asked in one run, since a second one counts new items only. rotation is for
 // E6 and nil else; a schedule is asked along in one run.
 func (s *PlanSuite) Lists(key *watermark.Key, runs int, rotation *Rotation) ([]watermark.CommittedList, error) {
-	fam, ok := family.ByID(s.Family)
+	fam, ok := family.ByID(cmp.Or(s.Family, family.Radioactivity))
 	switch {
-	case !ok || !fam.Listed:
+	case !ok || fam.Key == family.NoKey:
 		return nil, usage("Leave it out", "suite %s: no list is committed to for family %q", s.Ref.Name, s.Family)
 	case runs < 1 || runs > maxRuns:
 		return nil, usage("Give 1 or 2", "%d runs are not possible", runs)
@@ -134,8 +136,16 @@ func (s *PlanSuite) Keep(key *watermark.Key, l *watermark.CommittedList) (bool, 
 	return true, nil
 }
 
-// checkLists warns of tests that stay exploratory for what they ask, once for a family and
-// key. Where the key alone makes them so, that was said before.
+// listLimit says what a test's lists leave open.
+func listLimit(t *ledger.Test, why string) string {
+	fam, _ := family.ByID(t.Family)
+	if !fam.Listed {
+		return fmt.Sprintf("Of %s under key %s every report will say: %s", t.Family, t.Key, strings.ReplaceAll(why, "{target}", t.Target))
+	}
+	return fmt.Sprintf("Results of %s under key %s will be exploratory. %s", t.Family, t.Key, why)
+}
+
+// checkLists warns of tests whose lists leave something open, once for a family and key. Where the key alone makes them so, that was said before.
 func (d *Draft) checkLists(in *PlanInput) error {
 	said := map[[2]string]bool{}
 	for i := range in.Keys {
@@ -162,7 +172,7 @@ func (d *Draft) checkLists(in *PlanInput) error {
 			}
 			if why != "" {
 				said[[2]string{t.Family, t.Key}] = true
-				d.Warnings = append(d.Warnings, fmt.Sprintf("Results of %s under key %s will be exploratory. %s", t.Family, t.Key, why))
+				d.Warnings = append(d.Warnings, listLimit(t, why))
 			}
 		}
 	}

@@ -266,6 +266,7 @@ func (a *app) keyCommitCommand() *cobra.Command {
 	var output, tsa string
 	var labels, names []string
 	var listing listFlags
+	var number int
 	c := &cobra.Command{
 		Use:   "commit FILE [--label LABEL…] [--suite NAME…]",
 		Short: "commit to a key before serving: a salted hash that can be published",
@@ -278,10 +279,11 @@ beside it (FILE.tsr). A key counts as exact evidence only if that time is earlie
 than the first token served under the key and than the first reply collected from
 a rival: commit first, serve afterwards.
 
-Under a canary key that is half of it: what will be asked must be bound, too. --suite
-adds a list of all prompts of a suite, which gives nothing away either; of what
-corpora plant draws, its own commitment holds it already.`,
-		Example: "  stillmark key commit key.json -o key.commitment.json --tsa https://tsa.example/tsr",
+That is half of it: who knows key and answers can choose what is asked. --suite lists
+prompts, of their number -n, which gives nothing away either; what E2 to E6 ask reaches the
+exact tier only if it was listed, and a result of E1 says if it was not. Of what corpora
+plant draws, its own commitment holds the list already.`,
+		Example: "  stillmark key commit key.json --suite longform-en -n 200 -o key.commitment.json --tsa https://tsa.example/tsr",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			k, err := loadKey(args[0])
@@ -290,7 +292,7 @@ corpora plant draws, its own commitment holds it already.`,
 			}
 			commitment, err := k.Commit(labels...)
 			if err == nil {
-				err = bindSuites(commitment, k, labels, names, &listing)
+				err = bindSuites(commitment, k, labels, names, number, &listing)
 			}
 			if err != nil {
 				return usageError(err)
@@ -330,13 +332,15 @@ corpora plant draws, its own commitment holds it already.`,
 	c.Flags().StringVarP(&output, "output", "o", "", "file to write (default FILE.commitment.json)")
 	c.Flags().StringVar(&tsa, "tsa", "", "URL of an RFC 3161 timestamping authority")
 	c.Flags().StringArrayVar(&labels, "label", nil, "labels to commit to besides the key's own (repeatable)")
+	c.Flags().IntVarP(&number, "number", "n", 0, "prompts to list of every suite, 0 for all")
 	c.Flags().StringArrayVar(&names, "suite", nil, "suite to list for every key that is committed to: a name, a file or a folder (repeatable)")
 	listing.bind(c.Flags())
+	listing.bindCuts(c.Flags())
 	return c
 }
 
 // bindSuites lists suites for the key and those that it derives for labels.
-func bindSuites(c *watermark.Commitment, k *watermark.Key, labels, names []string, o *listFlags) error {
+func bindSuites(c *watermark.Commitment, k *watermark.Key, labels, names []string, n int, o *listFlags) error {
 	var suites []*corpora.Suite
 	for _, name := range names {
 		found, err := loadSuites(name)
@@ -354,7 +358,7 @@ func bindSuites(c *watermark.Commitment, k *watermark.Key, labels, names []strin
 		keys = append(keys, d)
 	}
 	for _, key := range keys {
-		lists, err := o.lists(key, suites, nil)
+		lists, err := o.lists(key, suites, n, nil)
 		if err == nil {
 			err = c.Bind(lists...)
 		}

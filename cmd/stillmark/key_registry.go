@@ -247,7 +247,8 @@ every master key among them also commits to the subkeys of the labels.
 
 The file can be published. With --tsa an RFC 3161 authority timestamps it at once;
 otherwise do that later with "publish". Only a timestamp earlier than serving makes
-what is served under a key exact evidence.`,
+what is served under a key exact evidence. It binds keys, not what an audit will ask under
+them: what E2 to E6 ask is listed by "key commit --suite" or "corpora plant".`,
 		Example: "  stillmark key registry commit keys --tsa https://tsa.example/tsr",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

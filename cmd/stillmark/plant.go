@@ -219,7 +219,7 @@ func (o *plantOptions) listed(k *watermark.Key, suites []*corpora.Suite, rotatio
 			listed = append(listed, s)
 		}
 	}
-	return o.lists(k, listed, rotation)
+	return o.lists(k, listed, 0, rotation)
 }
 
 // writePlanting writes the folder of a planting, or nothing: what is half-written

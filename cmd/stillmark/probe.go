@@ -52,15 +52,14 @@ type planOptions struct {
 	temperature, topP                           float64
 	requestSeed                                 int64
 	servingFrom, sentinels                      string
-	counterfactuals, cuts                       int
-	tokenizers                                  tokenizerFiles
-	arms                                        []string
-	rotationStart                               string
-	slot                                        time.Duration
-	lags                                        []int
-	judge                                       string
-	dryRun, skipTest                            bool
-	in                                          probe.PlanInput
+	drawing
+	arms             []string
+	rotationStart    string
+	slot             time.Duration
+	lags             []int
+	judge            string
+	dryRun, skipTest bool
+	in               probe.PlanInput
 }
 
 func (a *app) probePlanCommand() *cobra.Command {
@@ -121,8 +120,7 @@ a suite is asked whole, that of this run is drawn.
 	f.StringVar(&o.rotationStart, "rotation-start", "", "E6: when slot 1 of the rotation begins (RFC 3339)")
 	f.DurationVar(&o.slot, "slot", 24*time.Hour, "E6: length of a slot")
 	f.IntSliceVar(&o.lags, "lag", []int{0}, "E6: slots by which replies are compared with what was served earlier, a test each")
-	f.IntVar(&o.cuts, "cuts", family.DefaultCuts().Most, "E2: positions of each passage that are asked, at most")
-	o.tokenizers.bind(f)
+	o.bindCuts(f)
 	f.IntVar(&o.counterfactuals, "counterfactuals", 0, "E4: compare the log-probability of every planted response with so many counterfactual ones, in place of reading replies; needs completions with echo (19 is a good number)")
 	f.IntVar(&o.in.Samples, "samples", 1, "replies per prompt and target")
 	f.IntVar(&o.in.Params.MaxTokens, "max-tokens", 400, "token limit of a reply")
@@ -486,21 +484,13 @@ func (o *planOptions) expandSuite(c *cobra.Command, m corpora.Member, suite *cor
 // cut makes the prompts of reading mode of a suite of passages, once for every
 // watermark key that can be read so.
 func (o *planOptions) cut(suite *corpora.Suite, n int) error {
-	open, err := o.tokenizers.opener()
-	if err != nil {
-		return err
-	}
-	cuts, made := family.DefaultCuts(), 0
-	cuts.Most = o.cuts
+	made := 0
 	for i := range o.in.Keys {
 		k := o.in.Keys[i].Key
 		if !family.MarkKey.Fits(k.Scheme) {
 			continue
 		}
-		passages, err := probe.ExpandSuite(suite, o.seed, n)
-		if err == nil {
-			err = passages.Cut(k, open, cuts)
-		}
+		passages, err := o.draw(suite, n, k, o.in.Keys[i:i+1])
 		if err != nil {
 			return usageError(err)
 		}

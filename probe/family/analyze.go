@@ -298,7 +298,7 @@ func (a *analysis) prepare(fam *Family, i int) (*Input, error) {
 	if err != nil {
 		return nil, err
 	}
-	if exact(committed) && t.Primary && !key.Published() && g.target.Imported == nil {
+	if exact(fam, committed) && t.Primary && !key.Published() && g.target.Imported == nil {
 		a.results[i].Tier = ledger.Exact
 	} else {
 		committed.SelectionLog10 = 0 // charged at the exact tier only
@@ -597,7 +597,7 @@ func (a *analysis) warnings(i int) []Warning {
 	if f.Primary {
 		w = append(w, commitmentWarning(f.Committed.State))
 		add(f.Committed.ServingSource == ledger.ServingDeclared, WarnServingDeclared)
-		listed := listWarning(f.Committed.Lists)
+		listed := listWarning(f.Family, f.Committed.Lists)
 		add(listed != "", listed)
 	}
 	add(selection(f) > 0, WarnSelection)

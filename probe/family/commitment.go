@@ -83,7 +83,7 @@ func checkCommitment(c *ledger.Case, ref *ledger.KeyRef, key *watermark.Key, fam
 		check.State = CommitInconsistent
 	case latest.Before(serving) && (first.IsZero() || latest.Before(first)):
 		check.State = CommitBeforeServing
-		if listsNeeded(c.Plan(), fam, check.Time) {
+		if listsRead(c.Plan(), fam, check.Time) {
 			check.Lists, err = Lists(c.Plan(), t, key, commitment)
 		}
 	default:
@@ -92,9 +92,10 @@ func checkCommitment(c *ledger.Case, ref *ledger.KeyRef, key *watermark.Key, fam
 	return check, err
 }
 
-// exact reports whether a commitment leaves nothing to choose by the replies.
-func exact(c *ledger.CommitmentCheck) bool {
-	return c.State == CommitBeforeServing && (c.Lists == "" || c.Lists == ListCommitted)
+// exact reports whether a commitment leaves nothing to choose by the replies that the family
+// forbids to choose.
+func exact(fam *Family, c *ledger.CommitmentCheck) bool {
+	return c.State == CommitBeforeServing && (!fam.Listed || c.Lists == "" || c.Lists == ListCommitted)
 }
 
 // Selection counts the keys of a commitment, and those of them that the plan

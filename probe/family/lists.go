@@ -20,7 +20,8 @@ import (
 // Families that are marked Listed therefore reach the exact tier with that alone which
 // was committed to with the key: all prompts of all lists of the family and run, read by
 // every test that the lists name. Nothing is left to choose, so that nothing is charged.
-// What is not laid down, since each try costs a run of its own and shows no single item:
+// E1 reads whatever text there is, mostly of audits whose prompts nobody listed; its findings
+// say so where they are not, and the tier is that of the key. What is not laid down, since each try costs a run of its own and shows no single item:
 // sampling parameters, the number of samples, the moment, and which target is asked at all.
 //
 // Plans of rules before [ledger.RulesListed] are held to what they were made under, as
@@ -59,10 +60,10 @@ func CommitPrompt(key *watermark.Key, q *ledger.Prompt) (string, error) {
 	return key.CommitItem(data), nil
 }
 
-// listsNeeded reports whether a test of the family needs committed lists, under a stamp of
-// the given time.
-func listsNeeded(p *ledger.Plan, fam *Family, stamped time.Time) bool {
-	return fam.Listed && (p.Rules >= ledger.RulesListed || !stamped.Before(listsFrom))
+// listsRead reports whether what a test of the family asks is compared with the lists of a
+// commitment that was stamped at the given time.
+func listsRead(p *ledger.Plan, fam *Family, stamped time.Time) bool {
+	return p.Rules >= ledger.RulesListed || fam.Listed && !stamped.Before(listsFrom)
 }
 
 // Lists says whether a test asks and tests what the commitment lists for its key.
@@ -71,15 +72,24 @@ func Lists(p *ledger.Plan, t *ledger.Test, key *watermark.Key, c *watermark.Comm
 	if p.After != nil {
 		run = 2
 	}
-	state = ListAbsent
 	lists := map[string]*watermark.CommittedList{} // by suite
-	for i := range c.Lists {
-		if l := &c.Lists[i]; l.KeyID == key.ID && l.Family == t.Family {
-			state = ListOther
-			if l.Run == run {
-				lists[l.Suite] = l
+	of := func(run int) bool {
+		found := false
+		for i := range c.Lists {
+			if l := &c.Lists[i]; l.KeyID == key.ID && l.Family == t.Family {
+				found = true
+				if l.Run == run {
+					lists[l.Suite] = l
+				}
 			}
 		}
+		return found
+	}
+	if state = ListAbsent; of(run) {
+		state = ListOther
+	}
+	if len(lists) == 0 && t.Family == Radioactivity {
+		of(1) // other replies to the same prompts are new text
 	}
 	asked := map[string][]string{}
 	for i := range p.Prompts {
@@ -95,7 +105,7 @@ func Lists(p *ledger.Plan, t *ledger.Test, key *watermark.Key, c *watermark.Comm
 		return state, nil
 	}
 	for suite, l := range lists {
-		if !slices.Equal(asked[suite], l.Items) || version(p, suite) != l.Version || !tested(p, t, l.Options) {
+		if !slices.Equal(asked[suite], l.Items) || version(p, suite) != l.Version || t.Family != Radioactivity && !tested(p, t, l.Options) {
 			return ListOther, nil
 		}
 	}
@@ -142,8 +152,11 @@ func compact(data json.RawMessage) string {
 	return b.String()
 }
 
-// listWarning is the warning of a state, "" for none.
-func listWarning(state string) Warning {
+// listWarning is the warning of a state in a family, "" for none.
+func listWarning(family, state string) Warning {
+	if family == Radioactivity && (state == ListAbsent || state == ListOther) {
+		return WarnPromptsFree
+	}
 	switch state {
 	case ListAbsent:
 		return WarnListAbsent
@@ -153,13 +166,13 @@ func listWarning(state string) Warning {
 	return ""
 }
 
-// Unlisted says of a test why its lists keep it from the exact tier, and what to do about
-// it; "" if they do not. It is for plans that are not sealed yet.
+// Unlisted says of a test what its lists leave open, and what to do about it; "" if
+// nothing. It is for plans that are not sealed yet.
 func Unlisted(p *ledger.Plan, t *ledger.Test, key *watermark.Key, c *watermark.Commitment, stamped time.Time) (string, error) {
 	fam, ok := ByID(t.Family)
-	if !ok || !t.Primary || !listsNeeded(p, &fam, stamped) {
+	if !ok || !t.Primary || !listsRead(p, &fam, stamped) {
 		return "", nil
 	}
 	state, err := Lists(p, t, key, c)
-	return warningText[listWarning(state)], err
+	return warningText[listWarning(t.Family, state)], err
 }

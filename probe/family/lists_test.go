@@ -220,21 +220,21 @@ func TestChosenSubsetIsNotExact(t *testing.T) {
 // token says so, too.
 func TestOldRulesEnd(t *testing.T) {
 	t.Parallel()
-	for _, id := range []string{KeyedChoice, TriggerCanaries, NonceForwarding, RotationLag} {
+	for _, id := range []string{ReadingMode, KeyedChoice, TriggerCanaries, NonceForwarding, RotationLag} {
 		fam, _ := ByID(id)
 		for _, tc := range []struct {
 			rules   int
 			stamped time.Time
 			want    bool
 		}{{0, listsFrom.Add(-time.Second), false}, {0, listsFrom, true}, {ledger.RulesListed, testTime, true}} {
-			if got := listsNeeded(&ledger.Plan{Rules: tc.rules}, &fam, tc.stamped); got != tc.want {
+			if got := listsRead(&ledger.Plan{Rules: tc.rules}, &fam, tc.stamped); got != tc.want {
 				t.Errorf("%s, rules %d, stamped %s: lists needed %v", id, tc.rules, tc.stamped, got)
 			}
 		}
 	}
 	fam, _ := ByID(Radioactivity)
-	if listsNeeded(&ledger.Plan{Rules: ledger.RulesListed}, &fam, listsFrom) {
-		t.Error("a list is asked of E1")
+	if listsRead(&ledger.Plan{}, &fam, listsFrom) || !listsRead(&ledger.Plan{Rules: ledger.RulesListed}, &fam, testTime) || fam.Listed {
+		t.Error("E1 says of a new plan what was listed, and of no old one")
 	}
 }
 

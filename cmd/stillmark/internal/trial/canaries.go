@@ -227,8 +227,8 @@ func (l *lab) canaries(ctx context.Context, id stateID, program ledger.Build) (*
 		if f.Log10P == nil {
 			return nil, fmt.Errorf("test %s has no p-value: %s %s", f.Test, f.Withheld, strings.Join(f.Warnings, "; "))
 		}
-		if f.Tier != ledger.Exact {
-			return nil, fmt.Errorf("test %s is of tier %s, although all that it asks was committed to: %s", f.Test, f.Tier, strings.Join(f.Warnings, "; "))
+		if err := exact(f); err != nil {
+			return nil, err
 		}
 		r.Log10P = *f.Log10P
 		r.Found = r.Log10P <= row.Log10Alpha
@@ -266,6 +266,15 @@ func planned(p *ledger.Plan, test string, effect, own float64, slots int) (float
 		}
 	}
 	return 0, fmt.Errorf("the plan has no test %s", test)
+}
+
+// exact refuses a finding of another tier: all that was asked was committed to, and no
+// verdict of exact evidence could come of it.
+func exact(f *ledger.Finding) error {
+	if f.Tier == ledger.Exact {
+		return nil
+	}
+	return fmt.Errorf("test %s is of tier %s, although all that it asks was committed to: %s", f.Test, f.Tier, strings.Join(f.Warnings, "; "))
 }
 
 // plantedKeys are the canary key, committed to with all that is asked under it, and the

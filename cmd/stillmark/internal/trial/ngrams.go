@@ -102,13 +102,20 @@ func (l *lab) trial(ctx context.Context, id stateID, p markPart, program ledger.
 		return nil, err
 	}
 	in.Suites = []probe.PlanSuite{drawn}
-	committed, err := l.committed(key)
+	lists, err := drawn.Lists(key, 1, nil)
+	if err != nil {
+		return nil, err
+	}
+	committed, err := l.committed(key, lists...)
 	if err != nil {
 		return nil, err
 	}
 	in.Keys = []probe.PlanKey{committed}
 	plan, findings, err := l.carryOut(ctx, id, in, map[string]mock.Generator{"rival": rival}, program, nil)
 	if err != nil {
+		return nil, err
+	}
+	if err := exact(&findings.Findings[0]); err != nil {
 		return nil, err
 	}
 	t.read(plan, findings)

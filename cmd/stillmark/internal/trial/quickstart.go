@@ -135,8 +135,8 @@ func (d *demo) train(ctx context.Context) error {
 // the accuracy of one second and is written in whole seconds.
 const stampMargin = 2 * time.Second
 
-// commit has the demo authority timestamp each key's commitment, and waits before
-// anything is served.
+// commit has the demo authority timestamp the commitment to each key and to what is asked
+// under it, and waits before anything is served.
 func (d *demo) commit(context.Context) error {
 	var err error
 	if d.authority, err = timestamp.NewAuthority("stillmark demo authority (not a third party)", nil); err != nil {
@@ -152,7 +152,14 @@ func (d *demo) commit(context.Context) error {
 		return err
 	}
 	for _, k := range d.world.keys {
+		lists, err := d.world.audit.Lists(k, 1, nil)
+		if err != nil {
+			return err
+		}
 		commitment, err := k.Commit()
+		if err == nil {
+			err = commitment.Bind(lists...)
+		}
 		if err != nil {
 			return err
 		}
