@@ -524,3 +524,65 @@ func TestLabelsOfImported(t *testing.T) {
 		t.Errorf("%+v", j)
 	}
 }
+
+// Whoever fills a ledger by hand is found out where the judge was told more than one
+// request and one reply, or was asked once more than the plan says.
+func TestForgedLabels(t *testing.T) {
+	t.Parallel()
+	for says, forge := range map[string]func(body string) (string, int){
+		"":           func(body string) (string, int) { return body, 1 },
+		`"messages"`: func(body string) (string, int) { return strings.Replace(body, "request]", "request to rival]", 1), 1 },
+		"members": func(body string) (string, int) {
+			return strings.Replace(body, `"stream"`, `"user":"rival","stream"`, 1), 1
+		},
+		"not have this reply": func(body string) (string, int) { return body, 2 },
+	} {
+		in, _ := judgedPlan(t, &persona.Judge{World: judgedWorld()}, nil, 4)
+		d, err := NewPlan(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Plan.Judge.Double = 0
+		w, err := ledger.OpenWriter(sealDraft(t, d), ledger.WriterOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := w.Case()
+		jury, err := family.NewJury(c.Plan())
+		if err != nil {
+			t.Fatal(err)
+		}
+		put := func(s string) ledger.BlobRef {
+			ref, err := w.PutBlob([]byte(s))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ref
+		}
+		write := func(typ, item string, data any) {
+			if _, err := w.Append(typ, item, 1, data); err != nil {
+				t.Fatal(err)
+			}
+		}
+		label := jury.Items()[0]
+		item, _ := c.Item(label.Of())
+		response := put(`{"id":"1","model":"m","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"Turn the key."}}]}`)
+		write(ledger.EventIntent, item.ID, ledger.Intent{Target: item.Target.Name, Request: put("{}")})
+		write(ledger.EventReply, item.ID, ledger.Attempt{Target: item.Target.Name, Outcome: ledger.OK, Kind: ledger.KindChat, Status: 200, Complete: true, Response: &response})
+		label.Label = 1
+		asked := jury.Prompt(&label, &ledger.Reply{Outcome: ledger.OK, Text: "Turn the key."})
+		system, _ := json.Marshal(asked.System)
+		text, _ := json.Marshal(asked.Text)
+		body, pass := forge(fmt.Sprintf(`{"model":"arbiter","messages":[{"role":"system","content":%s},{"role":"user","content":%s}],"max_tokens":512,"temperature":0,"stream":false}`, system, text))
+		write(ledger.EventLabelIntent, ledger.LabelID(item.ID, pass), ledger.Intent{Target: "reader", Request: put(body)})
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		switch found, err := family.CheckLabels(c); {
+		case says == "" && (err != nil || found.Requests != 1):
+			t.Errorf("an honest request: %+v, %v", found, err)
+		case says != "" && (err == nil || !strings.Contains(err.Error(), says)):
+			t.Errorf("%v, want an error that says %s", err, says)
+		}
+	}
+}
