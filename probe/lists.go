@@ -163,12 +163,16 @@ func (d *Draft) checkLists(in *PlanInput) error {
 		}
 		for j := range d.Plan.Tests {
 			t := &d.Plan.Tests[j]
+			fam, _ := family.ByID(t.Family)
 			if about := [2]string{t.Family, t.Key}; t.Key != k.Key.ID || said[about] {
 				continue
 			}
 			why, err := family.Unlisted(d.Plan, t, k.Key, c, stamp.Time)
 			if err != nil {
 				return err
+			}
+			if why == "" && fam.Whole && d.Plan.Stop.OnEvidence {
+				why = "Collection may stop on the evidence, before all that was committed to is asked."
 			}
 			if why != "" {
 				said[[2]string{t.Family, t.Key}] = true

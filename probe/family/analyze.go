@@ -298,6 +298,10 @@ func (a *analysis) prepare(fam *Family, i int) (*Input, error) {
 	if err != nil {
 		return nil, err
 	}
+	in.listed = committed.Lists == ListCommitted
+	if in.listed && fam.Whole && g.accounting.Missing > 0 && g.lacks(a.plan, t) {
+		committed.Lists = ListPartial
+	}
 	if exact(fam, committed) && t.Primary && !key.Published() && g.target.Imported == nil {
 		a.results[i].Tier = ledger.Exact
 	} else {

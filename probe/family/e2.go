@@ -32,7 +32,7 @@ const ReadingMode = "E2"
 func e2Family() Family {
 	return Family{
 		ID: ReadingMode, Name: "reading mode", Tier: ledger.Exact, Key: MarkKey, Rung: rung,
-		Needs: []string{"completions"}, Anytime: true, Listed: true, run: alone(runE2),
+		Needs: []string{"completions"}, Anytime: true, Listed: true, Whole: true, run: alone(runE2),
 		null:        "The next tokens that {target} finds likeliest after passages of ours are statistically independent of what secret key {key}, which was drawn at random, prefers there.",
 		alternative: "The next tokens that {target} finds likeliest after passages of ours depend on secret key {key}.",
 		meaning:     "What {target} continues passages of ours with depends on key {key}: training on text generated under it, use of our weights, forwarding of requests to our service, or retrieval of such text would each explain this; other tests are needed to tell them apart.",

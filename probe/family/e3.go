@@ -31,7 +31,7 @@ func e3Family() Family {
 	return Family{
 		ID: KeyedChoice, Name: "keyed free choice", Tier: ledger.Exact, Key: CanaryKey,
 		Rung:  "H_cohort if the key's bits were followed for one cohort alone, else H_any: trained on, or otherwise dependent on, replies that followed this key",
-		Needs: []string{"chat"}, Anytime: true, Listed: true, run: alone(runE3), power: powerE3,
+		Needs: []string{"chat"}, Anytime: true, Listed: true, Whole: true, run: alone(runE3), power: powerE3,
 		null:        "Which of two renderings {target} chooses is statistically independent of the bits of secret key {key}, which were drawn at random, one per item.",
 		alternative: "Which of two renderings {target} chooses depends on the bits of secret key {key}.",
 		meaning:     "The choices of {target} depend on the bits of key {key}: training on replies that followed them, forwarding of requests to our service, use of our weights, or retrieval of such replies would each explain this; other tests are needed to tell them apart.",
@@ -265,7 +265,7 @@ func (b *bets) enter(s float64) {
 }
 
 // anytime is log10 of W = Π(1 + λ_i s_i) over the items whose replies are all in, in
-// the order in which they became so: under the null every factor has mean 1 given
+// the order in which they became so, or in that of the list that was committed to: under the null every factor has mean 1 given
 // the past, since the item's bit is drawn by itself. λ_i in [0, 1/2] is
 //
 //	λ_i = (½ + Σ s_j)/(5 + Σ s_j²), j < i,
@@ -273,14 +273,16 @@ func (b *bets) enter(s float64) {
 // the growth-optimal stake for a small mean, held down at first by a prior of five
 // items with mean 1/10 (Waudby-Smith & Ramdas, "Estimating means of bounded random
 // variables by betting", J. R. Stat. Soc. B 86, 2024, section 4).
-func (k *keyedChoice) anytime(signs []int64) float64 {
+func (k *keyedChoice) anytime(signs []int64, listed bool) float64 {
 	order := make([]int, 0, len(k.items))
 	for i, it := range k.items {
 		if it.got >= it.planned {
 			order = append(order, i)
 		}
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(k.items[a].last, k.items[b].last) })
+	if !listed {
+		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(k.items[a].last, k.items[b].last) })
+	}
 	var b bets
 	for _, i := range order {
 		b.enter(float64(k.lean[i]*signs[i]) / float64(k.parts))
@@ -395,7 +397,7 @@ func runE3(ctx context.Context, in *Input) (*Output, error) {
 	} else {
 		warnings = append(warnings, WarnNoPlacebo)
 	}
-	out := settle(in, f, tail, k.anytime(signs))
+	out := settle(in, f, tail, k.anytime(signs, in.listed))
 	if out.Finding.Log10P != nil {
 		out.Finding.Log10PBound = number(evidence.Log10SignBound(float64(score), k.squares()))
 	}

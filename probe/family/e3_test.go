@@ -207,7 +207,7 @@ func TestKeyedChoiceCalibration(t *testing.T) {
 	for i := range p {
 		signs := k.signs(decoySecret(seed, "calibration", i))
 		p[i] = k.law.RandomizedP(float64(k.score(signs)), 1-rng.Float64()-0x1p-54)
-		if k.anytime(signs) >= 2 {
+		if k.anytime(signs, false) >= 2 {
 			above++
 		}
 	}

@@ -41,6 +41,9 @@ type Family struct {
 	// Listed says that the exact tier asks for a commitment to what is asked, beside
 	// that to the key: see [Lists].
 	Listed bool
+	// Whole says that a listed item without its replies leaves the statistic, so that who
+	// orders the items and ends collection chooses among them: all must be asked.
+	Whole bool
 	// null and alternative are the propositions, with {target} and {key} for names.
 	null, alternative string
 	// others are the ids of further keys that a test needs; nil: none.
@@ -213,6 +216,8 @@ type Input struct {
 	targets map[string]*gathered
 	seed    [32]byte // of everything random that is no decoy
 	readers *readers
+	// listed says that the test asks what was committed to with its key.
+	listed bool
 	// units replaces unitsInMemory, where it is not 0.
 	units int
 	// resamples replaces the number of bootstrap resamples, for calibrations, which look

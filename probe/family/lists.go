@@ -37,6 +37,7 @@ const (
 	ListCommitted = "committed" // the only one of the exact tier
 	ListAbsent    = "absent"    // the commitment holds none for this family under this key
 	ListOther     = "other"     // something else is asked or tested
+	ListPartial   = "partial"   // replies are missing, of a family that needs them all
 )
 
 // item is what is hashed of a prompt: all that decides what is asked, and how the
@@ -91,9 +92,15 @@ func Lists(p *ledger.Plan, t *ledger.Test, key *watermark.Key, c *watermark.Comm
 	if len(lists) == 0 && t.Family == Radioactivity {
 		of(1) // other replies to the same prompts are new text
 	}
-	asked := map[string][]string{}
+	asked, first := map[string][]string{}, map[string]*ledger.Prompt{}
 	for i := range p.Prompts {
 		if q := &p.Prompts[i]; len(lists) > 0 && t.Reads(q) {
+			if first[q.Suite] == nil {
+				first[q.Suite] = q
+			}
+			if !alike(q, first[q.Suite], t) {
+				return ListOther, nil
+			}
 			said, err := CommitPrompt(key, q)
 			if err != nil {
 				return "", fmt.Errorf("test %s: %w", t.ID, err)
@@ -110,6 +117,34 @@ func Lists(p *ledger.Plan, t *ledger.Test, key *watermark.Key, c *watermark.Comm
 		}
 	}
 	return ListCommitted, nil
+}
+
+// alike reports whether a prompt is put to the test's target as another of its suite is:
+// an item that is asked less often, with less room for an answer, or not at all, leaves the
+// statistic as surely as one that was not listed. Which rival a prompt goes to where it goes
+// to one alone, and the times of a schedule, follow from what is listed.
+func alike(q, other *ledger.Prompt, t *ledger.Test) bool {
+	fam, _ := ByID(t.Family)
+	a, err := json.Marshal(q.Params)
+	b, err2 := json.Marshal(other.Params)
+	return err == nil && err2 == nil && bytes.Equal(a, b) && q.Samples == other.Samples &&
+		(fam.Solo || q.Asks(t.Target)) && (t.Family == RotationLag || q.NotBefore.IsZero() && q.NotAfter.IsZero())
+}
+
+// lacks reports whether a planned reply that the test reads is not there, of any class.
+func (g *gathered) lacks(p *ledger.Plan, t *ledger.Test) bool {
+	planned := 0
+	for i := range p.Prompts {
+		if q := &p.Prompts[i]; t.Reads(q) && q.Asks(t.Target) {
+			planned += p.SamplesOf(q)
+		}
+	}
+	for s := range g.settled() {
+		if t.Reads(s.prompt) {
+			planned--
+		}
+	}
+	return planned > 0
 }
 
 // version is that of a suite of the plan.
@@ -162,6 +197,8 @@ func listWarning(family, state string) Warning {
 		return WarnListAbsent
 	case ListOther:
 		return WarnListOther
+	case ListPartial:
+		return WarnListPartial
 	}
 	return ""
 }

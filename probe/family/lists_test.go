@@ -64,8 +64,14 @@ func TestListsDecideTheTier(t *testing.T) {
 		"another order of options": {state: ListOther, lists: asListed, change: func(p *ledger.Plan) {
 			p.Prompts[0].Reading = json.RawMessage(strings.Replace(string(p.Prompts[0].Reading), `[["amberen"],["cobalten"]]`, `[["cobalten"],["amberen"]]`, 1))
 		}},
-		"another wording": {state: ListOther, lists: asListed, change: func(p *ledger.Plan) { p.Prompts[4].Text += " Please." }},
-		"another name":    {state: ListOther, lists: asListed, change: func(p *ledger.Plan) { p.Prompts[4].ID = "q9999" }},
+		"another wording":                     {state: ListOther, lists: asListed, change: func(p *ledger.Plan) { p.Prompts[4].Text += " Please." }},
+		"another name":                        {state: ListOther, lists: asListed, change: func(p *ledger.Plan) { p.Prompts[4].ID = "q9999" }},
+		"an item that the rival is not asked": {state: ListOther, lists: asListed, change: func(p *ledger.Plan) { p.Prompts[0].Targets = []string{"control-a"} }},
+		"an item with less room":              {state: ListOther, lists: asListed, change: func(p *ledger.Plan) { p.Prompts[3].Params = &ledger.PromptParams{MaxTokens: 1} }},
+		"an item with fewer samples":          {state: ListOther, lists: asListed, change: func(p *ledger.Plan) { p.Prompts[3].Samples = 1 }},
+		"an item at another time": {state: ListOther, lists: asListed, change: func(p *ledger.Plan) {
+			p.Prompts[3].NotBefore, p.Prompts[3].NotAfter = testTime.Add(-time.Hour), testTime.Add(time.Hour)
+		}},
 		"a suite left out": {state: ListOther, lists: func(l []watermark.CommittedList) []watermark.CommittedList {
 			other := l[0]
 			other.Suite = "more"
@@ -100,6 +106,52 @@ func TestListsDecideTheTier(t *testing.T) {
 				t.Errorf("warnings %q", f.Warnings)
 			}
 		})
+	}
+}
+
+// A plan's own cap ends a fixed-n test lawfully; among listed items it is a choice, since the
+// order of a plan can be drawn anew until those that fit come first.
+func TestListedItemsAreAskedWhole(t *testing.T) {
+	t.Parallel()
+	k := newCanary(t, 5)
+	for _, tc := range []struct {
+		missing int
+		rules   int
+		state   string
+	}{{0, ledger.RulesListed, ListCommitted}, {3, ledger.RulesListed, ListPartial}, {3, 0, ""}} {
+		s := choosing(t, k, 60, 6, 1, 1)
+		s.plan.Rules = tc.rules
+		lists := s.listsOf(k, 1)
+		for _, q := range s.plan.Prompts[:tc.missing] {
+			delete(s.body, ledger.ItemID("rival", q.Suite, q.ID, 0))
+		}
+		if tc.missing > 0 {
+			s.plan.Caps.MaxRequests, s.stop = int64(len(s.body)), "cap:"+CapRequests
+		}
+		s.commitLists(k, testTime.Add(-48*time.Hour), lists)
+		f := analyze(t, s.build(), k).Findings[0]
+		if f.Committed.Lists != tc.state || (f.Tier == ledger.Exact) != (tc.state != ListPartial) || positive(f.Verdict) != (tc.state != ListPartial) {
+			t.Errorf("%d missing under rules %d: lists %q, tier %s, %s", tc.missing, tc.rules, f.Committed.Lists, f.Tier, f.Verdict)
+		}
+	}
+}
+
+// An e-process takes listed items in the order of their list, which nobody drew anew.
+func TestListedItemsKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	items := choiceData(40, rand.New(rand.NewPCG(4, 5)))
+	secret := make([]byte, 32)
+	asked := newKeyedChoice(items)
+	signs := asked.signs(secret)
+	for i, it := range items {
+		it.got, it.planned, it.last = 1, 1, uint64(1000*asked.lean[i]*signs[i]+1_000_000) // misses first
+	}
+	first, listed := asked.anytime(signs, false), asked.anytime(signs, true)
+	for i, it := range items {
+		it.last = uint64(i + 1)
+	}
+	if inOrder := asked.anytime(signs, false); listed != inOrder || listed == first {
+		t.Errorf("log10 e %v in the order of the list, %v in that of the replies, %v if they come in order", listed, first, inOrder)
 	}
 }
 

@@ -178,6 +178,7 @@ const (
 	WarnSelection       Warning = "selection"
 	WarnListAbsent      Warning = "list-absent"
 	WarnListOther       Warning = "list-other"
+	WarnListPartial     Warning = "list-partial"
 	WarnPromptsFree     Warning = "prompts-free"
 	WarnStampTrust      Warning = "stamp-trust"
 	WarnPublished       Warning = "public-key"
@@ -234,6 +235,7 @@ var warningText = map[Warning]string{
 	WarnServingDeclared: "When serving under the key began was declared at plan time: the committed spec does not say it, or gives a later date, so the date rests on the operator's word.",
 	WarnListAbsent:      "The commitment binds the key and not what is asked under it, so this result is exploratory: questions could have been chosen by the key's secret and the answers. A commitment that lists them (`stillmark corpora plant` makes one), stamped before serving, mends it for the next audit.",
 	WarnListOther:       "What this test asks, or how it is tested, is not what was committed to with the key, so this result is exploratory: it could have been chosen by the key's secret and the answers. The plan has to ask all that is listed for its run, and nothing else of the family, with the same options.",
+	WarnListPartial:     "Replies of {target} are missing, so this result is exploratory: which items were asked before collection ended follows from the plan's order and caps, and these were not committed to with the key.",
 	WarnPromptsFree:     "The prompts were not committed to with the key: whoever had answers of {target} before could have chosen prompts by them. Who chose these, and when, is for the custody of the plan to show; a commitment that lists them (`stillmark key commit --suite`) settles it.",
 	WarnStampTrust:      "The commitment's timestamp is checked here for its imprint and signature only; whether its authority is to be trusted is for the verification to say.",
 	WarnPublished:       "Public key: forgeable, and not ours alone. It is printed in public code or papers, so this result is exploratory.",
