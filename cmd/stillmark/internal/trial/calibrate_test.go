@@ -340,6 +340,40 @@ func TestCalibrateCanaries(t *testing.T) {
 	}
 }
 
+// A p-value that the decoy gate withholds finds nothing, and what a busy machine missed
+// makes a result exploratory: neither ends a calibration, any other missing p-value or tier
+// does.
+func TestLearnt(t *testing.T) {
+	t.Parallel()
+	low := -9.
+	for name, tc := range map[string]struct {
+		finding ledger.Finding
+		missing int64
+		found   bool
+		err     string
+	}{
+		"found":              {ledger.Finding{Tier: ledger.Exact, Log10P: &low}, 0, true, ""},
+		"missed some":        {ledger.Finding{Tier: ledger.Exploratory, Log10P: &low}, 3, true, ""},
+		"not committed to":   {ledger.Finding{Tier: ledger.Exploratory, Log10P: &low}, 0, false, "although all that it asks was committed to"},
+		"the gate failed":    {ledger.Finding{Tier: ledger.Exact, Decoys: &ledger.DecoyFinding{}}, 0, false, ""},
+		"nothing to compute": {ledger.Finding{Tier: ledger.Exact}, 0, false, "has no p-value"},
+	} {
+		tc.finding.Test, tc.finding.Target, tc.finding.Family = "E6/x", "rival-0", family.RotationLag
+		got, err := learnt(
+			&ledger.Plan{Power: []ledger.PowerRow{{Test: "E6/x", Log10Alpha: -6, Effect: .2}}},
+			&ledger.Findings{Findings: []ledger.Finding{tc.finding}, Accounting: []ledger.Accounting{{Missing: tc.missing}}},
+			map[string]int{"rival-0": 0})
+		switch {
+		case tc.err != "":
+			if err == nil || !strings.Contains(err.Error(), tc.err) {
+				t.Errorf("%s: %v", name, err)
+			}
+		case err != nil || len(got) != 1 || got[0].Found != tc.found || got[0].Needed != .2 || !tc.found && got[0].Log10P != 0:
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
 // Scripted innocents that come first too often, students that are found otherwise than
 // planned, and a flagged innocent fail the calibration; what chance explains does not.
 func TestScriptedCanFail(t *testing.T) {
@@ -377,7 +411,7 @@ func TestScriptedCanFail(t *testing.T) {
 				all[i].Found, all[i].Log10P = true, math.Log10(.05)
 			}
 		}, "rank too high"},
-		"an innocent is flagged": {func(all []ScriptedResult) { all[2].Verdict = ledger.VerdictSingleRun }, "1 scripted innocents are flagged"},
+		"an innocent is flagged": {func(all []ScriptedResult) { all[2].Log10P = -6.5 }, "1 scripted innocents are flagged"},
 		"found less than planned": {func(all []ScriptedResult) {
 			for i := 3; i < len(all); i += 8 {
 				all[i].Found = false

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -219,33 +220,47 @@ func (l *lab) canaries(ctx context.Context, id stateID, program ledger.Build) (*
 	if err != nil {
 		return nil, err
 	}
-	out := &Scripted{stateID: id}
+	results, err := learnt(plan, findings, rates)
+	return &Scripted{id, results}, err
+}
+
+// learnt takes over what plan and findings say of rivals of these rates. A p-value that the
+// decoy gate withholds finds nothing. Where a busy machine missed prompts' times, no result
+// is exact evidence; else all are.
+func learnt(plan *ledger.Plan, findings *ledger.Findings, rates map[string]int) ([]ScriptedResult, error) {
+	missed := slices.ContainsFunc(findings.Accounting, func(a ledger.Accounting) bool { return a.Missing > 0 })
+	var out []ScriptedResult
 	for i := range findings.Findings {
 		f := &findings.Findings[i]
 		row := promised(plan, f.Test)
 		r := ScriptedResult{Family: f.Family, Kind: student, Rate: rates[f.Target], N: f.N, Effect: f.Effect, Needed: row.Effect, Verdict: f.Verdict}
-		if f.Log10P == nil {
+		if !missed {
+			if err := exact(f); err != nil {
+				return nil, err
+			}
+		}
+		switch {
+		case f.Log10P != nil:
+			r.Log10P = *f.Log10P
+			r.Found = r.Log10P <= row.Log10Alpha
+		case f.Decoys == nil || f.Decoys.Pass:
 			return nil, fmt.Errorf("test %s has no p-value: %s %s", f.Test, f.Withheld, strings.Join(f.Warnings, "; "))
 		}
-		if err := exact(f); err != nil {
-			return nil, err
-		}
-		r.Log10P = *f.Log10P
-		r.Found = r.Log10P <= row.Log10Alpha
 		if r.Rate > 0 {
 			effect := float64(r.Rate) / 100
 			if f.Family == family.KeyedChoice { // the others choose by taste: half of them as the bit says
 				effect /= 2
 			}
 			own := 0.
-			if f.Family == family.RotationLag {
+			if f.Family == family.RotationLag && len(f.Parts) > 0 {
 				own = f.Parts[0].Effect // of our service
 			}
+			var err error
 			if r.Power, err = planned(plan, f.Test, effect, own, int(f.N)); err != nil {
 				return nil, err
 			}
 		}
-		out.Results = append(out.Results, r)
+		out = append(out, r)
 	}
 	return out, nil
 }

@@ -286,7 +286,7 @@ type RateRow struct {
 	Family  string `json:"family"`
 	Percent int    `json:"rate_percent"`
 	Rate
-	Flags  int     `json:"flags"` // exact verdicts
+	Flags  int     `json:"flags"` // exact p-values at 1e-6
 	Effect float64 `json:"mean_effect"`
 	Needed float64 `json:"effect_at_power_9"`
 	Log10P float64 `json:"smallest_log10_p"`
@@ -384,8 +384,8 @@ func rateRow(fam string, rate int, own, innocent []ScriptedResult) RateRow {
 		if x.Found {
 			found++
 		}
-		if x.Verdict == ledger.VerdictSingleRun {
-			row.Flags++
+		if x.Of == 0 && x.Log10P <= family.Log10Accusation {
+			row.Flags++ // whatever the tier: one that missed prompts' times is not exact
 		}
 		row.Log10P = math.Min(row.Log10P, x.Log10P)
 		promised += x.Power / float64(len(own))
