@@ -29,7 +29,7 @@ type Spill struct {
 }
 
 // spillParts is the number of parts: one fits into a byte, and the buffers of all into
-// some megabytes.
+// half a megabyte, three times that while the file is read.
 const spillParts = 64
 
 // spilled is a run that went to disk.

@@ -8,7 +8,7 @@ import (
 
 // spool is a temporary file of many streams of bytes. Each is written from its
 // beginning in blocks, which lie in the file in the order in which they were filled;
-// where, is kept in memory: 8 bytes for a block of 32 KiB. Where the system allows it the
+// where, is kept in memory: 8 bytes for a block of 8 KiB. Where the system allows it the
 // file has no name as soon as it is open, so that it is gone with the program, however
 // that ends.
 type spool struct {
@@ -52,7 +52,7 @@ func newSpool() (*spool, error) {
 }
 
 // spoolBlock is the size of a block, as far as records of the stream's size fill it.
-const spoolBlock = 1 << 15
+const spoolBlock = 1 << 13
 
 // stream is one of a spool's streams: records of one size, which never lie across
 // blocks.

@@ -88,7 +88,7 @@ func decodeOptions(t *ledger.Test, into any) error {
 // runE1 scores the tests of one target in one pass over its replies: they are
 // tokenised once, however many keys are tried.
 func runE1(ctx context.Context, ins []*Input) ([]*Output, error) {
-	units := cmp.Or(ins[0].units, unitsInMemory)
+	units := cmp.Or(ins[0].units, max(unitsInMemory/len(ins), fewUnits))
 	tests := make([]*e1, len(ins))
 	defer func() {
 		for _, e := range tests {
@@ -96,7 +96,7 @@ func runE1(ctx context.Context, ins []*Input) ([]*Output, error) {
 		}
 	}()
 	for i, in := range ins {
-		e, err := newE1(in, units/len(ins))
+		e, err := newE1(in, units)
 		if err != nil {
 			return nil, err
 		}
@@ -125,9 +125,14 @@ func runE1(ctx context.Context, ins []*Input) ([]*Output, error) {
 	return outs, nil
 }
 
-// unitsInMemory is how many distinct units the tests of a target hold in memory
-// together: 60 MB of them. Those of larger cases go to temporary files.
-const unitsInMemory = 2 << 20
+const (
+	// unitsInMemory is how many distinct units the tests of a target hold in memory
+	// together: 60 MB of them. Those of larger cases go to temporary files.
+	unitsInMemory = 2 << 20
+	// fewUnits is what each of many tests may hold anyhow, in 2 MB: a file's buffers
+	// would take a quarter of it, and more when it is read.
+	fewUnits = 1 << 16
+)
 
 // close gives up what the test has on disk.
 func (e *e1) close() {
@@ -152,12 +157,12 @@ func readFirst(ctx context.Context, ins []*Input, tests []*e1, units int) error 
 		if err != nil {
 			return err
 		}
-		pooled, err := newE1(in.earlier, units/len(ins))
+		pooled, err := newE1(in.earlier, units)
 		if err != nil {
 			return err
 		}
 		pooled.replies = 0 // no curve
-		if tests[i], err = newE1(in, units/len(ins), seen.detector.Has); err != nil {
+		if tests[i], err = newE1(in, units, seen.detector.Has); err != nil {
 			return err
 		}
 		tests[i].pooled = pooled
