@@ -39,7 +39,7 @@ var embeddedSuites = map[string]struct {
 	"tokenizer-units":  {"C7", "en", 1, 30, 30 * 4, 0, "1.0 24219ef75ef0f6eaacd837269b1dffc8b5fdd270fa1c3494f6dc31f86a5da374"},
 	"protocol":         {"C8", "en", 5, 25, 25, 8, "1.0 41c1cd3bff296779ac9da94931fbf8e8706cecf1ecb76a7fef824eac1b2279a0"},
 	"trap-choice":      {"C1", "en", 8, 1200, 1200, 1, "1.0 18aab3ed6ed9758f3d9b71c3de4e00efdf1b8211ce07cc3b99207c1fa9f19aaa"},
-	"identity":         {"C3", "en fr de es it pt nl pl ru zh ja ko", 5, 40, 40 * 12 * 2, 5, "1.0 72b16cb314f2a319bc31a742b1f63bf16279b296148f4a19f89754ae7d6aa88b"},
+	"identity":         {"C3", "en fr de es it pt nl pl ru zh ja ko", 5, 40, 40 * 12 * 2, 5, "1.1 33fa351bd86db808543828e52a3f9f316ed7440868190faeb43439c990158b73"},
 	"refusal-ladder":   {"C4", "en fr", 9, 40 * 5, 40 * 5 * 2, 1, "1.0 c092c792860fcb56171603bcf42b0a5bb1d4bcc878b8d2c600f82f385b63d5b5"},
 	"style":            {"C6", "en fr de", 5, 75 * 4, 75 * 4 * 3, 2, "1.0 6579a2ad6ca4a8043d8e7a2a92121c87bebb21bef680cda2b3cf08af50396033"},
 	"reasoning-puzzle": {"C5", "en fr", 5, 50 * 4, 50 * 4 * 2, 1, "1.0 9c8332bcc7ef431ff1a9d89c8b368ae9de8ace85f5795e1ffd6f3b92e6a6d08a"},

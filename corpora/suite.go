@@ -63,6 +63,7 @@ type Suite struct {
 
 	types     map[string]local[[]string] // slot values that templates share
 	templates []template
+	draw      int // version of the order in which prompts are drawn; 0 is 1
 	placebos  int // items that are never planted
 	maxTokens int
 	hash      string

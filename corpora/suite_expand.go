@@ -16,7 +16,7 @@ import (
 //
 // The draw is balanced. It goes in rounds, each of which takes one prompt of
 // every template that has any left, alternating between the groups of equal
-// language and category. So n may be small without missing a category, and no
+// language and category, and of equal system text where the suite says draw: 2. So n may be small without missing a category, and no
 // template is used again before all have been. Prompts of one item are drawn in
 // one round.
 //
@@ -58,7 +58,7 @@ func (s *Suite) pool(seed uint64) ([]Prompt, error) {
 	}
 	var out []Prompt
 	for r, prompts := range rounds {
-		out = append(out, alternate(seed, r, prompts)...)
+		out = append(out, alternate(seed, r, prompts, s.draw > 1)...)
 	}
 	for i := range out {
 		if s.Slots > 0 && out[i].Reading != nil {
@@ -135,12 +135,16 @@ func (s *Suite) markPlacebos(rounds [][]Prompt) error {
 func itemOf(p Prompt) string { return p.Item() }
 
 // alternate orders the prompts of one round: groups take turns, in an order
-// drawn per round, as do the items within a group.
-func alternate(seed uint64, round int, prompts []Prompt) []Prompt {
+// drawn per round, as do the items within a group. Where framed, the prompts under one
+// system text are a group of their own.
+func alternate(seed uint64, round int, prompts []Prompt, framed bool) []Prompt {
 	groups := make(map[string][]Prompt)
 	var names []string
 	for _, p := range prompts {
 		name := p.Lang + "/" + p.Category
+		if framed && p.System != "" {
+			name += "/" + p.System
+		}
 		if _, ok := groups[name]; !ok {
 			names = append(names, name)
 		}

@@ -57,6 +57,7 @@ type suiteFile struct {
 	Origin      string                     `yaml:"origin"`
 	Draws       int                        `yaml:"draws"`
 	Slots       int                        `yaml:"slots"`
+	Draw        int                        `yaml:"draw"`
 	Placebos    int                        `yaml:"placebos"`
 	Types       map[string]local[[]string] `yaml:"types"`
 	Groups      []groupFile                `yaml:"groups"`
@@ -141,7 +142,7 @@ func parseYAML(data []byte) (*Suite, error) {
 		Name: src.Name, Version: src.Version, Family: src.Family, Languages: src.Languages,
 		Purpose: strings.TrimSpace(src.Purpose), NeverUse: strings.TrimSpace(src.NeverUse),
 		Samples: src.Samples, ReplyTokens: src.ReplyTokens, Origin: src.Origin, Draws: src.Draws, Slots: src.Slots, placebos: src.Placebos,
-		types: src.Types, maxTokens: src.MaxTokens, hash: hashSource(data),
+		draw: src.Draw, types: src.Types, maxTokens: src.MaxTokens, hash: hashSource(data),
 	}
 	for name := range s.types {
 		if err := checkSlotName(name); err != nil {
@@ -477,10 +478,14 @@ func (s *Suite) check() error {
 		{"draws", s.Draws},
 		{"slots", s.Slots},
 		{"placebos", s.placebos},
+		{"draw", s.draw},
 	} {
 		if number.n < 0 || number.n > maxPrompts {
 			return fmt.Errorf("%s is %d; it must be positive, and at most %d", number.name, number.n, maxPrompts)
 		}
+	}
+	if s.draw > 2 {
+		return fmt.Errorf("draw %d: this program knows 1 and 2", s.draw)
 	}
 	if s.maxTokens == 0 {
 		s.maxTokens = defaultMaxTokens

@@ -230,6 +230,8 @@ func parseImported(f *ImportFile, n int, raw []byte) (wire.Line, error) {
 	switch {
 	case err != nil:
 		return l, usage("Mend the line, or leave it out", "%s line %d is no reply: %s", f.Path, n, err)
+	case l.Silent:
+		return l, usage("Mend the line, or leave it out; a reply that was empty has the text \"\"", "%s line %d has no reply: neither text nor tokens", f.Path, n)
 	case f.IDs && (l.Reply.Tokens == nil || l.Reply.PromptTokens == nil):
 		return l, usage("Import text, or give the ids of every prompt and reply", "%s line %d has no tokens or prompt_tokens", f.Path, n)
 	case !l.Reply.Outcome.Final():

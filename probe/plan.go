@@ -155,39 +155,39 @@ type Draft struct {
 
 // Estimate is what carrying out the plan may cost at most, retries apart.
 type Estimate struct {
-	Requests         int64
-	PromptTokens     int64
-	CompletionTokens int64 // if every reply uses its whole budget
-	Cost             float64
-	Currency         string
-	Priced           bool // every target has a price
-	Targets          []TargetEstimate
+	Requests         int64            `json:"requests"`
+	PromptTokens     int64            `json:"prompt_tokens"`
+	CompletionTokens int64            `json:"completion_tokens"` // if every reply uses its whole budget
+	Cost             float64          `json:"cost"`
+	Currency         string           `json:"currency"`
+	Priced           bool             `json:"priced"` // every target has a price
+	Targets          []TargetEstimate `json:"targets"`
 	// Judge is the share of the judge, which the sums above hold; nil where there is none.
-	Judge *JudgeEstimate `json:",omitempty"`
+	Judge *JudgeEstimate `json:"judge,omitempty"`
 	// Families are the shares of the families: of a prompt that several read, each has
 	// the whole. Sentinels are in none.
-	Families    []FamilyEstimate
-	Assumptions []string // of cost and power, in sentences
+	Families    []FamilyEstimate `json:"families"`
+	Assumptions []string         `json:"assumptions"` // of cost and power, in sentences
 }
 
 // TargetEstimate is one target's share.
 type TargetEstimate struct {
-	Target           string
-	Requests         int64
-	PromptTokens     int64
-	CompletionTokens int64
-	Cost             float64
-	Priced           bool
+	Target           string  `json:"target"`
+	Requests         int64   `json:"requests"`
+	PromptTokens     int64   `json:"prompt_tokens"`
+	CompletionTokens int64   `json:"completion_tokens"`
+	Cost             float64 `json:"cost"`
+	Priced           bool    `json:"priced"`
 }
 
 // FamilyEstimate is what is asked for one family, of all targets.
 type FamilyEstimate struct {
-	Family           string
-	Prompts          int
-	Requests         int64
-	PromptTokens     int64
-	CompletionTokens int64
-	Cost             float64 // of the targets that have a price
+	Family           string  `json:"family"`
+	Prompts          int     `json:"prompts"`
+	Requests         int64   `json:"requests"`
+	PromptTokens     int64   `json:"prompt_tokens"`
+	CompletionTokens int64   `json:"completion_tokens"`
+	Cost             float64 `json:"cost"` // of the targets that have a price
 }
 
 // NewPlan decides everything that has to be decided before the first request.

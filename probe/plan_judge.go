@@ -20,13 +20,13 @@ const DefaultJudgeTokens = 512
 
 // JudgeEstimate is what the labels may cost at most, if every reply comes in.
 type JudgeEstimate struct {
-	Target           string
-	Replies          int64
-	Requests         int64 // with those for second labels
-	PromptTokens     int64
-	CompletionTokens int64
-	Cost             float64
-	Priced           bool
+	Target           string  `json:"target"`
+	Replies          int64   `json:"replies"`
+	Requests         int64   `json:"requests"` // with those for second labels
+	PromptTokens     int64   `json:"prompt_tokens"`
+	CompletionTokens int64   `json:"completion_tokens"`
+	Cost             float64 `json:"cost"`
+	Priced           bool    `json:"priced"`
 }
 
 // addJudge seals who labels the replies, and how.

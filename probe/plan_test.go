@@ -406,11 +406,21 @@ func TestLine(t *testing.T) {
 		t.Errorf("\n%s\n%s", got, want)
 	}
 	s = Status{Phase: PhasePaused, Note: "nova: connection refused", Planned: 3, Tokens: 1234, Drift: 2, Evidence: []Evidence{{"a", 2.34, 6}}}
-	want = "0/3 0% | ok 0 | 0 rpm j=0 | 1,234 tok | drift 2 | log10 e 2.3 of 6.0 | paused: nova: connection refused"
+	want = "0/3 0% | ok 0 | 0 rpm | 1,234 tok | drift 2 | log10 e 2.3 of 6.0 | paused: nova: connection refused"
 	if got := s.Line(); got != want {
 		t.Errorf("\n%s\n%s", got, want)
 	}
-	for d, want := range map[time.Duration]string{8 * time.Second: "8s", 90 * time.Second: "2m", 125 * time.Minute: "2h05m"} {
+	// From outside it is not known how many may be under way, only how many are. What
+	// the operator cancelled is no error.
+	s = Status{
+		Phase: PhaseRunning, Planned: 3, InFlight: 2, Cost: .04, MaxCost: .05,
+		Failed: map[ledger.Outcome]int64{ledger.Cancelled: 2, ledger.Transport: 1},
+	}
+	want = "0/3 0% | ok 0 err 1 | 0 rpm 2 under way | $0.04/0.05 | drift none"
+	if got := s.Line(); got != want {
+		t.Errorf("\n%s\n%s", got, want)
+	}
+	for d, want := range map[time.Duration]string{0: "0s", 10 * time.Millisecond: "10ms", 8 * time.Second: "8s", 90 * time.Second: "2m", 125 * time.Minute: "2h05m"} {
 		if got := brief(d); got != want {
 			t.Errorf("%v is written %s, want %s", d, got, want)
 		}

@@ -85,16 +85,23 @@ func (s Status) Line() string {
 		}
 	}
 	var failed int64
-	for _, n := range s.Failed {
-		failed += n
+	for outcome, n := range s.Failed {
+		if outcome != ledger.Cancelled { // by the operator: no failure
+			failed += n
+		}
 	}
 	if failed > 0 {
 		fmt.Fprintf(&b, " err %s", group(failed))
 	}
-	fmt.Fprintf(&b, " | %.0f rpm j=%d", s.PerMinute, s.Concurrency)
+	fmt.Fprintf(&b, " | %.0f rpm", s.PerMinute)
+	if s.Concurrency > 0 {
+		fmt.Fprintf(&b, " j=%d", s.Concurrency)
+	} else if s.InFlight > 0 { // seen from outside
+		fmt.Fprintf(&b, " %d under way", s.InFlight)
+	}
 	switch {
 	case s.MaxCost > 0:
-		fmt.Fprintf(&b, " | %s%.2f/%.0f", currencySign(s.Currency), s.Cost, s.MaxCost)
+		fmt.Fprintf(&b, " | %s%.2f/%s", currencySign(s.Currency), s.Cost, strconv.FormatFloat(s.MaxCost, 'f', -1, 64))
 	case s.Cost > 0:
 		fmt.Fprintf(&b, " | %s%.2f", currencySign(s.Currency), s.Cost)
 	default:
@@ -157,9 +164,11 @@ func currencySign(currency string) string {
 	return currency + " "
 }
 
-// brief is a duration to the nearest sensible unit: 39m, 2h05m, 8s.
+// brief is a duration to the nearest sensible unit: 39m, 2h05m, 8s, 10ms.
 func brief(d time.Duration) string {
 	switch {
+	case d > 0 && d < time.Second:
+		return d.Round(time.Millisecond).String()
 	case d >= time.Hour:
 		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
 	case d >= time.Minute:

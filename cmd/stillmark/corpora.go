@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -168,7 +169,7 @@ func (a *app) showSuite(c corpora.Info) error {
 	line("origin", "%s", c.Origin)
 	line("sha256", "%s", c.SHA256)
 	for _, category := range c.Categories {
-		fmt.Fprintf(a.out, "  %-13s %d\n", printable(category.Category), category.Prompts)
+		fmt.Fprintf(a.out, "  %-13s %d\n", cmp.Or(printable(category.Category), "no category"), category.Prompts)
 	}
 	return nil
 }

@@ -23,6 +23,9 @@ apart in a reply, missing placebos, choices that two items share, texts of the
 watermarked model outside E2, and prompts of one suite that are nearly those of
 another. Without an argument the embedded suites are examined.
 
+Equal prompts are looked for among all fillings of all templates; nearly equal ones among
+the templates, with their slots left open: fillings of one template are alike by design.
+
 With --key the prompts of each suite are scored under a watermark key as one
 stream: prompts that were written for this purpose show nothing of it, and where
 they do (log10 p <= -6) the key could come in through the prompt.`,
@@ -84,7 +87,7 @@ they do (log10 p <= -6) the key could come in through the prompt.`,
 				return err
 			}
 			if total > 0 {
-				return usageError(fmt.Errorf("%d problems in %d suites", total, len(suites)))
+				return usageError(fmt.Errorf("%s in %s", howMany(total, "problem"), howMany(len(suites), "suite")))
 			}
 			m.clear()
 			if a.asJSON {
@@ -93,11 +96,7 @@ they do (log10 p <= -6) the key could come in through the prompt.`,
 					Problems int `json:"problems"`
 				}{len(suites), 0})
 			}
-			what := "suites"
-			if len(suites) == 1 {
-				what = "suite"
-			}
-			fmt.Fprintf(a.out, "%d %s: no problem found\n", len(suites), what)
+			fmt.Fprintf(a.out, "%s: no problem found\n", howMany(len(suites), "suite"))
 			return nil
 		},
 	}
@@ -105,6 +104,14 @@ they do (log10 p <= -6) the key could come in through the prompt.`,
 	tokenizers.bind(c.Flags())
 	output.bind(c.Flags())
 	return c
+}
+
+// howMany is a number of things: 1 suite, 2 suites.
+func howMany(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
 }
 
 // lintProblem is a problem with its suite, which is empty if it lies between two.

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
 	"os/user"
 	"slices"
 	"strings"
@@ -203,7 +202,7 @@ func publishFrom(ctx context.Context, w *registry.Writer, root, tsa, tokenFile, 
 	}
 	var token []byte
 	if tokenFile != "" {
-		token, err = os.ReadFile(tokenFile)
+		token, err = readStamp(tokenFile)
 	} else {
 		token, err = requestStamp(ctx, tsa, digest)
 	}
@@ -319,7 +318,7 @@ verified.`,
 	}
 	s.bind(c, "timestamped")
 	c.Flags().StringVar(&tsa, "tsa", "", "URL of an RFC 3161 timestamping authority")
-	c.Flags().StringVar(&token, "token", "", "file of a token (DER)")
+	c.Flags().StringVar(&token, "token", "", "file of a token (DER), alone or in the authority's response")
 	c.MarkFlagsOneRequired("tsa", "token")
 	c.MarkFlagsMutuallyExclusive("tsa", "token")
 	return c

@@ -76,7 +76,7 @@ only prints.
 The power assumes that replies fill three quarters of --max-tokens and that half of
 their positions are distinct scored pairs; --tokens-per-reply and --distinct change
 that. Commitments are given in the order of the keys; FILE.tsr beside a commitment
-is taken as its timestamp.
+(a token, or a whole response as openssl ts -reply writes it) is taken as its timestamp.
 
 What is asked is a --suite, or a --set of suites: smoke rehearses with some 300 requests
 and is no basis of a verdict, standard is what says most for its money, evidential is
@@ -544,7 +544,7 @@ func (o *planOptions) readKeys() error {
 			if pk.Commitment, err = os.ReadFile(o.commitments[i]); err != nil {
 				return err
 			}
-			if pk.Stamp, err = os.ReadFile(o.commitments[i] + ".tsr"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if pk.Stamp, err = readStamp(o.commitments[i] + ".tsr"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 		}

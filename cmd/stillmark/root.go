@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -207,11 +208,32 @@ func usageOfArguments(c *cobra.Command) {
 func flagHint(c *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
-		return fmt.Errorf("%w (see %s --help)", err, c.CommandPath())
+		return fmt.Errorf("%w (see %s --help)", plainFlagError(err), c.CommandPath())
 	}
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
 	return fmt.Errorf("%w%s (see %s --help)", err, didYouMean("--"+unknown.GetSpecifiedName(), names), c.CommandPath())
+}
+
+// plainFlagError says of a flag's value what it should be, where the library repeats
+// what its parser said.
+func plainFlagError(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	f := invalid.GetFlag()
+	what := map[string]string{
+		"int": "whole number", "int64": "whole number", "uint64": "whole number from 0 up", "intSlice": "list of whole numbers",
+		"float64": "number", "duration": "time such as 90s or 2h", "bool": "true or false",
+	}[f.Value.Type()]
+	switch {
+	case what == "":
+		return err
+	case errors.Is(err, strconv.ErrRange):
+		return fmt.Errorf("--%s %q is too large", f.Name, invalid.GetValue())
+	}
+	return fmt.Errorf("--%s %q is no %s", f.Name, invalid.GetValue(), what)
 }
 
 // flagsFromEnvironment sets every flag that was not given from
@@ -227,7 +249,7 @@ func (a *app) flagsFromEnvironment(c *cobra.Command) error {
 			return
 		}
 		if err := c.Flags().Set(f.Name, value); err != nil {
-			failed = usageError(fmt.Errorf("environment variable %s: %w", name, err))
+			failed = usageError(fmt.Errorf("environment variable %s: %w", name, plainFlagError(err)))
 			return
 		}
 		a.fromEnv[f.Name] = name

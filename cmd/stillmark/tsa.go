@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/stillmark/stillmark/probe/timestamp"
@@ -16,6 +17,19 @@ const (
 	maxStampResponse = 1 << 20
 	stampTimeout     = 30 * time.Second
 )
+
+// readStamp reads the token that a third party left in a file, alone or in its response.
+func readStamp(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	token, err := timestamp.Token(data)
+	if err != nil {
+		return nil, usageError(fmt.Errorf("%s: %w", path, err))
+	}
+	return token, nil
+}
 
 // requestStamp asks an RFC 3161 authority for a token over a digest (the HTTP
 // binding of RFC 3161, section 3.4) and checks that it is for that digest.

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -47,6 +50,16 @@ func TestRequestStamp(t *testing.T) {
 	stamp, err := timestamp.Verify(token, digest, authority.Roots())
 	if err != nil || !stamp.Trusted {
 		t.Errorf("stamp %+v, %v", stamp, err)
+	}
+	// A file may hold the whole answer, as openssl writes it.
+	for name, data := range map[string][]byte{"token": token, "response": first} {
+		path := filepath.Join(t.TempDir(), name+".tsr")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := readStamp(path); err != nil || !bytes.Equal(got, token) {
+			t.Errorf("the token of a %s: %v", name, err)
+		}
 	}
 	for path, digest := range map[string][32]byte{"/replay": digest, "/replay?other": sha256.Sum256([]byte("another"))} {
 		_, err := requestStamp(t.Context(), server.URL+path, digest)

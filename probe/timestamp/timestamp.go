@@ -80,6 +80,21 @@ func ParseResponse(der []byte) (token []byte, err error) {
 	return resp.Token.FullBytes, nil
 }
 
+// Token returns the token in a file as a third party left it: the token itself, or a
+// whole DER TimeStampResp, as `openssl ts -reply` writes it. What is neither is returned
+// as it is, for [Verify] to refuse.
+func Token(data []byte) ([]byte, error) {
+	var outer, first asn1.RawValue
+	if _, err := asn1.Unmarshal(data, &outer); err != nil || outer.Tag != asn1.TagSequence {
+		return data, nil
+	}
+	// A token begins with the type of its content, a response with its status.
+	if _, err := asn1.Unmarshal(outer.Bytes, &first); err != nil || first.Tag != asn1.TagSequence {
+		return data, nil
+	}
+	return ParseResponse(data)
+}
+
 // Accept returns the token of a response, verified and compared with the
 // request: same digest, same nonce.
 func Accept(request, response []byte) (token []byte, err error) {

@@ -157,6 +157,15 @@ func TestRequestResponse(t *testing.T) {
 	if s, err := Verify(token, digest, a.Roots()); err != nil || !s.Trusted {
 		t.Errorf("Verify = %+v, %v", s, err)
 	}
+	// A file holds the token alone, or the whole response.
+	for name, data := range map[string][]byte{"token": token, "response": resp} {
+		if got, err := Token(data); err != nil || !bytes.Equal(got, token) {
+			t.Errorf("the token of a %s: %v", name, err)
+		}
+	}
+	if got, err := Token([]byte("no DER")); err != nil || string(got) != "no DER" {
+		t.Errorf("what is no token: %q, %v", got, err)
+	}
 	again, err := Request(digest)
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ type Line struct {
 	Prompt string
 	System string
 	Lang   string
+	Silent bool         // it has neither text, reasoning nor tokens
 	Reply  ledger.Reply // class, text, reasoning, finish reason, model, ids, usage
 }
 
@@ -27,6 +28,7 @@ func ParseLine(b []byte) (Line, error) {
 	if err != nil {
 		return Line{}, err
 	}
+	l.Silent = d.text == nil && d.reasoning == nil && d.tokens == nil
 	l.Reply = Decode(Exchange{Kind: ledger.KindImported, Body: b, Complete: true})
 	return l, nil
 }
@@ -60,6 +62,12 @@ func (d *decoder) parseLine(b []byte) (Line, error) {
 		case "lang":
 			return text(&l.Lang)
 		case "text":
+			if p.null() {
+				return nil
+			}
+			if d.text == nil {
+				d.text = []byte{} // an empty reply is one
+			}
 			return appendString(&p, &d.text)
 		case "reasoning":
 			return appendString(&p, &d.reasoning)

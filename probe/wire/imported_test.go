@@ -21,6 +21,8 @@ func TestParseLine(t *testing.T) {
 		}}},
 		{name: "least", line: `{"prompt":"p","text":"t"}`, want: Line{Prompt: "p", Reply: ledger.Reply{Outcome: ledger.OK, Text: "t"}}},
 		{name: "ids alone", line: `{"prompt":"p","tokens":[0,2147483647],"text":null}`, want: Line{Prompt: "p", Reply: ledger.Reply{Outcome: ledger.OK, Tokens: []int32{0, 1<<31 - 1}}}},
+		{name: "no words", line: `{"prompt":"p","text":""}`, want: Line{Prompt: "p", Reply: ledger.Reply{Outcome: ledger.Empty, Detail: "the reply has no text"}}},
+		{name: "no reply", line: `{"prompt":"p","text":null}`, want: Line{Prompt: "p", Silent: true, Reply: ledger.Reply{Outcome: ledger.Empty, Detail: "the reply has no text"}}},
 		{name: "empty", line: `{"prompt":"p","text":" "}`, want: Line{Prompt: "p", Reply: ledger.Reply{Outcome: ledger.Empty, Text: " ", Detail: "the reply has no text"}}},
 		{name: "filtered", line: `{"prompt":"p","text":"t","finish_reason":"content_filter"}`, want: Line{Prompt: "p", Reply: ledger.Reply{
 			Outcome: ledger.Filtered, Text: "t", Finish: "content_filter", Detail: `finish reason "content_filter"`,
