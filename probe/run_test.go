@@ -495,7 +495,7 @@ func TestCaps(t *testing.T) {
 		// that might cost more than is left.
 		"tokens": {ledger.Caps{MaxTokens: 800}, "cap of 800 tokens", func(s Summary) bool { return s.Tokens <= 800 && s.Tokens > 700 }},
 		"cost":   {ledger.Caps{MaxCost: .01}, "cap of $0.01", func(s Summary) bool { return s.Cost <= .01 && s.Cost > .008 }},
-		"time":   {ledger.Caps{MaxTime: time.Millisecond}, "cap of 0s of run time", func(s Summary) bool { return s.Missing > 0 }},
+		"time":   {ledger.Caps{MaxTime: time.Millisecond}, "cap of 1ms of run time", func(s Summary) bool { return s.Missing > 0 }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -37,7 +37,7 @@ type listFlags struct {
 
 func (o *listFlags) bind(f *pflag.FlagSet) {
 	f.IntVar(&o.runs, "runs", 1, "runs in which what is listed will be asked, 1 or 2: of two, each asks half of the items")
-	f.IntVar(&o.counterfactuals, "counterfactuals", 0, "E4: list what `probe plan` asks with the same number of counterfactual responses")
+	f.IntVar(&o.counterfactuals, "counterfactuals", 0, "E4: list what \"probe plan\" asks with the same number of counterfactual responses")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the draw of the prompts that are listed")
 }
 
