@@ -330,7 +330,7 @@ const (
 	fieldFingerprint = "fingerprint"
 	fieldProvider    = "provider"
 	fieldHeaders     = "headers"
-	fieldSentinels   = "sentinels"
+	fieldSentinels   = family.FieldSentinels
 )
 
 // maxKnown bounds the values that are remembered per field, and so the drift

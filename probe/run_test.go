@@ -434,10 +434,15 @@ func TestModelSwitch(t *testing.T) {
 	t.Run("split", func(t *testing.T) {
 		t.Parallel()
 		s := serve(t, script())
-		dir := sealed(t, input(t, s.URL(), 30))
+		in := input(t, s.URL(), 30)
+		dir := sealed(t, in)
 		sum, err := Run(t.Context(), dir, RunOptions{pace: quick, OnDrift: DriftSplit})
 		if err != nil || sum.Classes[ledger.OK] != 60 || sum.Drift != 1 {
 			t.Errorf("%+v, %v", sum, err)
+		}
+		f := findings(t, dir, in.Keys[0].Key)
+		if x := f.Findings[0]; x.Epochs != 2 || len(x.Parts) != 2 || x.Parts[0].Name != "epoch: model nova" || x.Parts[1].Name != "epoch: model nova-2" {
+			t.Errorf("%d epochs: %+v", x.Epochs, x.Parts)
 		}
 	})
 	t.Run("after a resume", func(t *testing.T) {

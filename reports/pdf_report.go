@@ -504,10 +504,10 @@ func (p *paper) extras(gs []group) {
 		for _, r := range rows {
 			out = append(out, []field{{text: r.Test + " · " + r.EffectUnit}})
 			for _, x := range r.Parts {
-				out = append(out, fields(x.Name, p.d.integer(x.N), p.d.interval(x.Effect, x.Lo, x.Hi)))
+				out = append(out, fields(x.Name, p.d.integer(x.N), p.d.interval(x.Effect, x.Lo, x.Hi), p.d.logarithm(x.Log10P)))
 			}
 		}
-		p.table([]column{{p.l("col.part"), 60, false}, {p.l("col.n"), 18, true}, {p.l("col.effect"), 40, true}}, out)
+		p.table([]column{{p.l("col.part"), 60, false}, {p.l("col.n"), 18, true}, {p.l("col.effect"), 40, true}, {p.l("col.p"), 18, true}}, out)
 	}
 }
 

@@ -176,11 +176,11 @@ var tables = []table{
 	},
 	{
 		"parts",
-		[]string{"test", "part", "n", "effect", "effect_lo", "effect_hi", "effect_unit"},
+		[]string{"test", "part", "n", "effect", "effect_lo", "effect_hi", "effect_unit", "log10_p"},
 		func(r *model.Report, row func(...any)) {
 			rows(r, func(t *model.TestRow) {
 				for _, x := range t.Parts {
-					row(t.Test, x.Name, x.N, x.Effect, x.Lo, x.Hi, t.EffectUnit)
+					row(t.Test, x.Name, x.N, x.Effect, x.Lo, x.Hi, t.EffectUnit, x.Log10P)
 				}
 			})
 		},

@@ -188,6 +188,11 @@ func writeFindings(w io.Writer, plan *ledger.Plan, f *ledger.Findings) error {
 		for _, said := range new(family.Book).SayJudge(&f.Findings[i]) {
 			fmt.Fprintf(w, "  %s\n", printable(said))
 		}
+		if x := &f.Findings[i]; x.Epochs > 1 {
+			for _, part := range x.Parts {
+				fmt.Fprintf(w, "  %s: n %d, effect %+.4f [%+.4f, %+.4f], log10 p %s, uncorrected\n", printable(part.Name), part.N, part.Effect, part.Lo, part.Hi, number(part.Log10P))
+			}
+		}
 		for _, warning := range s.Warnings {
 			if !slices.Contains(notes, warning) {
 				notes = append(notes, warning)

@@ -363,6 +363,9 @@ func (a *analysis) enter(fam *Family, i int, out *Output) {
 		f.Curve = id.Curve
 	}
 	f.Power.Test = id.Test
+	if n := len(a.targets[f.Target].epochs); n > 1 {
+		f.Epochs = n
+	}
 	a.results[i], a.log10P[i], a.own[i], a.joined[i] = f, math.Min(0, out.Log10P), out.Warnings, out.Joined
 }
 
@@ -594,6 +597,7 @@ func (a *analysis) warnings(i int) []Warning {
 	if f.Tier == ledger.Comparative {
 		add(f.Comparison != nil && f.Comparison.Vendors < minVendors, WarnVendors)
 		add(g.drift > 0, WarnDrift)
+		add(f.Epochs > 1, WarnEpochs)
 		return append(w, a.own[i]...)
 	}
 	control, hit := a.controls(f)
@@ -618,6 +622,7 @@ func (a *analysis) warnings(i int) []Warning {
 	add(f.Role == ledger.Rival && hit, WarnControlHit)
 	add(g.reasoning > 0 && f.Family == Radioactivity && !a.readsReasoning(f.Target), WarnReasoning)
 	add(g.drift > 0, WarnDrift)
+	add(f.Epochs > 1, WarnEpochs)
 	switch f.Verdict {
 	case ledger.VerdictDependence, ledger.VerdictSingleRun, ledger.VerdictExploratory, ledger.VerdictWeak:
 		add(!a.plan.Demo, WarnSearch)

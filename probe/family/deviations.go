@@ -118,6 +118,7 @@ func (h *history) take(e *ledger.Event, owner func(id string) *gathered, targets
 		}
 		if g := targets[d.Target]; g != nil {
 			g.drift++
+			g.change(d, e.Seq)
 		}
 		h.addDrift(d)
 	case ledger.EventPause:

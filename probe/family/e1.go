@@ -211,7 +211,10 @@ func newE1(in *Input, units int, skip ...func(window []int32, token int32) bool)
 	e := &e1{
 		test: in.Test, reader: r, part: opt.Part, log10Alpha: in.Log10Alpha,
 		decoys: in.Decoys, seed: in.DecoySeed, progress: in.Progress, curve: make([]ledger.CurvePoint, 0, curvePoints),
-		langs: map[string]*langPart{},
+		stretches: map[stretch]*stretchPart{},
+	}
+	if g := in.targets[in.Target.Name]; len(g.epochs) > 1 {
+		e.epochs, e.epochName = len(g.epochs), g.name
 	}
 	for s := range in.targets[in.Target.Name].settled() {
 		if in.Test.Reads(s.prompt) && s.class == ledger.OK && (s.reasoning || opt.Part == "") {
@@ -308,7 +311,7 @@ func feed(ins []*Input, tests []*e1, batch []settled) error {
 		e := tests[k]
 		for i, s := range batch {
 			if it, ok := items[i][textOf{e.reader, e.part}]; ok && e.test.Reads(s.prompt) {
-				if err := e.add(it, s.prompt.Lang); err != nil {
+				if err := e.add(it, stretch{s.prompt.Lang, s.epoch}); err != nil {
 					return fmt.Errorf("test %s: %w", e.test.ID, err)
 				}
 			}
@@ -363,19 +366,42 @@ type e1 struct {
 	seed       [32]byte
 	progress   func(done int)
 
-	replies int64 // that are expected to enter: places the points of the curve
-	done    int64
-	tokens  int64
-	curve   []ledger.CurvePoint
-	langs   map[string]*langPart
-	parts   []*langPart // of langs, by their tags
+	replies   int64 // that are expected to enter: places the points of the curve
+	done      int64
+	tokens    int64
+	curve     []ledger.CurvePoint
+	stretches map[stretch]*stretchPart
+	parts     []*stretchPart // of stretches, by their tags
+
+	epochs    int // of the target, where there are several
+	epochName func(i int) string
 }
 
-// langPart is the part of a run in one language of its prompts.
-type langPart struct {
+// stretch is the part of a run in one language of its prompts and one epoch of its target.
+type stretch struct {
+	lang  string
+	epoch int
+}
+
+type stretchPart struct {
 	tag      int
 	n        int64
+	score    float64
 	clusters evidence.Clusters
+}
+
+// merge adds up some of the stretches, in a fixed order.
+func (e *e1) merge(of func(stretch) bool) stretchPart {
+	var sum stretchPart
+	for _, c := range slices.SortedFunc(maps.Keys(e.stretches), func(a, b stretch) int {
+		return cmp.Or(cmp.Compare(a.lang, b.lang), cmp.Compare(a.epoch, b.epoch))
+	}) {
+		if p := e.stretches[c]; of(c) {
+			sum.n, sum.score = sum.n+p.n, sum.score+p.score
+			sum.clusters.Merge(p.clusters)
+		}
+	}
+	return sum
 }
 
 // item reads the part of an answer that the test scores. There may be none.
@@ -416,7 +442,6 @@ func (e *e1) finish(ctx context.Context) (*Output, error) {
 		return &Output{Finding: f}, nil
 	}
 	f.Effect, f.EffectLo, f.EffectHi = d.Effect.Value, d.Effect.Lo, d.Effect.Hi
-	f.Parts = e.byLang(d.Law)
 	gate := GateUnchecked
 	if e.decoys > 0 {
 		judged, scores, err := e.detector.Decoys(ctx, e.seed, e.decoys, e.progress)
@@ -428,6 +453,7 @@ func (e *e1) finish(ctx context.Context) (*Output, error) {
 			gate = GateFailed
 		}
 	}
+	f.Parts = append(e.byLang(d.Law), e.byEpoch(d.Law, gate != GateFailed && e.test.Mode == ledger.ModeFixedN)...)
 	if gate == GateFailed {
 		return &Output{Finding: f}, nil // nothing analytic is shown, and nothing enters Holm
 	}
@@ -445,12 +471,16 @@ func (e *e1) finish(ctx context.Context) (*Output, error) {
 // byLang is the effect by the language of the prompt, where there are several. A unit
 // that two languages share counts in the one that had it first.
 func (e *e1) byLang(law evidence.Law) []ledger.Part {
-	if len(e.langs) < 2 {
+	langs := map[string]bool{}
+	for c := range e.stretches {
+		langs[c.lang] = true
+	}
+	if len(langs) < 2 {
 		return nil
 	}
 	var out []ledger.Part
-	for _, lang := range slices.Sorted(maps.Keys(e.langs)) {
-		p := e.langs[lang]
+	for _, lang := range slices.Sorted(maps.Keys(langs)) {
+		p := e.merge(func(c stretch) bool { return c.lang == lang })
 		out = append(out, part(cmp.Or(lang, "language not said"), p.n, law.Effect(p.clusters)))
 	}
 	return out
@@ -465,16 +495,16 @@ func (e *e1) settle(ctx context.Context) error {
 }
 
 // add scores a reply.
-func (e *e1) add(it watermark.Item, lang string) error {
+func (e *e1) add(it watermark.Item, in stretch) error {
 	if e.pooled != nil {
-		if err := e.pooled.add(it, lang); err != nil {
+		if err := e.pooled.add(it, in); err != nil {
 			return err
 		}
 	}
-	p := e.langs[lang]
+	p := e.stretches[in]
 	if p == nil {
-		p = &langPart{tag: len(e.parts)}
-		e.langs[lang], e.parts = p, append(e.parts, p)
+		p = &stretchPart{tag: len(e.parts)}
+		e.stretches[in], e.parts = p, append(e.parts, p)
 	}
 	return e.detector.Enter(it, p.tag)
 }
@@ -483,19 +513,20 @@ func (e *e1) add(it watermark.Item, lang string) error {
 // numbers of replies, the last time at the end. The curve is a description: the fixed-n
 // test looks at its end only.
 func (e *e1) note(tag, tokens int, n int64, score float64) {
-	e.parts[tag].n += n
-	e.parts[tag].clusters.Add(n, score)
+	p := e.parts[tag]
+	p.n, p.score = p.n+n, p.score+score
+	p.clusters.Add(n, score)
 	e.done++
 	e.tokens += int64(tokens)
 	if e.replies == 0 || e.done*curvePoints/e.replies == (e.done-1)*curvePoints/e.replies {
 		return
 	}
 	r := e.detector.Result()
-	p := ledger.CurvePoint{Tokens: e.tokens, Log10E: finite(r.Log10E)}
+	at := ledger.CurvePoint{Tokens: e.tokens, Log10E: finite(r.Log10E)}
 	if e.test.Mode == ledger.ModeFixedN {
-		p.Log10P = finite(r.Tail.Log10P)
+		at.Log10P = finite(r.Tail.Log10P)
 	}
-	e.curve = append(e.curve, p)
+	e.curve = append(e.curve, at)
 }
 
 // power is the smallest effect that the test, as it was run, would have found

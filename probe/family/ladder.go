@@ -55,6 +55,7 @@ type Evidence struct {
 	Controlled        bool    // a control was scored under the same key
 	ControlHit        bool    // one of them shows a signal by itself, log10 p <= -2
 	Custody           bool    // a log shows that what was served under the key went to its cohort alone
+	Pooled            bool    // over several models that answered under the target's name
 	Lift              Warning // of E6: NoteForwarding and so on
 	Power             ledger.PowerRow
 }
@@ -69,6 +70,7 @@ const (
 	whyLabel         = "label"
 	whyTokenizer     = "tokenizer"
 	whyWrapper       = "wrapper"
+	whyPooled        = "pooled"
 	whyScope         = "no-cohort-key"
 	whyControlHit    = "control-hit"
 	whyUncontrolled  = "no-control"
@@ -93,6 +95,7 @@ var whyText = map[string]string{
 	whyLabel:         "{tests}: what a model says of its identity is a lead towards H_label and no higher.",
 	whyTokenizer:     "{tests}: a lead towards H_wt; a tokenizer may be taken over without the weights.",
 	whyWrapper:       "{tests}: a lead towards H_fwd; our weights (H_wt) or kindred training would lead to replies like those of our endpoint, too.",
+	whyPooled:        "{tests}: over the replies of several models that answered under this name; it holds of some of them, not of each.",
 	whyScope:         "Not H_cohort: key {key} is not that of a cohort, so {tests} cannot say to whom the text had been served.",
 	whyControlHit:    "Not H_cohort: a control also shows key {key} at log10 p <= -2 ({tests}).",
 	whyUncontrolled:  "Not H_cohort: no control was scored under key {key} ({tests}).",
@@ -185,6 +188,11 @@ func Climb(target string, all []Evidence) ledger.Standing {
 	}
 	for i := range all {
 		c.weigh(&all[i])
+	}
+	for i := range all {
+		if _, leads := all[i].leads(); leads && all[i].Pooled {
+			c.why(whyPooled, &all[i], "")
+		}
 	}
 	if c.Rung != "" {
 		c.forwarding(all)
@@ -421,7 +429,7 @@ func (a *analysis) evidence(i int) Evidence {
 	f := &a.results[i]
 	e := Evidence{
 		Test: f.Test, Family: f.Family, Key: f.Key, Tier: f.Tier, Verdict: f.Verdict,
-		Scope: scopeOf(a.plan, f.Key), Power: f.Power,
+		Scope: scopeOf(a.plan, f.Key), Power: f.Power, Pooled: f.Epochs > 1,
 	}
 	e.Controlled, e.ControlHit = a.controls(f)
 	for _, w := range a.own[i] {

@@ -37,6 +37,7 @@ type attempt struct {
 	prompt    int32 // its number in the plan, from 1; 0: none is settled
 	source    uint8 // number in gathered.sources
 	class     uint8 // number in gathered.classes, as the bytes say
+	epoch     uint8 // number in gathered.epochs
 	reasoning bool  // it has separate reasoning text
 }
 
@@ -46,6 +47,7 @@ type settled struct {
 	place     int // in the plan's order
 	prompt    *ledger.Prompt
 	class     ledger.Outcome
+	epoch     int
 	reasoning bool
 }
 
@@ -64,13 +66,19 @@ type gathered struct {
 	redecoded  int64                 // replies whose bytes say otherwise than the runner did
 	drift      int
 	overlong   int64 // replies beyond max_tokens, by the target's own count
+
+	divides   bool     // epochs are told apart
+	models    []string // as replies name them, in the order of the ledger
+	answering int      // the last of them
+	changes   []uint64 // events at which another model took over under the same name
+	epochs    []epoch  // of replies that enter tests, in the order of the ledger
 }
 
 // settled are the target's settled attempts, in the order of the plan's items.
 func (g *gathered) settled() iter.Seq[settled] {
 	return func(yield func(settled) bool) {
 		for i, a := range g.attempts {
-			if a.prompt > 0 && !yield(settled{g, i, &g.prompts[a.prompt-1], g.classes[a.class], a.reasoning}) {
+			if a.prompt > 0 && !yield(settled{g, i, &g.prompts[a.prompt-1], g.classes[a.class], int(a.epoch), a.reasoning}) {
 				return
 			}
 		}
@@ -105,7 +113,7 @@ func gather(c *ledger.Case, report func(done, of int)) ([]*gathered, *history, l
 	for i := range plan.Targets {
 		t := &plan.Targets[i]
 		targets[i] = &gathered{
-			target: t, prompts: plan.Prompts, attempts: make([]attempt, plan.PerTarget()),
+			target: t, divides: wordingOf(plan) >= wordingLadder, prompts: plan.Prompts, attempts: make([]attempt, plan.PerTarget()),
 			accounting: ledger.Accounting{
 				Target: t.Name, Classes: map[ledger.Outcome]int64{}, Failed: map[ledger.Outcome]int64{}, Models: map[string]int64{},
 				Planned: int64(plan.Count(t)),
@@ -182,6 +190,9 @@ func (g *gathered) take(rec ledger.ReplyRecord, place, prompt int, maxTokens int
 		return
 	}
 	g.accounting.Analysed++
+	if g.divides {
+		g.attempts[place].epoch = g.enter(r.Model, rec.Event.Seq)
+	}
 	if r.Reasoning != "" {
 		g.reasoning++
 	}

@@ -45,12 +45,12 @@ func score(t testing.TB, items []watermark.Item, k *watermark.Key, keep func([]i
 	t.Helper()
 	e := &e1{
 		test:       &ledger.Test{Mode: ledger.ModeFixedN, Weights: watermark.WeightsAuto},
-		log10Alpha: -6, replies: int64(len(items)), langs: map[string]*langPart{},
+		log10Alpha: -6, replies: int64(len(items)), stretches: map[stretch]*stretchPart{},
 	}
 	spill := &watermark.Spill{Units: unitsInMemory, Each: e.note}
 	e.detector = watermark.NewDetector(mark(t, k), watermark.Options{Weights: watermark.WeightsAuto, Keep: keep, Spill: spill})
 	for _, it := range items {
-		if err := e.add(it, "en"); err != nil {
+		if err := e.add(it, stretch{lang: "en"}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -125,6 +125,8 @@ var wording = map[ledger.Verdict]map[ledger.Tier]words{
 
 const dependenceMeaning = "The replies depend on key {key}: training on text generated under it, forwarding of requests to our service, use of our weights, or retrieval of such text would each explain this; other tests are needed to tell them apart."
 
+const pooledMeaning = "It is said of some of the models that answered under this name, not of each: what each showed stands beside, uncorrected."
+
 const singleRun = "The claim rule asks for a second run at least seven days later that scores only what the first did not; until then this is a lead."
 
 var exploratoryWords = words{
@@ -193,6 +195,7 @@ const (
 	WarnControlHit      Warning = "control-hit"
 	WarnReasoning       Warning = "reasoning"
 	WarnDrift           Warning = "drift"
+	WarnEpochs          Warning = "epochs"
 	WarnSearch          Warning = "search"
 	WarnImported        Warning = "imported"
 	WarnVendors         Warning = "few-vendors"
@@ -250,6 +253,7 @@ var warningText = map[Warning]string{
 	WarnControlHit:      "A control under the same key also reaches log10 p <= -2 by itself: shared data, the public web, or a leaked key must be considered.",
 	WarnReasoning:       "Some replies carried separate reasoning text, which this test does not score.",
 	WarnDrift:           "The target changed its model, fingerprint or provider while replies were collected.",
+	WarnEpochs:          "{epochs} models answered under the name {target}, told apart by the names in their replies or by changed answers to sentinels. The result is over the replies of all: a dependence is one of some of these models, and not of each.",
 	WarnWithheld:        "A check of the test's own assumptions failed ({withheld}), so nothing analytic is reported.",
 	WarnNoOwnLift:       "The lift of our own service was not measured, so that this alone does not tell forwarding from training.",
 	NoteForwarding:      "The lift is at least half of our own service's, as forwarding of requests makes it.",
@@ -310,10 +314,13 @@ func (b *Book) Say(f *ledger.Finding, log10Alpha float64) Statement {
 			meaning = append(meaning, singleRun)
 		}
 	}
+	if f.Epochs > 1 && signal(verdict) {
+		meaning = append(meaning, pooledMeaning)
+	}
 	for i := range meaning {
 		meaning[i] = b.phrase(meaning[i])
 	}
-	fill := strings.NewReplacer("{subject}", b.phrase(cmp.Or(fam.subject, replySubject)), "{they}", b.phrase(they(fam.subject)))
+	fill := strings.NewReplacer("{subject}", b.phrase(subject(&fam, f)), "{they}", b.phrase(they(fam.subject)))
 	st := Statement{Headline: r.Replace(fill.Replace(b.phrase(w.headline))), Meaning: r.Replace(fill.Replace(strings.Join(meaning, " ")))}
 	hidden := notShown[verdict]
 	if verdict == ledger.VerdictExploratory && f.Tier == ledger.Comparative {
@@ -329,8 +336,19 @@ func (b *Book) Say(f *ledger.Finding, log10Alpha float64) Statement {
 	return st
 }
 
-// replySubject is what a family reads that does not say otherwise.
-const replySubject = "the replies of {target}"
+// What a family reads that does not say otherwise, of one model or of several.
+const (
+	replySubject  = "the replies of {target}"
+	pooledSubject = "the pooled replies of {epochs} models that answered as {target}"
+)
+
+// subject is what depends on the key.
+func subject(fam *Family, f *ledger.Finding) string {
+	if f.Epochs > 1 && fam.subject == "" {
+		return pooledSubject
+	}
+	return cmp.Or(fam.subject, replySubject)
+}
 
 // positive reports whether a verdict at the exact tier says that there is a
 // dependence.
@@ -368,7 +386,7 @@ func (b *Book) placeholders(f *ledger.Finding, log10Alpha float64) *strings.Repl
 		"{family}", family, "{controls}", b.count(len(compared.Controls), "control"), "{rank}", strconv.Itoa(compared.Rank), "{of}", strconv.Itoa(compared.Of),
 		"{rankp}", b.log10(&compared.Log10P), "{holm}", b.log10(f.HolmLog10P), "{m}", strconv.Itoa(f.M),
 		"{withheld}", b.Phrase(cmp.Or(f.Withheld, "the decoy keys did not behave as the theory says they should on this text"), f), "{rankonly}", b.rankOnly(f),
-		"{target}", f.Target, "{key}", f.Key, "{prf}", f.PRF,
+		"{target}", f.Target, "{key}", f.Key, "{prf}", f.PRF, "{epochs}", strconv.Itoa(f.Epochs),
 		"{k}", b.phrase(audits(weaker(f))), "{days}", b.phrase(runDays(f)),
 		"{result}", b.result(f), "{alpha}", b.log10(&log10Alpha), "{n}", strconv.FormatInt(f.N, 10),
 		"{power}", b.powerSentence(f), "{ratio}", b.ratioSentence(f.Comparison),

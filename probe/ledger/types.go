@@ -579,6 +579,9 @@ type Finding struct {
 	// Withheld says in a clause why nothing analytic is reported, where the family's
 	// own check of its assumptions failed.
 	Withheld string `json:"withheld,omitempty"`
+	// Epochs is how many models answered under the target's name, where there were
+	// several: the finding pools their replies.
+	Epochs int `json:"epochs,omitempty"`
 
 	Verdict  Verdict  `json:"verdict"`
 	Warnings []string `json:"warnings"`
@@ -705,13 +708,15 @@ type Matrix struct {
 	Values   [][]float64 `json:"values"` // by source, then teacher
 }
 
-// Part is a finding's statistic on a part of its data: a language, a category.
+// Part is a finding's statistic on a part of its data: a language, a category, an epoch
+// of its target. Log10P, where a part has one, is not corrected for their number.
 type Part struct {
-	Name   string  `json:"name"`
-	N      int64   `json:"n"`
-	Effect float64 `json:"effect"`
-	Lo     float64 `json:"lo"`
-	Hi     float64 `json:"hi"`
+	Name   string   `json:"name"`
+	N      int64    `json:"n"`
+	Effect float64  `json:"effect"`
+	Lo     float64  `json:"lo"`
+	Hi     float64  `json:"hi"`
+	Log10P *float64 `json:"log10_p,omitempty"`
 }
 
 // Dropped counts the positions that were not scored, by reason.

@@ -258,7 +258,7 @@ func (b *builder) row(f *ledger.Finding) TestRow {
 	row.Power.EffectUnit = b.book.Phrase(f.Power.EffectUnit, f)
 	row.Statistic, row.Extractor = b.book.Phrase(f.Statistic, f), f.Extractor
 	row.Judge, row.JudgeSays = f.Judge, b.book.SayJudge(f)
-	row.Parts, row.Comparison, row.Earlier, row.Joint = b.parts(f), b.comparison(f), b.earlier(f), f.Joint
+	row.Parts, row.Comparison, row.Earlier, row.Joint, row.Epochs = b.parts(f), b.comparison(f), b.earlier(f), f.Joint, f.Epochs
 	if d := f.Decoys; d != nil {
 		row.Decoys = &DecoyRow{
 			N: d.N, RankP: d.RankP, SDRatio: d.SDRatio, SDRatioLo: d.SDRatioLo, SDRatioHi: d.SDRatioHi,

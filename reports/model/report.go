@@ -142,6 +142,7 @@ type TestRow struct {
 	JudgeSays  []string             `json:"judge_says,omitempty" desc:"the same in sentences"`
 	Earlier    *ledger.RunResult    `json:"earlier,omitempty" desc:"the same test in the first run"`
 	Joint      *ledger.Joint        `json:"joint,omitempty" desc:"both runs pooled, each unit once, as one test"`
+	Epochs     int                  `json:"epochs,omitempty" desc:"models that answered under the target's name, where there were several: their replies are pooled"`
 }
 
 // DecoyRow is the decoys' judgement without their scores (see Plots).

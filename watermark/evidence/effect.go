@@ -24,6 +24,12 @@ func (c *Clusters) Add(n int64, score float64) {
 	c.ss += score * score
 }
 
+// Merge enters the replies of other clusters.
+func (c *Clusters) Merge(o Clusters) {
+	c.replies, c.n, c.s = c.replies+o.replies, c.n+o.n, c.s+o.s
+	c.nn, c.ns, c.ss = c.nn+o.nn, c.ns+o.ns, c.ss+o.ss
+}
+
 // Interval is a value with its 95 % interval.
 type Interval struct {
 	Value float64 `json:"value"`
