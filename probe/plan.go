@@ -101,11 +101,15 @@ type PlanInput struct {
 	Controls []ControlCase
 	// After is the sealed case of the first run that this plan repeats, at least a
 	// week before: what that scored is not scored again.
-	After   *ControlCase
-	Suites  []PlanSuite
-	Samples int // 1
-	Params  ledger.Params
-	Keys    []PlanKey
+	After  *ControlCase
+	Suites []PlanSuite
+	// Set names the set that the suites are of, if they are of one. Of a Rehearsal no
+	// finding has a verdict.
+	Set       string
+	Rehearsal bool
+	Samples   int // 1
+	Params    ledger.Params
+	Keys      []PlanKey
 	// Scored says which keys are tested on which targets; nil means all on all.
 	Scored func(keyID, target string) bool
 	// Reasoning declares a test of the separate reasoning text beside every test of
@@ -205,6 +209,7 @@ func NewPlan(in PlanInput) (*Draft, error) {
 		Targets: in.Targets, Samples: in.Samples, Params: in.Params, Alpha: in.Alpha, Caps: in.Caps,
 		Stop: ledger.StopRule{OnEvidence: in.StopOnEvidence, CheckEvery: in.CheckEvery}, Wording: family.WordingVersion,
 		Rules: ledger.RulesListed, Program: in.Program, Exclusions: exclusions(), Suites: []ledger.SuiteRef{}, Prompts: []ledger.Prompt{},
+		Set: in.Set, Rehearsal: in.Rehearsal,
 	}
 	d := &Draft{Plan: p}
 	if err := d.adopt(&in); err != nil {

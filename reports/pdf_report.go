@@ -95,6 +95,9 @@ func (p *paper) front() {
 	if r.Demo != "" {
 		kind += " · " + p.l("demo")
 	}
+	if r.Rehearsal != "" {
+		kind += " · " + p.l("rehearsal")
+	}
 	p.para(regular, 9, soft, marginX, lineW, kind)
 	p.gap(1)
 	p.para(bold, 17, black, marginX, lineW, r.Title)
@@ -109,6 +112,9 @@ func (p *paper) front() {
 	p.small(p.l("meta", "version", r.Build.Version) + " " + p.l("pdf.accessible"))
 	if r.Demo != "" {
 		p.box(warnBG, warnEdg, warnC, p.l("demo")+". "+r.Demo)
+	}
+	if r.Rehearsal != "" {
+		p.box(warnBG, warnEdg, warnC, p.l("rehearsal")+". "+r.Rehearsal)
 	}
 	p.pdf.Bookmark(p.spell(bold, "1  "+p.l("summary")), 0, -1)
 	p.subheading(p.l("propositions"))
@@ -621,6 +627,7 @@ func (p *paper) prereg() {
 		{p.l("level"), "log10 = " + p.d.logarithm(x.Log10Alpha)},
 		{p.l("declared"), p.d.integer(int64(x.Tests))},
 		{p.l("design"), p.l("design.text", "prompts", p.d.integer(int64(x.Prompts)), "samples", p.d.samples(x.Samples))},
+		{p.l("set"), cmpOr(x.Set)},
 		{p.l("suites"), strings.Join(suites, "; ")},
 		{p.l("params"), string(params)},
 		{p.l("seed"), fmt.Sprint(x.OrderSeed)},

@@ -384,6 +384,7 @@ func (o *planOptions) wanted(c *cobra.Command) ([]corpora.Member, error) {
 			return nil, usageError(fmt.Errorf("%w%s", err, nearest(o.set, names)))
 		}
 		out = set.Members
+		o.in.Set, o.in.Rehearsal = set.Name, !set.Verdict
 		if !c.Flags().Changed("suite") {
 			return out, nil
 		}

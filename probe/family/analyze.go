@@ -440,13 +440,16 @@ func (a *analysis) judge() {
 			if f.Verdict = JudgeComparison(f.Comparison); f.Verdict == ledger.VerdictLead && !f.Primary {
 				f.Verdict = ledger.VerdictExploratory // a lead rests on what was declared as the test
 			}
+			if a.plan.Rehearsal && f.Verdict != ledger.VerdictInsufficient {
+				f.Verdict = ledger.VerdictRehearsal
+			}
 			f.Warnings = warn(a.warnings(i), f)
 			f.NotShown = Say(f, a.log10Alpha()).NotShown
 			continue
 		}
 		claim := Claim{
 			Tier: f.Tier, Primary: f.Primary, KeyGiven: a.given[i], Powered: f.Power.Effect > 0,
-			Log10Alpha: a.log10Alpha(), Runs: 1, Gate: a.gate(f), Open: a.open(f),
+			Log10Alpha: a.log10Alpha(), Runs: 1, Gate: a.gate(f), Open: a.open(f), Rehearsal: a.plan.Rehearsal,
 		}
 		if f.HolmLog10P != nil {
 			claim.Log10P = *f.HolmLog10P
@@ -589,6 +592,7 @@ func (a *analysis) warnings(i int) []Warning {
 		}
 	}
 	add(a.plan.Demo, WarnDemo)
+	add(a.plan.Rehearsal, WarnRehearsal)
 	add(a.imported(f), WarnImported)
 	if !a.given[i] {
 		return w

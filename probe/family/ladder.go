@@ -63,6 +63,7 @@ type Evidence struct {
 // The codes of reasons.
 const (
 	whyNothing       = "nothing"
+	whyRehearsal     = "rehearsal"
 	whyWeak          = "weak"
 	whySingleRun     = "single-run"
 	whyExploratory   = "exploratory"
@@ -88,6 +89,7 @@ const (
 
 var whyText = map[string]string{
 	whyNothing:       "No test shows more than chance would at the level that was fixed beforehand.",
+	whyRehearsal:     "A rehearsal supports no rung.",
 	whyWeak:          "{tests}: a weak signal supports no rung.",
 	whySingleRun:     "{tests}: a lead towards {rung}, on one run; a rung takes two, at least seven days apart.",
 	whyExploratory:   "{tests}: a lead towards {rung}, not under the conditions of exact evidence.",
@@ -280,6 +282,8 @@ func (c *climb) weigh(e *Evidence) {
 		if below != "" && c.Rung == "" {
 			c.why(below, e, "")
 		}
+	case e.Verdict == ledger.VerdictRehearsal:
+		c.why(whyRehearsal, nil, "")
 	case e.Verdict == ledger.VerdictWeak:
 		c.why(whyWeak, e, "")
 	}

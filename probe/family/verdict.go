@@ -51,6 +51,7 @@ type Claim struct {
 	Powered    bool    // some effect would have been found with power .9
 	Gate       Gate    // of the decoys
 	Open       bool    // a fixed-n test with missing replies whose end the plan did not fix: a look at its p may have come first
+	Rehearsal  bool    // the plan's set of suites is never to be used for a verdict
 	Log10P     float64 // after Holm; of min(1, 1/e) where the plan says e-process
 	Log10Alpha float64 // family-wise level of the plan
 	Runs       int     // that met the threshold, each at least seven days after the one before
@@ -66,6 +67,8 @@ func Judge(c Claim) ledger.Verdict {
 		return ledger.VerdictUnverified
 	case !c.Powered:
 		return ledger.VerdictInsufficient
+	case c.Rehearsal:
+		return ledger.VerdictRehearsal
 	case c.Gate == GateFailed:
 		return ledger.VerdictWithheld
 	case c.Log10P > Log10Weak || math.IsNaN(c.Log10P):

@@ -105,6 +105,16 @@ var wording = map[ledger.Verdict]map[ledger.Tier]words{
 			"The figures beside are descriptions; no statement rests on them.",
 		},
 	},
+	ledger.VerdictRehearsal: {
+		ledger.Comparative: {
+			"A rehearsal: nothing is said about {target} in {family} (rank {rank} of {of}).",
+			rehearsalMeaning,
+		},
+		"": {
+			"A rehearsal: nothing is said about key {key} and {target} ({result}).",
+			rehearsalMeaning,
+		},
+	},
 	ledger.VerdictInsufficient: {
 		ledger.Comparative: {
 			"Nothing can be said about {target} in {family}: there is nothing to compare.",
@@ -124,6 +134,8 @@ var wording = map[ledger.Verdict]map[ledger.Tier]words{
 }
 
 const dependenceMeaning = "The replies depend on key {key}: training on text generated under it, forwarding of requests to our service, use of our weights, or retrieval of such text would each explain this; other tests are needed to tell them apart."
+
+const rehearsalMeaning = "The set of suites that was planned tries out the way from plan to report and is never to be used for a verdict, whatever its numbers are: the figures beside are descriptions."
 
 const pooledMeaning = "It is said of some of the models that answered under this name, not of each: what each showed stands beside, uncorrected."
 
@@ -160,6 +172,7 @@ var (
 		ledger.VerdictNoLead:       append(notShownCompared[1:2:2], "It does not show that {target} was not trained on outputs of our model."),
 		ledger.VerdictFewControls:  {"It shows neither that {target} was trained on outputs of our model nor that it was not."},
 		ledger.VerdictInsufficient: {"It shows neither that the replies depend on key {key} nor that they do not."},
+		ledger.VerdictRehearsal:    {"It shows neither that {target} was trained on outputs of our model nor that it was not."},
 		ledger.VerdictUnverified:   {"Nothing about key {key} was verified."},
 	}
 )
@@ -170,6 +183,7 @@ type Warning string
 // The warnings.
 const (
 	WarnDemo            Warning = "demo"
+	WarnRehearsal       Warning = "rehearsal"
 	WarnAbsent          Warning = "commitment-absent"
 	WarnUnstamped       Warning = "commitment-unstamped"
 	WarnLate            Warning = "commitment-late"
@@ -228,6 +242,7 @@ const (
 
 var warningText = map[Warning]string{
 	WarnDemo:            "This is a demonstration: its keys were committed by a demonstration authority, and its targets are toy models that memorise; the figures predict nothing about large models.",
+	WarnRehearsal:       "This is a rehearsal: the plan names a set of suites that is never to be used for a verdict.",
 	WarnAbsent:          "The key was not committed before serving, so this result is exploratory: keys could have been tried on the replies until one fitted.",
 	WarnUnstamped:       "The key's commitment bears no valid third-party timestamp, so this result is exploratory.",
 	WarnLate:            "The key's commitment was timestamped only after serving began or after the first reply of this case, or too close to them for its accuracy, so this result is exploratory.",

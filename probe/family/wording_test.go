@@ -14,7 +14,7 @@ var (
 	allVerdicts = []ledger.Verdict{
 		ledger.VerdictDependence, ledger.VerdictSingleRun, ledger.VerdictExploratory, ledger.VerdictWeak,
 		ledger.VerdictNone, ledger.VerdictWithheld, ledger.VerdictInsufficient, ledger.VerdictUnverified,
-		ledger.VerdictLead, ledger.VerdictNoLead, ledger.VerdictFewControls,
+		ledger.VerdictLead, ledger.VerdictNoLead, ledger.VerdictFewControls, ledger.VerdictRehearsal,
 	}
 	allTiers = []ledger.Tier{ledger.Exact, ledger.Exploratory, ledger.Comparative, ""}
 
@@ -186,6 +186,8 @@ func TestJudge(t *testing.T) {
 		"gate failed":       {change(func(c *Claim) { c.Gate = GateFailed; c.Runs = 2 }), ledger.VerdictWithheld},
 		"key withheld":      {change(func(c *Claim) { c.KeyGiven = false }), ledger.VerdictUnverified},
 		"nothing to score":  {change(func(c *Claim) { c.Powered = false }), ledger.VerdictInsufficient},
+		"a rehearsal":       {change(func(c *Claim) { c.Rehearsal = true; c.Runs = 2 }), ledger.VerdictRehearsal},
+		"withheld of one":   {change(func(c *Claim) { c.Rehearsal, c.KeyGiven = true, false }), ledger.VerdictUnverified},
 		"at the threshold":  {change(func(c *Claim) { c.Log10P = -6 }), ledger.VerdictSingleRun},
 		"just above":        {change(func(c *Claim) { c.Log10P = -5.999 }), ledger.VerdictWeak},
 		"at the weak line":  {change(func(c *Claim) { c.Log10P = -2 }), ledger.VerdictWeak},

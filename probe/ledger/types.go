@@ -332,13 +332,17 @@ type Plan struct {
 	// TermsReviewedBy says who read the providers' terms of use before the audit, and when.
 	TermsReviewedBy string `json:"terms_reviewed_by,omitempty"`
 
-	Propositions []string   `json:"propositions"` // H0 and H1 in a sentence each
-	Targets      []Target   `json:"targets"`
-	Suites       []SuiteRef `json:"suites"`
-	Prompts      []Prompt   `json:"prompts"`
-	Samples      int        `json:"samples"` // per prompt and target, where the prompt does not say
-	Params       Params     `json:"params"`
-	Sentinels    *Sentinels `json:"sentinels,omitempty"`
+	Propositions []string `json:"propositions"` // H0 and H1 in a sentence each
+	Targets      []Target `json:"targets"`
+	// Set names the set of suites that was asked for, if one was. Rehearsal says that it
+	// is never to be used for a verdict, so that no finding has one.
+	Set       string     `json:"set,omitempty"`
+	Rehearsal bool       `json:"rehearsal,omitempty"`
+	Suites    []SuiteRef `json:"suites"`
+	Prompts   []Prompt   `json:"prompts"`
+	Samples   int        `json:"samples"` // per prompt and target, where the prompt does not say
+	Params    Params     `json:"params"`
+	Sentinels *Sentinels `json:"sentinels,omitempty"`
 	// After names the sealed case of the first run that this plan repeats: it lies
 	// whole in this case ([EarlierDir]). What it scored is not scored again, and the
 	// two are judged together.
@@ -800,6 +804,8 @@ const (
 	VerdictWithheld Verdict = "withheld"
 	// VerdictInsufficient: nothing to score.
 	VerdictInsufficient Verdict = "insufficient-data"
+	// VerdictRehearsal: the plan's set of suites is never to be used for a verdict.
+	VerdictRehearsal Verdict = "rehearsal"
 	// VerdictUnverified: the key is withheld; nothing about it was computed.
 	VerdictUnverified Verdict = "key-withheld"
 	// VerdictLead: comparative tier, rank 1 among at least MinControls controls.

@@ -64,7 +64,7 @@ func (p *Plan) validateHead() error {
 	if err := p.After.validate(p.CaseID); err != nil {
 		return fmt.Errorf("the first run: %w", err)
 	}
-	for _, s := range append([]string{p.Authority, p.Purpose, p.TermsReviewedBy, p.Wording}, append(p.Propositions, p.Exclusions...)...) {
+	for _, s := range append([]string{p.Authority, p.Purpose, p.TermsReviewedBy, p.Wording, p.Set}, append(p.Propositions, p.Exclusions...)...) {
 		if !utf8.ValidString(s) {
 			return fmt.Errorf("%q is not valid UTF-8", s)
 		}

@@ -167,6 +167,9 @@ func (b *builder) report() *Report {
 	if b.plan.Demo {
 		r.Demo = t.say("demo")
 	}
+	if b.plan.Rehearsal {
+		r.Rehearsal = t.say("rehearsal", "set", b.plan.Set)
+	}
 	for i := range b.f.Findings {
 		row := b.row(&b.f.Findings[i])
 		if row.Primary && row.Tier != ledger.Exploratory {
@@ -538,6 +541,9 @@ func (b *builder) reached(findings []*ledger.Finding) int {
 func (b *builder) limitation() string {
 	if b.plan.Demo {
 		return "limitation.demo"
+	}
+	if b.plan.Rehearsal {
+		return "limitation.rehearsal"
 	}
 	has := map[ledger.Verdict]bool{}
 	for _, f := range b.of(ledger.Rival, true) {

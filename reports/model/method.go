@@ -126,7 +126,7 @@ func (b *builder) prereg() Prereg {
 		Propositions: orEmpty(b.book.Phrases(p.Propositions, nil)),
 		Sealed:       b.rec.sealed, FirstIntent: b.rec.firstIntent, StampFile: b.planStamp(),
 		Alpha: p.Alpha, Log10Alpha: b.alpha, Tests: len(p.Tests), Prompts: len(p.Prompts), Samples: p.Samples,
-		Suites: orEmpty(p.Suites), Params: p.Params, OrderSeed: p.OrderSeed, Decoys: p.Decoys, Stop: p.Stop, Caps: p.Caps,
+		Set: b.plan.Set, Suites: orEmpty(p.Suites), Params: p.Params, OrderSeed: p.OrderSeed, Decoys: p.Decoys, Stop: p.Stop, Caps: p.Caps,
 		Exclusions: orEmpty(b.book.Phrases(p.Exclusions, nil)), Power: orEmpty(slices.Clone(p.Power)), Keys: []KeyRow{},
 		Wording: p.Wording, Program: p.Program, Deviations: orEmpty(b.book.Phrases(b.f.Deviations, nil)),
 	}

@@ -19,6 +19,7 @@ type Report struct {
 	Lang        string       `json:"lang" desc:"language of all sentences"`
 	Title       string       `json:"title"`
 	Demo        string       `json:"demo,omitempty" desc:"set in demonstration cases: what such a case does not show"`
+	Rehearsal   string       `json:"rehearsal,omitempty" desc:"set where the plan's suites are never to be used for a verdict"`
 	Seal        SealStrip    `json:"seal_strip" desc:"what identifies this report"`
 	Summary     Summary      `json:"summary" desc:"one page for a reader who is no statistician"`
 	Tests       []TestRow    `json:"tests" desc:"pre-registered tests, nulls included"`
@@ -310,6 +311,7 @@ type Prereg struct {
 	Tests        int               `json:"tests"`
 	Prompts      int               `json:"prompts"`
 	Samples      int               `json:"samples"`
+	Set          string            `json:"set,omitempty" desc:"of suites, that was asked for"`
 	Suites       []ledger.SuiteRef `json:"suites"`
 	Params       ledger.Params     `json:"params"`
 	OrderSeed    uint64            `json:"order_seed"`

@@ -67,6 +67,7 @@ const (
 	CodeCoverage   = "coverage"
 	CodeLog        = "transparency_log"
 	CodeDemo       = "demo"
+	CodeRehearsal  = "rehearsal"
 	CodeOthers     = "other_reports"
 	CodeDocument   = "pdf_signature"
 	CodeJudge      = "judge_requests"
@@ -165,6 +166,9 @@ func (v *verifier) run(ctx context.Context, p *integrity.Package) (*Result, erro
 	v.line(LevelNote, CodeLog, "transparency log", "none: the case holds no entry of a public log")
 	if v.sealed.Case.Plan().Demo {
 		v.line(LevelNote, CodeDemo, "demonstration", "toy models and a demonstration authority: no finding about any product")
+	}
+	if v.sealed.Case.Plan().Rehearsal {
+		v.line(LevelNote, CodeRehearsal, "rehearsal", "the set of suites (%s) is never to be used for a verdict: no finding has one", v.sealed.Case.Plan().Set)
 	}
 	v.conclude()
 	return v.r, nil
