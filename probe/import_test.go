@@ -81,7 +81,7 @@ func TestImportNeural(t *testing.T) {
 	f := findings(t, dir, key)
 	for i, w := range want {
 		got := &f.Findings[i]
-		if got.Target != w.name || got.N != w.n || got.Score != w.green || math.Abs(*got.Log10P-w.log10P) > .005 {
+		if got.Target != w.name || got.N != w.n || got.Score != w.green || math.Abs(*got.Log10P-w.log10P) > .005 || got.Log10E != nil {
 			t.Errorf("%s: n %d, green %g, log10 p %.4f; want %+v", got.Target, got.N, got.Score, *got.Log10P, w)
 		}
 		if got.Tier != ledger.Exploratory || got.Verdict == ledger.VerdictSingleRun || !strings.Contains(strings.Join(got.Warnings, " "), "were not acquired by this program") {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -29,7 +30,7 @@ func CSV(r *model.Report) ([]byte, error) {
 			w.Write([]string{
 				cell(t.Test), cell(t.Target), cell(string(t.Role)), cell(t.Key), cell(t.Scheme), cell(string(t.Tier)), cell(t.Mode),
 				strconv.FormatBool(t.Primary), strconv.FormatInt(t.Replies, 10), strconv.FormatInt(t.Tokens, 10), strconv.FormatInt(t.N, 10), cell(t.Weights),
-				digits(&t.Score), digits(&t.NullMean), digits(&t.NullSD), digits(&t.Effect), digits(&t.EffectLo), digits(&t.EffectHi), cell(t.EffectUnit),
+				digits(&t.Score), digits(&t.NullMean), digits(&t.NullSD), digits(t.Effect), digits(t.EffectLo), digits(t.EffectHi), cell(t.EffectUnit),
 				digits(t.Log10P), digits(t.PlainP), digits(t.Log10E), digits(t.Holm), strconv.Itoa(t.M), decoys, rankP, gate, digits(&t.Power.Effect), cell(string(t.Verdict)),
 			})
 		}
@@ -50,7 +51,7 @@ func cell(s string) string {
 }
 
 func digits(v *float64) string {
-	if v == nil {
+	if v == nil || math.IsNaN(*v) { // not measured
 		return ""
 	}
 	return strconv.FormatFloat(*v, 'g', -1, 64)

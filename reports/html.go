@@ -394,6 +394,7 @@ func (d *design) funcs() template.FuncMap {
 			return d.effectText(v.(float64))
 		},
 		"interval": d.interval,
+		"measured": d.measured,
 		"bounds":   d.bounds,
 		"power":    d.power,
 		"signed":   d.effectText,

@@ -135,6 +135,14 @@ func (d *design) interval(v, lo, hi float64) string {
 	return d.effectText(v) + d.bounds(d.effectText(lo), d.effectText(hi))
 }
 
+// measured is interval for an effect that there may not be.
+func (d *design) measured(v, lo, hi *float64) string {
+	if v == nil || lo == nil || hi == nil {
+		return "–"
+	}
+	return d.interval(*v, *lo, *hi)
+}
+
 // bounds writes the ends of an interval after a blank.
 func (d *design) bounds(lo, hi string) string {
 	return " [" + lo + d.locale.Between + hi + "]"

@@ -195,8 +195,8 @@ func (p *paper) results() {
 			p.small(x.Sentence)
 		}
 		tier := p.l("tier") + " " + p.d.word("tier", string(x.Tier))
-		if x.Verdict != ledger.VerdictInsufficient {
-			tier = fmt.Sprintf("%s %s · %s · %s", p.l("effect"), p.d.interval(x.Effect, x.EffectLo, x.EffectHi), x.Unit, tier)
+		if x.Verdict != ledger.VerdictInsufficient && x.Effect != nil {
+			tier = fmt.Sprintf("%s %s · %s · %s", p.l("effect"), p.d.measured(x.Effect, x.EffectLo, x.EffectHi), x.Unit, tier)
 		}
 		p.small(tier)
 	}
@@ -343,7 +343,7 @@ func (p *paper) tests(gs []group) {
 			}
 			decoy, effect := "–", "–"
 			if t.N > 0 {
-				effect = p.d.interval(t.Effect, t.EffectLo, t.EffectHi)
+				effect = p.d.measured(t.Effect, t.EffectLo, t.EffectHi)
 			}
 			if t.Decoys != nil {
 				decoy = p.d.significant(t.Decoys.RankP)

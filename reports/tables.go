@@ -337,7 +337,10 @@ func Expected(r *model.Report) ([]byte, error) {
 		[]string{"test", "target", "n", "effect", "effect_lo", "effect_hi", "effect_unit", "repeat_lo", "repeat_hi", "log10_p", "holm_log10_p", "verdict"},
 		func(r *model.Report, row func(...any)) {
 			rows(r, func(t *model.TestRow) {
-				lo, hi := t.Effect-math.Sqrt2*(t.Effect-t.EffectLo), t.Effect+math.Sqrt2*(t.EffectHi-t.Effect)
+				var lo, hi any = "", ""
+				if e := t.Effect; e != nil {
+					lo, hi = *e-math.Sqrt2*(*e-*t.EffectLo), *e+math.Sqrt2*(*t.EffectHi-*e)
+				}
 				row(t.Test, t.Target, t.N, t.Effect, t.EffectLo, t.EffectHi, t.EffectUnit, lo, hi, t.Log10P, t.Holm, t.Verdict)
 			})
 		},

@@ -583,6 +583,10 @@ type Detection struct {
 	Dropped Dropped `json:"dropped"`
 }
 
+// EProcess reports whether the scheme has an e-process; without one Log10E is 0, which is
+// no result.
+func (d *Detector) EProcess() bool { return d.peer == "" && hasE(d.null) }
+
 // Result is the state of the run. It may be asked at any time, but repeated
 // looks spoil the p-value of a fixed n: only Log10E may be watched.
 func (d *Detector) Result() Detection {

@@ -47,6 +47,18 @@ func nullOf(s Scheme) null {
 	return unitNull{law: s.Law(), noE: isPreset && !p.words}
 }
 
+// hasE reports whether there is an e-process under a law. Where there is none its log10 e
+// is 0, which is no result.
+func hasE(n null) bool {
+	switch n := n.(type) {
+	case ranked, fixedNull:
+		return false
+	case unitNull:
+		return !n.noE
+	}
+	return true
+}
+
 // unitNull is a law that evidence knows.
 type unitNull struct {
 	law evidence.Law

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -128,22 +129,73 @@ func writeVerdicts(w io.Writer, plan *ledger.Plan, f *ledger.Findings) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nHolm over %d declared tests; threshold log10 p %.0f, fixed beforehand; effects are %s.\n",
-		len(plan.Tests), math.Log10(plan.Alpha), effectUnits(f))
+	_, err := fmt.Fprintf(w, "\nHolm over %s; threshold log10 p %.0f, fixed beforehand; effects are %s.\n",
+		declared(plan), math.Log10(plan.Alpha), effectUnits(f))
 	return err
 }
 
-// verdictRows is the table of findings, a row each.
+// declared counts the primary tests by tier: each tier is corrected by itself, and
+// secondary tests stand outside.
+func declared(plan *ledger.Plan) string {
+	var exact, comparative, secondary int
+	for i := range plan.Tests {
+		t := &plan.Tests[i]
+		switch fam, _ := family.ByID(t.Family); {
+		case !t.Primary:
+			secondary++
+		case fam.Tier == ledger.Comparative:
+			comparative++
+		default:
+			exact++
+		}
+	}
+	said := fmt.Sprintf("%d declared tests", exact+comparative)
+	if exact > 0 && comparative > 0 {
+		said = fmt.Sprintf("%d exact and %d comparative declared tests, each kind by itself", exact, comparative)
+	}
+	if secondary > 0 {
+		said += fmt.Sprintf(" (%d secondary ones outside)", secondary)
+	}
+	return said
+}
+
+// verdictRows is the table of findings, a row each. What was not measured is a dash.
 func verdictRows(plan *ledger.Plan, f *ledger.Findings) [][]string {
-	rows := [][]string{{"target", "role", "test", "n", "effect [95 %]", "log10 p", "Holm", "log10 e", "decoys", "power 0.9 at", "verdict"}}
+	rows := [][]string{{"target", "role", "test", "n", "effect [95 %]", "log10 p", "Holm", "log10 e", "decoys", "power 0.9 at", "key", "text", "verdict"}}
 	for i := range f.Findings {
 		x := &f.Findings[i]
+		effect, power := "-", "-"
+		if x.N > 0 {
+			effect = fmt.Sprintf("%+.4f [%+.4f, %+.4f]", x.Effect, x.EffectLo, x.EffectHi)
+		}
+		if x.Power.Effect > 0 {
+			power = fmt.Sprintf("%+.4f", x.Power.Effect)
+		}
 		rows = append(rows, []string{
-			x.Target, string(x.Role), testName(x), strconv.FormatInt(x.N, 10), fmt.Sprintf("%+.4f [%+.4f, %+.4f]", x.Effect, x.EffectLo, x.EffectHi),
-			number(x.Log10P), number(x.HolmLog10P), number(x.Log10E), decoyCell(plan, x.Decoys), fmt.Sprintf("%+.4f", x.Power.Effect), string(x.Verdict),
+			x.Target, string(x.Role), testName(x), strconv.FormatInt(x.N, 10), effect,
+			number(x.Log10P), number(x.HolmLog10P), number(x.Log10E), decoyCell(plan, x.Decoys), power, cmp.Or(x.Key, "-"), textRead(plan, x), string(x.Verdict),
 		})
 	}
 	return rows
+}
+
+// textRead says what a test read of the replies.
+func textRead(plan *ledger.Plan, x *ledger.Finding) string {
+	for i := range plan.Tests {
+		t := &plan.Tests[i]
+		if t.ID != x.Test {
+			continue
+		}
+		if t.Family != family.Radioactivity {
+			break
+		}
+		text := cmp.Or(family.TextOf(t), "answer")
+		if t.Filter != "" {
+			text += ", served windows"
+		}
+		return text
+	}
+	return "-"
 }
 
 // testName is the scheme of a watermark's test, the family of any other, and who read

@@ -273,6 +273,9 @@ func (a *analysis) prepare(fam *Family, i int) (*Input, error) {
 		Tier: ledger.Exploratory, Primary: t.Primary, Mode: t.Mode, Hypothesis: a.hypothesis(fam, t), Null: t.Null,
 		Weights: t.Weights, Curve: []ledger.CurvePoint{}, Power: ledger.PowerRow{Test: t.ID}, M: a.m(t),
 	}
+	if wordingOf(a.plan) >= wordingLadder && !comparative(t) {
+		a.results[i].Beside, a.results[i].Text = primaries(a.plan, true), TextOf(t)
+	}
 	if a.opt.Skip != nil && a.opt.Skip(t) {
 		return nil, nil
 	}
@@ -366,6 +369,7 @@ func (a *analysis) enter(fam *Family, i int, out *Output) {
 	if n := len(a.targets[f.Target].epochs); n > 1 {
 		f.Epochs = n
 	}
+	f.Beside, f.Text = id.Beside, id.Text
 	a.results[i], a.log10P[i], a.own[i], a.joined[i] = f, math.Min(0, out.Log10P), out.Warnings, out.Joined
 }
 
@@ -681,6 +685,11 @@ func (a *analysis) controls(f *ledger.Finding) (scored, hit bool) {
 }
 
 func (a *analysis) findings() (*ledger.Findings, error) {
+	if wordingOf(a.plan) >= wordingLadder {
+		for i := range a.results {
+			unmeasured(&a.results[i])
+		}
+	}
 	f := &ledger.Findings{
 		Format: FindingsFormat, CaseID: a.plan.CaseID, PlanSHA256: a.c.PlanSHA256(),
 		LedgerHead: a.head.Hash, Events: a.head.Events, Findings: a.results, Ladder: a.ladder(), Deviations: a.deviations(),
@@ -692,6 +701,16 @@ func (a *analysis) findings() (*ledger.Findings, error) {
 		f.Accounting = append(f.Accounting, g.accounting)
 	}
 	return f, nil
+}
+
+// unmeasured makes effects that nothing was measured of what they are: no numbers.
+func unmeasured(f *ledger.Finding) {
+	if f.N == 0 {
+		f.Effect, f.EffectLo, f.EffectHi = math.NaN(), math.NaN(), math.NaN()
+	}
+	if !(f.Power.Effect > 0) {
+		f.Power.Effect = math.NaN()
+	}
 }
 
 // findKey is the given key of an id, or nil. One whose public part is not what

@@ -72,6 +72,18 @@ func e1Options(t *ledger.Test) (E1Options, error) {
 	return o, nil
 }
 
+// TextOf is what a test reads of replies where that is not their answer, or not known.
+func TextOf(t *ledger.Test) string {
+	if t.Family != Radioactivity {
+		return ""
+	}
+	o, err := e1Options(t)
+	if err != nil {
+		return ""
+	}
+	return o.Part
+}
+
 // decodeOptions reads the options of a test strictly; none leave into as it is.
 func decodeOptions(t *ledger.Test, into any) error {
 	if len(t.Options) == 0 {
@@ -182,7 +194,10 @@ func (e *e1) join(ctx context.Context, out *Output) error {
 	d := e.pooled.detector.Result()
 	j := &ledger.Joint{N: d.N, Score: d.Score, Mean: d.Tail.Mean, SD: d.Tail.SD}
 	if out.Finding.Log10P != nil || out.Finding.Log10E != nil { // not withheld
-		j.Log10E = number(d.Log10E)
+		j.Log10E = out.Finding.Log10E
+		if j.Log10E != nil {
+			j.Log10E = number(d.Log10E)
+		}
 		if e.test.Mode == ledger.ModeFixedN {
 			j.Log10P = number(d.Tail.Log10P)
 		}
@@ -211,7 +226,7 @@ func newE1(in *Input, units int, skip ...func(window []int32, token int32) bool)
 	e := &e1{
 		test: in.Test, reader: r, part: opt.Part, log10Alpha: in.Log10Alpha,
 		decoys: in.Decoys, seed: in.DecoySeed, progress: in.Progress, curve: make([]ledger.CurvePoint, 0, curvePoints),
-		stretches: map[stretch]*stretchPart{},
+		stretches: map[stretch]*stretchPart{}, zeros: wordingOf(in.plan) < wordingLadder,
 	}
 	if g := in.targets[in.Target.Name]; len(g.epochs) > 1 {
 		e.epochs, e.epochName = len(g.epochs), g.name
@@ -373,7 +388,8 @@ type e1 struct {
 	stretches map[stretch]*stretchPart
 	parts     []*stretchPart // of stretches, by their tags
 
-	epochs    int // of the target, where there are several
+	zeros     bool // log10 e is 0 where there is none, as it was before wording table 4
+	epochs    int  // of the target, where there are several
 	epochName func(i int) string
 }
 
@@ -458,7 +474,9 @@ func (e *e1) finish(ctx context.Context) (*Output, error) {
 		return &Output{Finding: f}, nil // nothing analytic is shown, and nothing enters Holm
 	}
 	f.Curve = e.curve
-	f.Log10E = number(d.Log10E)
+	if e.detector.EProcess() || e.zeros {
+		f.Log10E = number(d.Log10E)
+	}
 	if e.test.Mode == ledger.ModeAnytime {
 		return &Output{Finding: f, Log10P: math.Min(0, -d.Log10E)}, nil
 	}

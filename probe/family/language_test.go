@@ -69,7 +69,7 @@ func TestBooksAreWhole(t *testing.T) {
 	for _, s := range rungText {
 		all = append(all, s)
 	}
-	all = append(all, ladderReached, ladderReachedLead, ladderLead, ladderNone, reachCohort, reachCanary, pooledSubject, pooledMeaning, partModel, partChanged)
+	all = append(all, ladderReached, ladderReachedLead, ladderLead, ladderNone, reachCohort, reachCanary, pooledSubject, pooledMeaning, reasoningSubject, reasoningWhere, pooledReasoningSubject, resultBeside, partModel, partChanged)
 	all = append(all, judgeWords()...)
 	for _, f := range Families() {
 		all = append(all, f.Name, f.Rung, f.null, f.alternative, f.meaning, f.notShown, f.subject)

@@ -83,7 +83,7 @@ var wording = map[ledger.Verdict]map[ledger.Tier]words{
 	},
 	ledger.VerdictWithheld: {
 		"": {
-			"The analytic result for key {key} on {target} is withheld: {withheld}.",
+			"The analytic result for key {key} on {where} is withheld: {withheld}.",
 			"{rankonly}",
 		},
 	},
@@ -111,7 +111,7 @@ var wording = map[ledger.Verdict]map[ledger.Tier]words{
 			rehearsalMeaning,
 		},
 		"": {
-			"A rehearsal: nothing is said about key {key} and {target} ({result}).",
+			"A rehearsal: nothing is said about key {key} and {where} ({result}).",
 			rehearsalMeaning,
 		},
 	},
@@ -121,13 +121,13 @@ var wording = map[ledger.Verdict]map[ledger.Tier]words{
 			"This is neither a positive nor a negative result.",
 		},
 		"": {
-			"Nothing can be said about key {key} and {target}: {n} scored units are too few for any effect to be found with 90 % power.",
+			"Nothing can be said about key {key} and {where}: {n} scored units are too few for any effect to be found with 90 % power.",
 			"This is neither a positive nor a negative result.",
 		},
 	},
 	ledger.VerdictUnverified: {
 		"": {
-			"Key {key} is withheld, so its test on {target} was not computed.",
+			"Key {key} is withheld, so its test on {where} was not computed.",
 			"An expert who is given the key can compute it from the same replies.",
 		},
 	},
@@ -335,7 +335,7 @@ func (b *Book) Say(f *ledger.Finding, log10Alpha float64) Statement {
 	for i := range meaning {
 		meaning[i] = b.phrase(meaning[i])
 	}
-	fill := strings.NewReplacer("{subject}", b.phrase(subject(&fam, f)), "{they}", b.phrase(they(fam.subject)))
+	fill := strings.NewReplacer("{subject}", b.phrase(subject(&fam, f)), "{they}", b.phrase(they(fam.subject+f.Text)), "{where}", b.where(f))
 	st := Statement{Headline: r.Replace(fill.Replace(b.phrase(w.headline))), Meaning: r.Replace(fill.Replace(strings.Join(meaning, " ")))}
 	hidden := notShown[verdict]
 	if verdict == ledger.VerdictExploratory && f.Tier == ledger.Comparative {
@@ -355,14 +355,31 @@ func (b *Book) Say(f *ledger.Finding, log10Alpha float64) Statement {
 const (
 	replySubject  = "the replies of {target}"
 	pooledSubject = "the pooled replies of {epochs} models that answered as {target}"
+
+	reasoningWhere         = "{target} (reasoning text)"
+	reasoningSubject       = "the reasoning texts of {target}"
+	pooledReasoningSubject = "the pooled reasoning texts of {epochs} models that answered as {target}"
 )
 
 // subject is what depends on the key.
 func subject(fam *Family, f *ledger.Finding) string {
-	if f.Epochs > 1 && fam.subject == "" {
+	switch reasons := f.Text == PartReasoning; {
+	case reasons && f.Epochs > 1:
+		return pooledReasoningSubject
+	case reasons:
+		return reasoningSubject
+	case f.Epochs > 1 && fam.subject == "":
 		return pooledSubject
 	}
 	return cmp.Or(fam.subject, replySubject)
+}
+
+// where names what was read, for sentences that do not say what depends on the key.
+func (b *Book) where(f *ledger.Finding) string {
+	if f.Text == PartReasoning {
+		return b.phrase(reasoningWhere)
+	}
+	return "{target}"
 }
 
 // positive reports whether a verdict at the exact tier says that there is a
@@ -414,10 +431,17 @@ func (b *Book) fill(template string, pairs ...string) string {
 	return strings.NewReplacer(pairs...).Replace(b.phrase(template))
 }
 
+// resultBeside names the tests of both tiers, where there are both.
+const resultBeside = "log10 p = {p} after correction for {m} exact tests; comparative ones ({c}) are corrected apart"
+
 // result is the number that a verdict rests on. An e-value enters as p = 1/e.
 func (b *Book) result(f *ledger.Finding) string {
 	if f.Primary || f.HolmLog10P != nil {
-		return b.fill("log10 p = {p} after correction for {m} tests", "{p}", b.log10(f.HolmLog10P), "{m}", strconv.Itoa(f.M))
+		template := "log10 p = {p} after correction for {m} tests"
+		if f.Beside > 0 {
+			template = resultBeside
+		}
+		return b.fill(template, "{p}", b.log10(f.HolmLog10P), "{m}", strconv.Itoa(f.M), "{c}", strconv.Itoa(f.Beside))
 	}
 	p := f.Log10P
 	if p == nil && f.Log10E != nil {

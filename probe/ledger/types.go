@@ -583,6 +583,11 @@ type Finding struct {
 	// Withheld says in a clause why nothing analytic is reported, where the family's
 	// own check of its assumptions failed.
 	Withheld string `json:"withheld,omitempty"`
+	// Text names what was read of the replies, where that is not their answer.
+	Text string `json:"text,omitempty"`
+	// Beside is how many comparative tests were declared beside a test of the other
+	// tiers, and corrected apart.
+	Beside int `json:"comparative_tests,omitempty"`
 	// Epochs is how many models answered under the target's name, where there were
 	// several: the finding pools their replies.
 	Epochs int `json:"epochs,omitempty"`

@@ -247,7 +247,7 @@ func (b *builder) row(f *ledger.Finding) TestRow {
 		Null: b.book.Phrase(f.Null, f), Hypothesis: b.book.Phrase(f.Hypothesis, f),
 		Replies: f.Replies, Tokens: f.Tokens, N: f.N, Dropped: f.Dropped, Weights: f.Weights,
 		Score: f.Score, NullMean: f.Mean, NullSD: f.SD,
-		Effect: f.Effect, EffectLo: f.EffectLo, EffectHi: f.EffectHi, EffectUnit: b.book.Phrase(f.EffectUnit, f),
+		Effect: measured(f.Effect), EffectLo: measured(f.EffectLo), EffectHi: measured(f.EffectHi), EffectUnit: b.book.Phrase(f.EffectUnit, f),
 		Log10P: f.Log10P, Method: b.book.Phrase(f.Log10PMethod, f), Estimate: f.Log10PEstimate,
 		PlainScore: f.PlainScore, PlainP: f.PlainLog10P, Log10E: f.Log10E,
 		Holm: f.HolmLog10P, M: f.M, Threshold: math.Min(b.alpha, family.Log10Accusation),
@@ -262,6 +262,7 @@ func (b *builder) row(f *ledger.Finding) TestRow {
 	row.Statistic, row.Extractor = b.book.Phrase(f.Statistic, f), f.Extractor
 	row.Judge, row.JudgeSays = f.Judge, b.book.SayJudge(f)
 	row.Parts, row.Comparison, row.Earlier, row.Joint, row.Epochs = b.parts(f), b.comparison(f), b.earlier(f), f.Joint, f.Epochs
+	row.Text, row.Beside = f.Text, f.Beside
 	if d := f.Decoys; d != nil {
 		row.Decoys = &DecoyRow{
 			N: d.N, RankP: d.RankP, SDRatio: d.SDRatio, SDRatioLo: d.SDRatioLo, SDRatioHi: d.SDRatioHi,
@@ -274,7 +275,7 @@ func (b *builder) row(f *ledger.Finding) TestRow {
 				continue
 			}
 			control := ControlRow{
-				Target: g.Target, N: g.N, Effect: g.Effect, EffectLo: g.EffectLo, EffectHi: g.EffectHi,
+				Target: g.Target, N: g.N, Effect: measured(g.Effect), EffectLo: measured(g.EffectLo), EffectHi: measured(g.EffectHi),
 				Log10P: g.Log10P, Log10E: g.Log10E,
 			}
 			if g.Decoys != nil {
@@ -284,6 +285,14 @@ func (b *builder) row(f *ledger.Finding) TestRow {
 		}
 	}
 	return row
+}
+
+// measured is an effect, nil where nothing was measured.
+func measured(effect float64) *float64 {
+	if math.IsNaN(effect) {
+		return nil
+	}
+	return &effect
 }
 
 // families reports whether the case has other families than E1.
@@ -468,7 +477,7 @@ func (b *builder) result(f *ledger.Finding) Result {
 	r := Result{
 		Target: f.Target, Test: f.Test, Scheme: f.Scheme, Tier: f.Tier, Verdict: f.Verdict,
 		Headline: said.Headline, Sentence: said.Meaning, Measure: b.text.say("measure.none"),
-		Effect: f.Effect, EffectLo: f.EffectLo, EffectHi: f.EffectHi, Unit: b.book.Phrase(f.EffectUnit, f),
+		Effect: measured(f.Effect), EffectLo: measured(f.EffectLo), EffectHi: measured(f.EffectHi), Unit: b.book.Phrase(f.EffectUnit, f),
 	}
 	switch {
 	case f.HolmLog10P != nil:

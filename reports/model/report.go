@@ -83,9 +83,9 @@ type Result struct {
 	Sentence string         `json:"sentence"`
 	Measure  string         `json:"measure" desc:"what number is: log10 p, log10 e or decoy rank p"`
 	Number   *float64       `json:"number"`
-	Effect   float64        `json:"effect"`
-	EffectLo float64        `json:"effect_lo"`
-	EffectHi float64        `json:"effect_hi"`
+	Effect   *float64       `json:"effect"`
+	EffectLo *float64       `json:"effect_lo"`
+	EffectHi *float64       `json:"effect_hi"`
 	Unit     string         `json:"effect_unit"`
 }
 
@@ -111,9 +111,9 @@ type TestRow struct {
 	Score      float64                 `json:"score"`
 	NullMean   float64                 `json:"null_mean"`
 	NullSD     float64                 `json:"null_sd"`
-	Effect     float64                 `json:"effect"`
-	EffectLo   float64                 `json:"effect_lo" desc:"95 % interval, clustered by reply"`
-	EffectHi   float64                 `json:"effect_hi"`
+	Effect     *float64                `json:"effect" desc:"null where there was nothing to score"`
+	EffectLo   *float64                `json:"effect_lo" desc:"95 % interval, clustered by reply"`
+	EffectHi   *float64                `json:"effect_hi"`
 	EffectUnit string                  `json:"effect_unit"`
 	Log10P     *float64                `json:"log10_p"`
 	Method     string                  `json:"log10_p_method,omitempty"`
@@ -143,6 +143,8 @@ type TestRow struct {
 	JudgeSays  []string             `json:"judge_says,omitempty" desc:"the same in sentences"`
 	Earlier    *ledger.RunResult    `json:"earlier,omitempty" desc:"the same test in the first run"`
 	Joint      *ledger.Joint        `json:"joint,omitempty" desc:"both runs pooled, each unit once, as one test"`
+	Text       string               `json:"text,omitempty" desc:"what was read of the replies, where that is not their answer"`
+	Beside     int                  `json:"comparative_tests,omitempty" desc:"declared beside a test of the other tiers, and corrected apart"`
 	Epochs     int                  `json:"epochs,omitempty" desc:"models that answered under the target's name, where there were several: their replies are pooled"`
 }
 
@@ -162,9 +164,9 @@ type DecoyRow struct {
 type ControlRow struct {
 	Target   string   `json:"target"`
 	N        int64    `json:"n"`
-	Effect   float64  `json:"effect"`
-	EffectLo float64  `json:"effect_lo"`
-	EffectHi float64  `json:"effect_hi"`
+	Effect   *float64 `json:"effect"`
+	EffectLo *float64 `json:"effect_lo"`
+	EffectHi *float64 `json:"effect_hi"`
 	Log10P   *float64 `json:"log10_p"`
 	Log10E   *float64 `json:"log10_e"`
 	RankP    *float64 `json:"rank_p"`

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/stillmark/stillmark/probe/ledger"
 )
 
 // Exempt lists the parts of report.json that are not recomputed, by JSON
@@ -70,6 +72,9 @@ func structSchema(t reflect.Type) map[string]any {
 		f := t.Field(i)
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		s := schemaOf(f.Type)
+		if t == reflect.TypeFor[ledger.PowerRow]() && name == "effect" { // null where there is none
+			s = schemaOf(reflect.PointerTo(f.Type))
+		}
 		if d := f.Tag.Get("desc"); d != "" {
 			s["description"] = d
 		}

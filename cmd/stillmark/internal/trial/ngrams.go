@@ -126,7 +126,10 @@ func (l *lab) trial(ctx context.Context, id stateID, p markPart, program ledger.
 func (t *Trial) read(plan *ledger.Plan, findings *ledger.Findings) {
 	promised, f := plan.Power[0], &findings.Findings[0]
 	t.Needed, t.Units, t.Level = promised.Effect, promised.Units, promised.Log10Alpha
-	t.N, t.Effect, t.Verdict = f.N, f.Effect, f.Verdict
+	t.N, t.Verdict = f.N, f.Verdict
+	if f.N > 0 {
+		t.Effect = f.Effect
+	}
 	if f.Log10P != nil {
 		t.Log10P, t.Plain = *f.Log10P, *f.PlainLog10P
 	}
