@@ -338,11 +338,15 @@ func (p *paper) tests(gs []group) {
 		for _, t := range g.Rows {
 			rival := t.Role == ledger.Rival
 			name := t.Target
+			if t.Text != "" {
+				name += " (" + p.d.word("text", t.Text) + ")"
+			}
 			if !rival {
 				name += " (" + p.l(string(t.Role)) + ")"
 			}
-			decoy, effect := "–", "–"
+			decoy, effect, score, law := "–", "–", "–", "–"
 			if t.N > 0 {
+				score, law = p.d.grouped(t.Score, 1), p.d.grouped(t.NullMean, 1)+" ± "+p.d.grouped(t.NullSD, 1)
 				effect = p.d.measured(t.Effect, t.EffectLo, t.EffectHi)
 			}
 			if t.Decoys != nil {
@@ -359,7 +363,7 @@ func (p *paper) tests(gs []group) {
 				{p.d.verdict(t.Verdict), false},
 			})
 			basis = append(basis, append([]field{{t.Target, rival}}, fields(
-				p.d.grouped(t.Score, 1), p.d.grouped(t.NullMean, 1)+" ± "+p.d.grouped(t.NullSD, 1), cmpOr(t.Weights), cmpOr(t.Method),
+				score, law, cmpOr(t.Weights), cmpOr(t.Method),
 				p.d.logarithm(t.Estimate), p.d.logarithm(t.PlainP), p.d.power(t.Power))...))
 			if len(scored([]group{g})) == 0 {
 				continue
