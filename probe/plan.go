@@ -1,6 +1,8 @@
 package probe
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -19,6 +21,7 @@ import (
 	"github.com/stillmark/stillmark/probe/timestamp"
 	"github.com/stillmark/stillmark/watermark"
 	"github.com/stillmark/stillmark/watermark/evidence"
+	"github.com/stillmark/stillmark/watermark/registry"
 	"github.com/stillmark/stillmark/watermark/served"
 )
 
@@ -79,6 +82,9 @@ type PlanKey struct {
 	Commitment  []byte    // the commitment file, nil if there is none
 	Stamp       []byte    // RFC 3161 token over that file, nil if there is none
 	ServingFrom time.Time // when the first token was served under it; zero if unknown
+	// Custody is the log of the registry that the key is of, nil if there is none: it shows
+	// that the key of a cohort served that cohort alone.
+	Custody []byte
 	// Served is a file of served windows (package served). It adds a
 	// secondary test per target, which only scores windows that were served.
 	Served  []byte
@@ -425,6 +431,15 @@ func (d *Draft) addKeyRef(k *PlanKey) error {
 			ref.Stamp = hex.EncodeToString(sum[:8]) + ".tsr"
 			d.add(family.CommitmentsDir+"/"+ref.Stamp, k.Stamp)
 		}
+	}
+	if k.Custody != nil {
+		if _, ok, err := registry.ReadCustody(bytes.NewReader(k.Custody), k.Key.ID); err != nil || !ok {
+			return usage("Give the registry.log of the registry that holds the key", "the custody log of key %s does not say anything of it: %v", k.Key.ID, cmp.Or(err, errors.New("it names other keys")))
+		}
+		sum := sha256.Sum256(k.Custody)
+		ref.CustodySHA256 = hex.EncodeToString(sum[:])
+		ref.Custody = ref.CustodySHA256[:16] + ".log"
+		d.add(family.CommitmentsDir+"/"+ref.Custody, k.Custody)
 	}
 	if why := exploratory(k, d.Plan.Created); why != "" {
 		d.Warnings = append(d.Warnings, fmt.Sprintf("Results under key %s will be exploratory: %s.", k.Key.ID, why))

@@ -30,7 +30,7 @@ func places(p *ledger.Plan) map[string]bool {
 	}
 	for _, k := range p.Keys {
 		names[path.Join(disclosedDir, k.ID+".json")] = true
-		for _, file := range []string{k.Commitment, k.Stamp} {
+		for _, file := range []string{k.Commitment, k.Stamp, k.Custody} {
 			if file != "" {
 				names[path.Join("commitments", file)] = true
 			}

@@ -43,7 +43,7 @@ type planOptions struct {
 	set                                         string
 	after                                       string
 	controlCases                                []string
-	keys, commitments, served                   []string
+	keys, commitments, custody, served          []string
 	decoyFlag                                   string
 	signer, output, tsa                         string
 	n                                           int
@@ -184,6 +184,7 @@ func (o *planOptions) openControls() (release func(), err error) {
 func (o *planOptions) bindTests(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.keys, "key", nil, "key file (repeatable)")
 	f.StringArrayVar(&o.commitments, "commitment", nil, "commitment file of the key at the same position (repeatable)")
+	f.StringArrayVar(&o.custody, "custody", nil, "log of the registry (its registry.log) of the key at the same position: shows whom a cohort's key served (repeatable)")
 	f.StringArrayVar(&o.served, "served", nil, "file of served windows of the key at the same position: adds a secondary test")
 	f.StringVar(&o.servingFrom, "serving-from", "", "when the first token was served under the keys (RFC 3339; default: what the key promises)")
 	f.BoolVar(&o.in.Reasoning, "reasoning", false, "declare a test of the separate reasoning text beside every test of E1")
@@ -210,8 +211,8 @@ func (o *planOptions) open(ctx context.Context, a *app) (*ledger.Signer, error) 
 		o.in.Decoys = probe.NoDecoys
 	}
 	switch {
-	case len(o.commitments) > len(o.keys) || len(o.served) > len(o.keys):
-		return nil, usageError(errors.New("more --commitment or --served files than keys: they belong to the key at the same position"))
+	case len(o.commitments) > len(o.keys) || len(o.custody) > len(o.keys) || len(o.served) > len(o.keys):
+		return nil, usageError(errors.New("more --commitment, --custody or --served files than keys: they belong to the key at the same position"))
 	case o.dryRun:
 		return nil, nil
 	case o.signer == "" || o.output == "":
@@ -546,6 +547,11 @@ func (o *planOptions) readKeys() error {
 				return err
 			}
 			if pk.Stamp, err = readStamp(o.commitments[i] + ".tsr"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		if i < len(o.custody) && o.custody[i] != "" {
+			if pk.Custody, err = os.ReadFile(o.custody[i]); err != nil {
 				return err
 			}
 		}

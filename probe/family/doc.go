@@ -32,6 +32,7 @@
 //     numbers support.
 //
 // The package imports watermark and its parts, corpora/tokens, corpora/reading,
-// corpora/canary, probe/ledger, probe/wire and probe/timestamp. It opens no connection, reads nothing but the
-// case that it is given, and knows neither YAML nor the command line.
+// corpora/canary, the log of a key registry (watermark/registry), probe/ledger, probe/wire
+// and probe/timestamp. It opens no connection, reads nothing but the case that it is given,
+// and knows neither YAML nor the command line.
 package family

@@ -436,6 +436,7 @@ func (a *analysis) evidence(i int) Evidence {
 		Scope: scopeOf(a.plan, f.Key), Power: f.Power, Pooled: f.Epochs > 1,
 	}
 	e.Controlled, e.ControlHit = a.controls(f)
+	e.Custody = e.Scope == ScopeCohort && a.custody(f)
 	for _, w := range a.own[i] {
 		if w == NoteForwarding || w == NoteTraining || w == NoteBetween {
 			e.Lift = w

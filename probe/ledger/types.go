@@ -265,6 +265,10 @@ type KeyRef struct {
 	// ServingFrom is when the first token was served under the key, as the
 	// operator declares it. Zero means never served, or unknown.
 	ServingFrom time.Time `json:"serving_from,omitzero"`
+	// Custody is the log of the key's registry, a file under commitments/, and its hash: it
+	// shows whom the key served.
+	Custody       string `json:"custody,omitempty"`
+	CustodySHA256 string `json:"custody_sha256,omitempty"`
 }
 
 // Test is one declared hypothesis test: (family, key, target). Families that

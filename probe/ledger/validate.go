@@ -366,6 +366,9 @@ func (p *Plan) validateKeys() error {
 		if k.Stamp != "" && k.Commitment == "" {
 			return fmt.Errorf("key %q has a timestamp but no commitment", k.ID)
 		}
+		if (k.Custody != "") != isHexSHA256(k.CustodySHA256) {
+			return fmt.Errorf("key %q needs both a custody log and its hash, or neither", k.ID)
+		}
 	}
 	return nil
 }

@@ -42,6 +42,7 @@ var allowed = map[string][]string{
 		"github.com/stillmark/stillmark/watermark/prf",
 		"github.com/stillmark/stillmark/watermark/evidence",
 		"github.com/stillmark/stillmark/watermark/served",
+		"github.com/stillmark/stillmark/watermark/registry", // the log of a key's custody
 		"github.com/stillmark/stillmark/corpora/tokens",
 		"github.com/stillmark/stillmark/corpora/reading",
 		"github.com/stillmark/stillmark/corpora/canary",

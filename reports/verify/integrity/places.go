@@ -36,11 +36,10 @@ func (s *Sealed) checkPlaces(fsys fs.FS) error {
 	}
 	for _, k := range plan.Keys {
 		known = append(known, "disclosed/"+k.ID+".json")
-		if k.Commitment != "" {
-			known = append(known, path.Join("commitments", k.Commitment))
-		}
-		if k.Stamp != "" {
-			known = append(known, path.Join("commitments", k.Stamp))
+		for _, file := range []string{k.Commitment, k.Stamp, k.Custody} {
+			if file != "" {
+				known = append(known, path.Join("commitments", file))
+			}
 		}
 	}
 	for _, t := range plan.Tests {
