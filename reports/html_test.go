@@ -33,7 +33,7 @@ func fill(v reflect.Value, text string, n *float64) {
 	case reflect.Float64:
 		v.SetFloat(math.Sin(*n) * 100)
 	case reflect.Int, reflect.Int64:
-		v.SetInt(int64(*n) % 50)
+		v.SetInt(1 + int64(*n)%50)
 	case reflect.Uint64:
 		v.SetUint(uint64(*n))
 	case reflect.Bool:
