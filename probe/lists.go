@@ -31,8 +31,8 @@ func (s *PlanSuite) prompt(q *corpora.Prompt) (ledger.Prompt, error) {
 
 // Lists are what a commitment to the key says of the suite, if all its prompts are to be
 // asked in so many runs: a list for each, of as many items as the others. Prompts of
-// one item are asked in one run, since a second one counts new items only. rotation is for
-// E6 and nil else; a schedule is asked along in one run.
+// one item, or in one slot, are asked in one run, since a second one counts what is new.
+// rotation is for E6 and nil else.
 func (s *PlanSuite) Lists(key *watermark.Key, runs int, rotation *Rotation) ([]watermark.CommittedList, error) {
 	fam, ok := family.ByID(cmp.Or(s.Family, family.Radioactivity))
 	switch {
@@ -40,20 +40,16 @@ func (s *PlanSuite) Lists(key *watermark.Key, runs int, rotation *Rotation) ([]w
 		return nil, usage("Leave it out", "suite %s: no list is committed to for family %q", s.Ref.Name, s.Family)
 	case runs < 1 || runs > maxRuns:
 		return nil, usage("Give 1 or 2", "%d runs are not possible", runs)
-	case runs > 1 && fam.ID == family.RotationLag:
-		return nil, usage("Plant another schedule under another key for the second run", "suite %s follows a schedule, which has one run", s.Ref.Name)
+	case !fam.Key.Fits(key.Scheme):
+		return nil, usage("Name a key of that kind", "suite %s is of family %s, which needs a %s key, and key %s is of scheme %s", s.Ref.Name, fam.ID, fam.Key, key.ID, key.Scheme)
+	case fam.ID == family.RotationLag && (rotation == nil || len(rotation.Arms) == 0):
+		return nil, usage("List it with `stillmark corpora plant` and the files of its keys as --arm", "suite %s follows a rotation, and none is given", s.Ref.Name)
 	}
 	options, err := s.listOptions(&fam, rotation)
 	if err != nil {
 		return nil, err
 	}
-	number, items := map[string]int{}, 0
-	for i := range s.Prompts {
-		if id := s.Prompts[i].Item(); number[id] == 0 {
-			items++
-			number[id] = items
-		}
-	}
+	number, items := s.numbers()
 	if items < runs {
 		return nil, usage("Commit to one run", "suite %s has %d items for %d runs", s.Ref.Name, items, runs)
 	}
@@ -69,10 +65,31 @@ func (s *PlanSuite) Lists(key *watermark.Key, runs int, rotation *Rotation) ([]w
 		if err != nil {
 			return nil, err
 		}
-		l := &lists[(number[s.Prompts[i].Item()]-1)*runs/items]
+		l := &lists[number[i]*runs/items]
 		l.Items = append(l.Items, said)
 	}
 	return lists, nil
+}
+
+// numbers are the number from 0 of the item of each prompt, in the order of their first
+// ones, and how many there are; along a schedule, of the slot.
+func (s *PlanSuite) numbers() (of []int, items int) {
+	known := map[string]int{}
+	for i := range s.Prompts {
+		q := &s.Prompts[i]
+		if s.Slots > 0 && q.Reading != nil && q.Reading.Slot > 0 {
+			of, items = append(of, q.Reading.Slot-1), s.Slots
+			continue
+		}
+		n, ok := known[q.Item()]
+		if !ok {
+			n = items
+			known[q.Item()] = n
+			items++
+		}
+		of = append(of, n)
+	}
+	return of, items
 }
 
 // maxRuns is how many runs the claim rule speaks of.

@@ -108,14 +108,10 @@ type Rotation struct {
 	Lags []int
 }
 
-// maxMargin is how long before the end of a slot its last prompts are put, so that
-// their replies arrive in it: more than a reply takes, but for the slowest.
-const maxMargin = 2 * time.Minute
-
 // times are when a prompt of a slot, counted from 1, may be put.
 func (r *Rotation) times(slot int) (from, to time.Time) {
-	from = r.Start.UTC().Add(time.Duration(slot-1) * r.Slot)
-	return from, from.Add(r.Slot - min(maxMargin, r.Slot/4))
+	o := family.E6Options{Start: r.Start.UTC(), Seconds: int64(r.Slot / time.Second)}
+	return o.Times(slot)
 }
 
 // rotationOptions are the options of the tests of E6, whose arms are keys of the plan.

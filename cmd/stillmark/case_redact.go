@@ -27,7 +27,8 @@ anything within an element), or of all,
   --headers   the response headers
   --exhibits  the pages of the reports, and the replies that these print
 Salts are 32 random bytes each and go with what they belong to, so that these hashes
-confirm no guess. What stays: ids, times, outcomes, lengths, usage, model names and the
+confirm no guess; but who is given a key can try guesses of prompts on the lists that its
+commitment holds. What stays: ids, times, outcomes, lengths, usage, model names and the
 provider's request ids; and the results. Prompts of built-in suites can be expanded
 again from the plan's seed, and ids of prompts with slots end in 12 digits of their own
 hash: secret prompts belong in a suite of your own, without slots. A page that would still show what is

@@ -195,7 +195,7 @@ func (o *plantOptions) canPlant(family string) bool {
 // key, their ids.
 func (o *plantOptions) armKeys() (names, ids []string, err error) {
 	for _, arm := range o.arms {
-		if _, err := os.Stat(arm); err != nil {
+		if info, err := os.Stat(arm); err != nil || !info.Mode().IsRegular() {
 			names = append(names, arm)
 			continue
 		}

@@ -301,6 +301,9 @@ func (a *analysis) prepare(fam *Family, i int) (*Input, error) {
 	if err != nil {
 		return nil, err
 	}
+	if committed.Lists == ListCommitted && !a.listedBefore(i) {
+		committed.Lists = ListOther
+	}
 	in.listed = committed.Lists == ListCommitted
 	if in.listed && fam.Whole && g.accounting.Missing > 0 && g.lacks(a.plan, t) {
 		committed.Lists = ListPartial
@@ -320,6 +323,16 @@ func (a *analysis) prepare(fam *Family, i int) (*Input, error) {
 		in.earlier.readers = in.readers // and so the replies of both are tokenised alike
 	}
 	return in, nil
+}
+
+// listedBefore reports whether the first run, if there is one, asked what was listed for it: it
+// takes its items from the second, so that whoever chose those chose these.
+func (a *analysis) listedBefore(i int) bool {
+	if a.earlier == nil {
+		return true
+	}
+	c := a.earlier.results[i].Committed
+	return c != nil && (c.Lists == ListCommitted || c.Lists == ListPartial)
 }
 
 // input is what a test looks at, without its key.
@@ -527,6 +540,9 @@ func selection(f *ledger.Finding) float64 {
 func (a *analysis) open(f *ledger.Finding) bool {
 	if f.Mode != ledger.ModeFixedN || a.targets[f.Target].accounting.Missing == 0 {
 		return false
+	}
+	if f.Family == RotationLag && f.Committed != nil && f.Committed.Lists != "" {
+		return true // which slots are missing is up to the plan's order and caps
 	}
 	return !a.history.fixedEnd(a.plan)
 }

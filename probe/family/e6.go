@@ -53,6 +53,17 @@ type E6Options struct {
 	Lag int `json:"lag,omitempty"`
 }
 
+// maxMargin is how long before the end of a slot its last prompts are put, so that
+// their replies arrive in it: more than a reply takes, but for the slowest.
+const maxMargin = 2 * time.Minute
+
+// Times are when a prompt of a slot, counted from 1, may be put.
+func (o *E6Options) Times(slot int) (from, to time.Time) {
+	length := time.Duration(o.Seconds) * time.Second
+	from = o.Start.Add(time.Duration(slot-1) * length)
+	return from, from.Add(length - min(maxMargin, length/4))
+}
+
 // Limits of a rotation: a slot an hour for a year.
 const (
 	maxSlots = 10_000

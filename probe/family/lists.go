@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stillmark/stillmark/corpora/reading"
 	"github.com/stillmark/stillmark/probe/ledger"
 	"github.com/stillmark/stillmark/watermark"
 )
@@ -127,8 +128,25 @@ func alike(q, other *ledger.Prompt, t *ledger.Test) bool {
 	fam, _ := ByID(t.Family)
 	a, err := json.Marshal(q.Params)
 	b, err2 := json.Marshal(other.Params)
-	return err == nil && err2 == nil && bytes.Equal(a, b) && q.Samples == other.Samples &&
-		(fam.Solo || q.Asks(t.Target)) && (t.Family == RotationLag || q.NotBefore.IsZero() && q.NotAfter.IsZero())
+	return err == nil && err2 == nil && bytes.Equal(a, b) && q.Samples == other.Samples && (fam.Solo || q.Asks(t.Target)) && inTime(q, t)
+}
+
+// inTime reports whether a prompt may be put at any time, or along a schedule in the slot that
+// its reading names.
+func inTime(q *ledger.Prompt, t *ledger.Test) bool {
+	if t.Family != RotationLag {
+		return q.NotBefore.IsZero() && q.NotAfter.IsZero()
+	}
+	o, err := e6Options(t)
+	if err != nil {
+		return false
+	}
+	r, err := reading.Parse(q.Reading)
+	if err != nil {
+		return false
+	}
+	from, to := o.Times(r.Slot)
+	return q.NotBefore.Equal(from) && q.NotAfter.Equal(to)
 }
 
 // lacks reports whether a planned reply that the test reads is not there, of any class.

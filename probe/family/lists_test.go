@@ -306,3 +306,36 @@ func TestCommitPromptDefinition(t *testing.T) {
 		}
 	}
 }
+
+// A second run counts what the first did not have: a first run that asked what nobody listed
+// would choose the items of the second.
+func TestFirstRunWasListed(t *testing.T) {
+	t.Parallel()
+	k := newCanary(t, 5)
+	half := func(run int, listed bool) *scenario {
+		s := choosing(t, k, 60, 6, 1, 1)
+		s.plan.Rules = ledger.RulesListed
+		if run == 1 {
+			s.plan.Prompts = s.plan.Prompts[:60]
+		} else {
+			s.plan.Prompts = s.plan.Prompts[60:]
+		}
+		lists := s.listsOf(k, run)
+		if !listed {
+			lists = nil
+		}
+		s.body = keepPlanned(s)
+		s.commitLists(k, testTime.Add(-48*time.Hour), lists)
+		return s
+	}
+	const week = 8 * 24 * time.Hour
+	for _, tc := range []struct {
+		first bool
+		state string
+	}{{true, ListCommitted}, {false, ListOther}} {
+		f := analyze(t, secondRun(t, half(1, tc.first).build(), half(2, true), week), k).Findings[0]
+		if f.Committed.Lists != tc.state || (f.Tier == ledger.Exact) != tc.first || f.Verdict == ledger.VerdictDependence && !tc.first {
+			t.Errorf("first run listed %v: lists %q, tier %s, %s", tc.first, f.Committed.Lists, f.Tier, f.Verdict)
+		}
+	}
+}
