@@ -303,7 +303,7 @@ func TestLabels(t *testing.T) {
 		}
 		source.Write(data)
 	}
-	elsewhere := []string{"judge.", "ours", "teacher", "student", "state.", "mark.", "caps.", "sample", "curve.caption", "tier.", "class.", "commit.", "mode.", "cert.", "know.", "yes", "no", "unknown", "not tested", "control", "rival"}
+	elsewhere := []string{"judge.", "text.", "ours", "teacher", "student", "state.", "mark.", "caps.", "sample", "curve.caption", "tier.", "class.", "commit.", "mode.", "cert.", "know.", "yes", "no", "unknown", "not tested", "control", "rival"}
 	for key := range d.labels {
 		used := strings.Contains(source.String(), `"`+key+`"`)
 		for _, section := range sections {
