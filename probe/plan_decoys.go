@@ -19,7 +19,7 @@ import (
 const (
 	// NoDecoys leaves the validity of the results unchecked.
 	NoDecoys = -1
-	// AutoDecoys are DefaultDecoys; where a key is of another stack's scheme, the most of
+	// AutoDecoys are those of the first run in a second; else DefaultDecoys, or where a key is of another stack's scheme, the most of
 	// 999, 199 and 99 with which a test ends within a minute on this machine.
 	AutoDecoys = -2
 )
@@ -36,6 +36,15 @@ func (in *PlanInput) resolveDecoys() (said string, err error) {
 		return "", nil
 	}
 	in.Decoys = DefaultDecoys
+	if in.After != nil { // a second run is judged by as many as the first
+		if c, err := ledger.OpenFS(in.After.FS); err == nil { // else follow says why not
+			in.Decoys = c.Plan().Decoys.N
+			if in.Decoys == 0 {
+				in.Decoys = NoDecoys
+			}
+		}
+		return "", nil
+	}
 	units := in.expectedUnits()
 	for i := range in.Keys {
 		k := in.Keys[i].Key

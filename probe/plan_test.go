@@ -493,3 +493,16 @@ func TestPlanWarnsOfAbilities(t *testing.T) {
 		}
 	}
 }
+
+// A second run is judged by as many decoys as the first, whatever the machine's clock says.
+func TestAutoDecoysFollowTheFirstRun(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{99, 199, NoDecoys} {
+		first, second := input(t, nowhere, 3), input(t, nowhere, 3)
+		first.Decoys = n
+		second.After, second.Decoys = &ControlCase{FS: os.DirFS(sealed(t, first))}, AutoDecoys
+		if said, err := second.resolveDecoys(); err != nil || said != "" || second.Decoys != n {
+			t.Errorf("after %d decoys: %d, %q, %v", n, second.Decoys, said, err)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/stillmark/stillmark/probe/endpoint"
@@ -170,7 +171,11 @@ func (w *watch) take(it *ledger.Item, r *ledger.Reply) (from, to string, changed
 		}
 		changed = true
 	}
-	w.noisy = w.noisy || w.whole >= 2 && fresh > 0
+	if changed { // of the new model only what both rounds show is known
+		w.noisy = w.suspect != nil && !maps.Equal(w.suspect.answers, rd.answers)
+	} else {
+		w.noisy = w.noisy || w.whole >= 2 && fresh > 0
+	}
 	w.know(w.suspect)
 	w.know(rd)
 	w.suspect = nil

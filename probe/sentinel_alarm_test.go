@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stillmark/stillmark/probe/ledger"
@@ -170,24 +171,54 @@ func TestSentinelConfirmed(t *testing.T) {
 		rule.Confirm = x.confirm
 		p := *d.Plan
 		p.Sentinels = &rule
-		w := newWatch(&p)
 		alarm := 0
-		for r, what := range x.rounds {
-			for i := range p.Prompts {
-				text := string(what)
-				if what < 'a' {
-					text = "a"
-					if i < int(what-'0') {
-						text = fmt.Sprint("other ", r)
-					}
-				}
-				if _, _, changed := w.take(&ledger.Item{Prompt: &p.Prompts[i], Sample: r}, &ledger.Reply{Outcome: ledger.OK, Text: text}); changed && alarm == 0 {
-					alarm = r + 1
-				}
-			}
+		if all := sentinelAlarms(&p, x.rounds); len(all) > 0 {
+			alarm = all[0]
 		}
 		if alarm != x.alarm {
 			t.Errorf("%s, confirm %v: alarm in round %d, not %d", x.rounds, x.confirm, alarm, x.alarm)
+		}
+	}
+}
+
+// sentinelAlarms are the rounds at which another model is said to answer. Rounds are given
+// by letters of answers; a digit: so many of them are others.
+func sentinelAlarms(p *ledger.Plan, rounds string) (alarms []int) {
+	w := newWatch(p)
+	for r, what := range rounds {
+		for i := range p.Prompts {
+			text := string(what)
+			if what < 'a' {
+				text = "a"
+				if i < int(what-'0') {
+					text = fmt.Sprint("other ", r)
+				}
+			}
+			if _, _, changed := w.take(&ledger.Item{Prompt: &p.Prompts[i], Sample: r}, &ledger.Reply{Outcome: ledger.OK, Text: text}); changed {
+				alarms = append(alarms, r+1)
+			}
+		}
+	}
+	return alarms
+}
+
+// A change says nothing of how steady the new model is: the next one is met at once again.
+func TestSentinelsAfterAChange(t *testing.T) {
+	t.Parallel()
+	d := &Draft{Plan: &ledger.Plan{}}
+	if err := d.addSentinels(8); err != nil {
+		t.Fatal(err)
+	}
+	for rounds, want := range map[string][]int{
+		"aabc":     {3, 4},
+		"aabbc":    {3, 5},
+		"a1bbc":    {4, 5}, // both rounds of b agree
+		"a1bcd":    {4},    // those of b and c do not
+		"a1bcdd":   {4, 6},
+		"aabbbaaa": {3, 6},
+	} {
+		if got := sentinelAlarms(d.Plan, rounds); !slices.Equal(got, want) {
+			t.Errorf("%s: alarms in rounds %v, not %v", rounds, got, want)
 		}
 	}
 }

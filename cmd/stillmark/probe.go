@@ -190,7 +190,7 @@ func (o *planOptions) bindTests(f *pflag.FlagSet) {
 	f.BoolVar(&o.in.Reasoning, "reasoning", false, "declare a test of the separate reasoning text beside every test of E1")
 	f.StringVar(&o.in.Mode, "mode", ledger.ModeFixedN, "what the tests report: fixed-n (a p-value) or e-process (an e-value, may stop early)")
 	f.Float64Var(&o.in.Alpha, "alpha", probe.DefaultAlpha, "family-wise level")
-	f.StringVar(&o.decoyFlag, "decoys", "auto", "decoy keys per test, 0 for none: validity is then not checked; auto: 999, or for schemes of other stacks the most of 999, 199 and 99 with which a test ends within a minute")
+	f.StringVar(&o.decoyFlag, "decoys", "auto", "decoy keys per test, 0 for none: validity is then not checked; auto: 999, or for schemes of other stacks the most of 999, 199 and 99 with which a test ends within a minute, and with --after as many as the first run")
 	f.Float64Var(&o.in.Distinct, "distinct", probe.DefaultDistinct, "assumed share of positions that are distinct scored pairs")
 	f.StringVar(&o.signer, "signer", "", "private signing key (required unless --dry-run)")
 	f.StringVar(&o.tsa, "tsa", "", "URL of an RFC 3161 authority that timestamps the plan")
@@ -823,7 +823,7 @@ func (a *app) showRun(s *probe.Summary) error {
 		fmt.Fprintf(a.out, "stopped   %s\n", printable(s.Stopped))
 	}
 	if len(s.Unsteady) > 0 {
-		fmt.Fprintf(a.out, "unsteady  %s: at temperature 0 the first two answers to most sentinels differ, so that another model behind the same name would not be noticed\n",
+		fmt.Fprintf(a.out, "unsteady  %s: at temperature 0 the first two answers to three or more of the eight sentinels differ, so that another model behind the same name would not be noticed\n",
 			printable(strings.Join(s.Unsteady, ", ")))
 	}
 	return nil
