@@ -63,6 +63,8 @@ type Evidence struct {
 // The codes of reasons.
 const (
 	whyNothing       = "nothing"
+	whyUntold        = "no-result"
+	whyForwardHit    = "forwarding-control-hit"
 	whyRehearsal     = "rehearsal"
 	whyWeak          = "weak"
 	whySingleRun     = "single-run"
@@ -88,6 +90,8 @@ const (
 )
 
 var whyText = map[string]string{
+	whyUntold:        "No test gave a result that could support a rung ({tests}).",
+	whyForwardHit:    "Not H_fwd: a control also shows key {key} at log10 p <= -2 ({tests}), so something else than forwarding by this target may explain it.",
 	whyNothing:       "No test shows more than chance would at the level that was fixed beforehand.",
 	whyRehearsal:     "A rehearsal supports no rung.",
 	whyWeak:          "{tests}: a weak signal supports no rung.",
@@ -147,13 +151,20 @@ func dependence(family string) bool {
 func tellsForwarding(family string) bool { return family == NonceForwarding || family == RotationLag }
 
 // rung is what a finding reaches if it meets the claim rule, else leads to, and the
-// code of why it is no higher one of its kind.
+// code of why it is no higher one of its kind. Nonces that came in for a control, too, say
+// nothing of the rival.
 func (e *Evidence) rung() (ledger.Rung, string) {
 	switch e.Family {
 	case NonceForwarding:
+		if e.ControlHit {
+			return "", whyForwardHit
+		}
 		return ledger.RungForwarding, ""
 	case RotationLag:
-		if e.Lift == NoteForwarding {
+		switch {
+		case e.ControlHit:
+			return ledger.RungAny, whyForwardHit
+		case e.Lift == NoteForwarding:
 			return ledger.RungForwarding, ""
 		}
 		return ledger.RungAny, whyLift
@@ -184,7 +195,7 @@ func (e *Evidence) rung() (ledger.Rung, string) {
 func Climb(target string, all []Evidence) ledger.Standing {
 	c := climb{Standing: ledger.Standing{Target: target, Tests: []string{}, Leads: []ledger.Rung{}, Why: []ledger.Reason{}}}
 	for i := range all {
-		if rung, _ := all[i].rung(); all[i].meets() && (c.Rung == "" || higher(rung, c.Rung) < 0) {
+		if rung, _ := all[i].rung(); all[i].meets() && rung != "" && (c.Rung == "" || higher(rung, c.Rung) < 0) {
 			c.Rung = rung
 		}
 	}
@@ -207,7 +218,7 @@ func Climb(target string, all []Evidence) ledger.Standing {
 	}
 	slices.SortFunc(c.Leads, higher)
 	if c.Rung == "" && len(c.Why) == 0 {
-		c.why(whyNothing, nil, "")
+		c.nothing(all)
 	}
 	var sentences []string
 	c.Headline, sentences = new(Book).Stand(&c.Standing)
@@ -215,6 +226,19 @@ func Climb(target string, all []Evidence) ledger.Standing {
 		c.Why[i].Sentence = sentences[i]
 	}
 	return c.Standing
+}
+
+// nothing says that no finding shows anything, or that none could have.
+func (c *climb) nothing(all []Evidence) {
+	for i := range all {
+		if v := all[i].Verdict; v == ledger.VerdictNone || v == ledger.VerdictNoLead {
+			c.why(whyNothing, nil, "")
+			return
+		}
+	}
+	for i := range all {
+		c.why(whyUntold, &all[i], "")
+	}
 }
 
 // meets reports whether a finding meets the claim rule.
@@ -261,6 +285,8 @@ func (c *climb) weigh(e *Evidence) {
 	rung, below := e.rung()
 	lead, leads := e.leads()
 	switch {
+	case rung == "" && (e.meets() || leads):
+		c.why(below, e, "")
 	case e.meets() && rung == c.Rung:
 		c.Tests = append(c.Tests, e.Test)
 		if below != "" {

@@ -41,7 +41,7 @@ func TestClimb(t *testing.T) {
 		why   string // the codes
 	}{
 		{"nothing", []Evidence{other(KeyedChoice, exact, ledger.VerdictNone), other(SharedErrors, ranked, ledger.VerdictNoLead)}, "", "", nil, whyNothing},
-		{"nothing was computed", []Evidence{cohortHit(func(e *Evidence) { e.Verdict = ledger.VerdictUnverified })}, "", "", nil, whyNothing},
+		{"nothing was computed", []Evidence{cohortHit(func(e *Evidence) { e.Verdict = ledger.VerdictUnverified }), other(KeyedChoice, exact, ledger.VerdictWithheld)}, "", "", nil, whyUntold},
 		{"weak", []Evidence{cohortHit(func(e *Evidence) { e.Verdict = ledger.VerdictWeak })}, "", "", nil, whyWeak},
 		{"one run", []Evidence{cohortHit(func(e *Evidence) { e.Verdict = ledger.VerdictSingleRun })}, "", "", []ledger.Rung{ledger.RungCohort}, whySingleRun},
 		{"one run of a public key", []Evidence{public(ledger.VerdictSingleRun)}, "", "", []ledger.Rung{ledger.RungAny}, whySingleRun + " " + whyScope},
@@ -69,7 +69,11 @@ func TestClimb(t *testing.T) {
 		{"identity", []Evidence{other(Identity, ranked, ledger.VerdictLead)}, "", "", []ledger.Rung{ledger.RungLabel}, whyLabel},
 		{"tokenizer", []Evidence{other(TokenizerSlope, ranked, ledger.VerdictLead)}, "", "", []ledger.Rung{ledger.RungWeights}, whyTokenizer},
 		{"wrapper", []Evidence{other(Wrapper, ranked, ledger.VerdictLead)}, "", "", []ledger.Rung{ledger.RungForwarding}, whyWrapper},
-		{"too few controls", []Evidence{other(Wrapper, ranked, ledger.VerdictFewControls)}, "", "", nil, whyNothing},
+		{"too few controls", []Evidence{other(Wrapper, ranked, ledger.VerdictFewControls)}, "", "", nil, whyUntold},
+		{"forwarding that a control shows, too", []Evidence{hit(other(NonceForwarding, exact, ledger.VerdictDependence))}, "", "", nil, whyForwardHit},
+		{"the same on one run", []Evidence{hit(other(NonceForwarding, exact, ledger.VerdictSingleRun))}, "", "", nil, whyForwardHit},
+		{"the same beside a mark", []Evidence{cohortHit(nil), hit(other(NonceForwarding, exact, ledger.VerdictDependence))}, ledger.RungCohort, "E1/k/nova", nil, whyForwardHit + " " + whyPublicUntold + " " + whyWeights},
+		{"rotation that a control follows, too", []Evidence{hit(lifted(NoteForwarding))}, ledger.RungAny, "E6/nova", nil, whyForwardHit + " " + whyWeights},
 		{"leads in their order", []Evidence{other(Identity, ranked, ledger.VerdictLead), other(Stylometry, ranked, ledger.VerdictLead), other(Wrapper, ranked, ledger.VerdictLead)}, "", "", []ledger.Rung{ledger.RungForwarding, ledger.RungAny, ledger.RungLabel}, whyLabel + " " + whyConvergence + " " + whyWrapper},
 		{"a lead below what is reached", []Evidence{cohortHit(nil), other(SharedErrors, ranked, ledger.VerdictLead)}, ledger.RungCohort, "E1/k/nova", nil, whyConvergence + " " + whyForwardUntold + " " + whyPublicUntold + " " + whyWeights},
 	} {
@@ -91,6 +95,11 @@ func TestClimb(t *testing.T) {
 			}
 		}
 	}
+}
+
+func hit(e Evidence) Evidence {
+	e.ControlHit = true
+	return e
 }
 
 func lifted(lift Warning) Evidence {
