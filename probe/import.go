@@ -232,7 +232,7 @@ func parseImported(f *ImportFile, n int, raw []byte) (wire.Line, error) {
 		return l, usage("Mend the line, or leave it out", "%s line %d is no reply: %s", f.Path, n, err)
 	case l.Silent:
 		return l, usage("Mend the line, or leave it out; a reply that was empty has the text \"\"", "%s line %d has no reply: neither text nor tokens", f.Path, n)
-	case f.IDs && (l.Reply.Tokens == nil || l.Reply.PromptTokens == nil):
+	case f.IDs && (l.Reply.Outcome == ledger.OK || l.Reply.Outcome == ledger.Empty) && (l.Reply.Tokens == nil || l.Reply.PromptTokens == nil):
 		return l, usage("Import text, or give the ids of every prompt and reply", "%s line %d has no tokens or prompt_tokens", f.Path, n)
 	case !l.Reply.Outcome.Final():
 		return l, usage("Mend the line, or leave it out", "%s line %d cannot be used: %s", f.Path, n, l.Reply.Detail)

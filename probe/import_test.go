@@ -249,6 +249,10 @@ func TestImportRefusals(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
 	}
+	refused := lines(t, `{"prompt":"one","finish_reason":"refusal"}`, `{"prompt":"one","prompt_tokens":[1],"tokens":[2]}`)
+	if _, err := PlanImport(t.Context(), importInput(key), []ImportFile{{Target: ledger.Target{Name: "r", Role: ledger.Rival}, Path: refused, IDs: true}}); err != nil {
+		t.Errorf("a refusal has no tokens: %v", err)
+	}
 	var many []string
 	for i := range 3 * importWait {
 		many = append(many, fmt.Sprintf(`{"prompt":"p %d","text":"x"}`, i))

@@ -33,8 +33,9 @@ languages) have each their own random key, which they never met: none may be fla
 their p-values and decoy ranks must be uniform. Students learned from replies of which a
 share was marked: 1, 5, 20 or 100 %% for E1; for E2, which has them read on passages of
 their teacher, 0, 20, 50 or 100 %%. How many are found stands with its interval beside the
-power that the plan promises, of units that count once; of the declared statistic of E1,
-which weights them, that is the least. For C6 every audit trains %d controls of its own;
+plan's power at the effect that is seen, of units that count once; of the declared
+statistic of E1, which weights them, that is the least. Students of marked text alone must
+be found besides, since a test that sees no mark sees no effect. For C6 every audit trains %d controls of its own;
 innocents are drawn as they are and must rank anywhere among them.
 
 The other families are tried on scripted models that answer their prompts. C1 to C8 rank
@@ -49,7 +50,8 @@ It says how long it will take before it starts: some ten minutes for the whole o
 that do nothing else. --state FILE keeps every finished trial, and the same command goes on
 after an interruption. --quick audits %d innocents by E1 and a few rivals of each other
 kind, in about 30 s of CPU. It ends with 10 where an innocent is flagged, a p-value is not
-uniform, innocents rank too high, or students are found otherwise than planned.
+uniform, innocents rank too high, or students are found otherwise than planned, or hardly
+where all they copied was marked.
 
 What carries over is the calibration, not the strength.`, trial.CalibrationDecoys, ledger.MinControls, ledger.MinControls, trial.QuickRivals),
 		Example: "  stillmark doctor calibrate --quick\n  stillmark doctor calibrate --state calibrate.jsonl -o calibrate.md",

@@ -16,7 +16,7 @@ type Line struct {
 	Prompt string
 	System string
 	Lang   string
-	Silent bool         // it has neither text, reasoning nor tokens
+	Silent bool         // it has neither text, reasoning nor tokens, nor says that it was refused
 	Reply  ledger.Reply // class, text, reasoning, finish reason, model, ids, usage
 }
 
@@ -28,8 +28,9 @@ func ParseLine(b []byte) (Line, error) {
 	if err != nil {
 		return Line{}, err
 	}
-	l.Silent = d.text == nil && d.reasoning == nil && d.tokens == nil
 	l.Reply = Decode(Exchange{Kind: ledger.KindImported, Body: b, Complete: true})
+	// A filter, a refusal or a spent budget leaves no text: that is the reply.
+	l.Silent = d.text == nil && d.reasoning == nil && d.tokens == nil && l.Reply.Outcome == ledger.Empty
 	return l, nil
 }
 

@@ -27,6 +27,12 @@ func TestParseLine(t *testing.T) {
 		{name: "filtered", line: `{"prompt":"p","text":"t","finish_reason":"content_filter"}`, want: Line{Prompt: "p", Reply: ledger.Reply{
 			Outcome: ledger.Filtered, Text: "t", Finish: "content_filter", Detail: `finish reason "content_filter"`,
 		}}},
+		{name: "filtered without text", line: `{"prompt":"p","text":null,"finish_reason":"content_filter"}`, want: Line{Prompt: "p", Reply: ledger.Reply{
+			Outcome: ledger.Filtered, Finish: "content_filter", Detail: `finish reason "content_filter"`,
+		}}},
+		{name: "refused without text", line: `{"prompt":"p","finish_reason":"refusal"}`, want: Line{Prompt: "p", Reply: ledger.Reply{
+			Outcome: ledger.Refused, Finish: "refusal", Detail: "finish reason refusal",
+		}}},
 		{name: "unknown member", line: `{"prompt":"p","txt":"t"}`, err: `unknown member "txt"; known are id, prompt`},
 		{name: "twice", line: `{"prompt":"p","text":"t","text":"u"}`, err: "duplicate member"},
 		{name: "no prompt", line: `{"text":"t"}`, err: "no prompt"},

@@ -153,7 +153,7 @@ type InnocentRow struct {
 	Flags    int     `json:"flags"`
 	Smallest float64 `json:"smallest_log10_p"`
 	Below05  int     `json:"below_0.05"`
-	KSP      float64 `json:"ks_p"`      // of the exact p-values against uniform
+	KSP      float64 `json:"ks_p"`      // of the exact p-values against uniform; 1 of one alone
 	RankKSP  float64 `json:"rank_ks_p"` // of the decoy ranks, made continuous
 	Gates    int     `json:"gates_passed"`
 }
@@ -163,7 +163,7 @@ type PositiveRow struct {
 	Scheme string `json:"scheme"`
 	Share  int    `json:"share_percent"`
 	// Declared is the rate of the declared statistic, Plain of the same units without
-	// weights, both against what the plan says, which supposes no weights: of weighted
+	// weights, both against what the plan says at the effect seen, which supposes no weights: of weighted
 	// units it says the least.
 	Declared    Rate    `json:"declared"`
 	Plain       Rate    `json:"unweighted"`
@@ -375,10 +375,13 @@ func (r *CalibrationReport) sumMarks(p markPart, trials []Trial) MarkTable {
 	all := table.All
 	if all.N > 0 {
 		r.check(all.Flags == 0, p.family+": no innocent is flagged", "%s: %d of %d innocents are flagged at 1e-6", p.family, all.Flags, all.N)
+	}
+	if all.N > 1 { // one p-value alone is neither uniform nor not
 		r.check(all.KSP > calibrateKS, p.family+": exact p-values are uniform over keys", "%s: the innocents' p-values are not uniform: KS p = %.2g", p.family, all.KSP)
 		r.check(all.RankKSP > calibrateKS, p.family+": decoy ranks are uniform", "%s: the innocents' ranks among decoys are not uniform: KS p = %.2g", p.family, all.RankKSP)
 	}
-	var off []string
+	var off, deaf []string
+	planned, heard := 0, 0 // rows that can fail
 	for _, scheme := range watermark.Schemes() {
 		for _, share := range p.shares {
 			own := of(func(t *Trial) bool { return t.Kind == student && t.Scheme == scheme && t.Share == share })
@@ -387,16 +390,30 @@ func (r *CalibrationReport) sumMarks(p markPart, trials []Trial) MarkTable {
 			}
 			row := positiveRow(scheme, share, own)
 			table.Positives = append(table.Positives, row)
-			if row.Declared.broken {
-				off = append(off, fmt.Sprintf("%s at %d %%: %s", scheme, share, &row.Declared))
+			if row.Declared.Power != nil {
+				planned++
 			}
-			if row.Plain.broken {
-				off = append(off, fmt.Sprintf("%s at %d %%, unweighted: %s", scheme, share, &row.Plain))
+			if share == 100 && canBeDeaf(len(own)) {
+				heard++
+			}
+			for _, of := range []struct {
+				what string
+				rate *Rate
+			}{{"", &row.Declared}, {", unweighted", &row.Plain}} {
+				if of.rate.broken {
+					off = append(off, fmt.Sprintf("%s at %d %%%s: %s", scheme, share, of.what, of.rate))
+				}
+				if share == 100 && of.rate.deaf() {
+					deaf = append(deaf, fmt.Sprintf("%s%s: found %d of %d", scheme, of.what, of.rate.Found, of.rate.N))
+				}
 			}
 		}
 	}
-	if len(table.Positives) > 0 {
-		r.check(len(off) == 0, p.family+": students are found as often as planned", "%s: the planned power is not what is seen: %s", p.family, strings.Join(off, "; "))
+	if planned > 0 {
+		r.check(len(off) == 0, p.family+": students are found as often as planned", "%s: the power at the effect seen is not what is found: %s", p.family, strings.Join(off, "; "))
+	}
+	if heard > 0 {
+		r.check(len(deaf) == 0, p.family+": students of marked text alone are found", "%s: students of marked text alone are not found with power %.1f: %s", p.family, leastPower, strings.Join(deaf, "; "))
 	}
 	return table
 }
@@ -447,13 +464,17 @@ func (t *MarkTable) markdown(b *strings.Builder) {
 	if t.All.N > 0 {
 		fmt.Fprintf(b, "\n| innocents, %s | n | flags at 1e-6 | smallest log10 p | p <= .05 | KS p of p | KS p of ranks | gates passed |\n|---|---|---|---|---|---|---|---|\n", t.Family)
 		for _, x := range append(slices.Clone(t.Innocents), t.All) {
-			fmt.Fprintf(b, "| %s | %d | %d | %.2f | %d | %.2g | %.2g | %d |\n", x.Kind, x.N, x.Flags, x.Smallest, x.Below05, x.KSP, x.RankKSP, x.Gates)
+			ks := "– | –" // of one
+			if x.N > 1 {
+				ks = fmt.Sprintf("%.2g | %.2g", x.KSP, x.RankKSP)
+			}
+			fmt.Fprintf(b, "| %s | %d | %d | %.2f | %d | %s | %d |\n", x.Kind, x.N, x.Flags, x.Smallest, x.Below05, ks, x.Gates)
 		}
 	}
 	if len(t.Positives) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\n| students, %s | share marked | n | found at 1e-6 | 95 %% interval | found, unweighted | 95 %% interval | planned power | median log10 p | unweighted | mean effect | effect at power .9, as planned |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n", t.Family)
+	fmt.Fprintf(b, "\n| students, %s | share marked | n | found at 1e-6 | 95 %% interval | found, unweighted | 95 %% interval | power at the effect seen | median log10 p | unweighted | mean effect | effect at power .9, as planned |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n", t.Family)
 	for _, x := range t.Positives {
 		fmt.Fprintf(b, "| %s | %d %% | %d | %d | %.2f–%.2f | %d | %.2f–%.2f | %s | %.2f | %.2f | %.4f | %.4f |\n", x.Scheme, x.Share, x.Declared.N,
 			x.Declared.Found, x.Declared.Lo, x.Declared.Hi, x.Plain.Found, x.Plain.Lo, x.Plain.Hi, x.Plain.planned(), x.Median, x.PlainMedian, x.Effect, x.Needed)

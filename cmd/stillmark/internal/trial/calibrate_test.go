@@ -2,6 +2,7 @@ package trial
 
 import (
 	"bytes"
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -184,9 +185,9 @@ func TestPlannedPowerCanFail(t *testing.T) {
 	}{
 		"as planned":                    {.1, func([]Trial) {}, ""},
 		"weights find more":             {.02, change(-30, declared), ""},
-		"the declared one finds less":   {.2, change(-5, declared), "gumbel at 20 %: found 0 of 17, planned power 1.00"},
+		"the declared one finds less":   {.2, change(-5, declared), "gumbel at 20 %: found 0 of 17, power 1.00"},
 		"the unweighted one finds less": {.2, change(-5, plain), "gumbel at 20 %, unweighted: found 0 of 17"},
-		"the unweighted one finds more": {.02, change(-7, plain), "gumbel at 20 %, unweighted: found 17 of 17, planned power 0.00"},
+		"the unweighted one finds more": {.02, change(-7, plain), "gumbel at 20 %, unweighted: found 17 of 17, power 0.00"},
 	} {
 		rng := rand.New(rand.NewPCG(3, 4))
 		trials := learned(rng, evidence.Exponential(), 17, tc.effect, .005)
@@ -201,6 +202,60 @@ func TestPlannedPowerCanFail(t *testing.T) {
 		r.sum()
 		if all := strings.Join(r.Failures, "; "); (tc.fails == "") != (all == "") || !strings.Contains(all, tc.fails) || r.Checks["E1: students are found as often as planned"] != (tc.fails == "") {
 			t.Errorf("%s: %q, %+v", name, all, r.Marks)
+		}
+	}
+}
+
+// A detector that sees no mark keeps its word at the effect seen, which is none: that the
+// students of marked text alone are not found fails the calibration, where they are enough.
+func TestDeafDetectorFails(t *testing.T) {
+	t.Parallel()
+	const check = "E1: students of marked text alone are found"
+	for _, tc := range []struct {
+		students, found int
+		fails, checked  bool
+	}{
+		{17, 0, true, true},
+		{17, 8, true, true},
+		{17, 14, false, true}, // as many as E2 found of kgw
+		{5, 0, true, true},
+		{4, 0, false, false}, // chance may do that: nothing is said
+		{1, 0, false, false},
+	} {
+		rng := rand.New(rand.NewPCG(1, 2))
+		r := &CalibrationReport{Checks: map[string]bool{}, Wording: map[string]int64{}}
+		r.Trials = learned(rng, evidence.Exponential(), tc.students, 0, 0)
+		for i := range r.Trials {
+			x := &r.Trials[i]
+			x.Scheme, x.Share = watermark.Gumbel, 100
+			if i < tc.found { // each by an effect of its own, so that the power at it fits
+				x.Log10P, x.Plain, x.Effect = -9, -9, .14
+			}
+		}
+		r.sum()
+		ok, checked := r.Checks[check]
+		failed := strings.Contains(strings.Join(r.Failures, "; "), "not found with power 0.9: gumbel: found ")
+		if checked != tc.checked || failed != tc.fails || checked && ok == tc.fails {
+			t.Errorf("%d of %d: checked %v, %q", tc.found, tc.students, checked, r.Failures)
+		}
+		if _, planned := r.Checks["E1: students are found as often as planned"]; planned != (tc.students >= minAudits) {
+			t.Errorf("%d students: the check against the power at the effect seen is entered: %v", tc.students, planned)
+		}
+	}
+}
+
+// One innocent's p-value is neither uniform nor not: nothing is said of it.
+func TestUniformityOfOne(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]int{1: 1, 2: 3} {
+		r := &CalibrationReport{Checks: map[string]bool{}, Wording: map[string]int64{}}
+		for i := range n {
+			r.Trials = append(r.Trials, Trial{stateID: stateID{Part: partWatermark, Number: 2 * i}, Kind: innocentKinds[0], Log10P: -.3, RankP: .5, Verdict: ledger.VerdictNone})
+		}
+		r.sum()
+		var table strings.Builder
+		if err := r.Markdown(&table); err != nil || len(r.Checks) != want || strings.Contains(table.String(), "| – | – |") != (n == 1) {
+			t.Errorf("%d: %v, %v\n%s", n, r.Checks, err, table.String())
 		}
 	}
 }
@@ -272,7 +327,7 @@ func TestNgramsCanFail(t *testing.T) {
 		"as it should be":    {ledger.VerdictNone, 2, true, ""},
 		"flagged":            {ledger.VerdictSingleRun, 2, true, "E2: 1 of 40 innocents are flagged"},
 		"innocents first":    {ledger.VerdictNone, 12, true, "C6: n-gram innocents came first 12 times in 40"},
-		"students not found": {ledger.VerdictNone, 2, false, "C6: the planned power over n-gram students is not what is seen: 20 %: found 0 of 40, planned power 0.99"},
+		"students not found": {ledger.VerdictNone, 2, false, "C6: n-gram students are not found as often as the effect seen says: 20 %: found 0 of 40, power 0.99"},
 	} {
 		r := &CalibrationReport{Checks: map[string]bool{}, Wording: map[string]int64{}}
 		for i := range 40 {
@@ -341,7 +396,7 @@ func TestCalibrateCanaries(t *testing.T) {
 }
 
 // A p-value that the decoy gate withholds finds nothing, and what a busy machine missed
-// makes a result exploratory: neither ends a calibration, any other missing p-value or tier
+// makes a result of E6 exploratory: neither ends a calibration, any other missing p-value or tier
 // does.
 func TestLearnt(t *testing.T) {
 	t.Parallel()
@@ -354,11 +409,12 @@ func TestLearnt(t *testing.T) {
 	}{
 		"found":              {ledger.Finding{Tier: ledger.Exact, Log10P: &low}, 0, true, ""},
 		"missed some":        {ledger.Finding{Tier: ledger.Exploratory, Log10P: &low}, 3, true, ""},
+		"missed some of E6":  {ledger.Finding{Family: family.KeyedChoice, Tier: ledger.Exploratory, Log10P: &low}, 3, false, "although all that it asks was committed to"},
 		"not committed to":   {ledger.Finding{Tier: ledger.Exploratory, Log10P: &low}, 0, false, "although all that it asks was committed to"},
 		"the gate failed":    {ledger.Finding{Tier: ledger.Exact, Decoys: &ledger.DecoyFinding{}}, 0, false, ""},
 		"nothing to compute": {ledger.Finding{Tier: ledger.Exact}, 0, false, "has no p-value"},
 	} {
-		tc.finding.Test, tc.finding.Target, tc.finding.Family = "E6/x", "rival-0", family.RotationLag
+		tc.finding.Test, tc.finding.Target, tc.finding.Family = "E6/x", "rival-0", cmp.Or(tc.finding.Family, family.RotationLag)
 		got, err := learnt(
 			&ledger.Plan{Power: []ledger.PowerRow{{Test: "E6/x", Log10Alpha: -6, Effect: .2}}},
 			&ledger.Findings{Findings: []ledger.Finding{tc.finding}, Accounting: []ledger.Accounting{{Missing: tc.missing}}},
@@ -368,7 +424,7 @@ func TestLearnt(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tc.err) {
 				t.Errorf("%s: %v", name, err)
 			}
-		case err != nil || len(got) != 1 || got[0].Found != tc.found || got[0].Needed != .2 || !tc.found && got[0].Log10P != 0:
+		case err != nil || len(got) != 1 || got[0].Found != tc.found || got[0].Needed != .2 || got[0].Withheld == tc.found || !tc.found && got[0].Log10P != 0:
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
@@ -417,6 +473,9 @@ func TestScriptedCanFail(t *testing.T) {
 				all[i].Found = false
 			}
 		}, "E3 at 50 %"},
+		"the gate withholds some": {func(all []ScriptedResult) {
+			all[2].Withheld, all[6].Withheld = true, true
+		}, ""},
 		"comparative students are lost": {func(all []ScriptedResult) {
 			for i := 1; i < len(all); i += 4 {
 				all[i].Found = false
@@ -436,7 +495,8 @@ func TestScriptedCanFail(t *testing.T) {
 			t.Errorf("%s: %q", name, all)
 		}
 		var table strings.Builder
-		if err := r.Markdown(&table); err != nil || !strings.Contains(table.String(), "| E3 | 50 % | 40 |") || !strings.Contains(table.String(), "| C1 | ") {
+		if err := r.Markdown(&table); err != nil || !strings.Contains(table.String(), "| E3 | 50 % | 40 |") || !strings.Contains(table.String(), "| C1 | ") || strings.Contains(table.String(), "withheld") != (name == "the gate withholds some") ||
+			name == "the gate withholds some" && !strings.Contains(table.String(), "withheld p-values, which found nothing: E3 at 0 %: 2 of 40.") {
 			t.Errorf("%s: %v\n%s", name, err, table.String())
 		}
 	}

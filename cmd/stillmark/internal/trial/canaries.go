@@ -226,7 +226,7 @@ func (l *lab) canaries(ctx context.Context, id stateID, program ledger.Build) (*
 
 // learnt takes over what plan and findings say of rivals of these rates. A p-value that the
 // decoy gate withholds finds nothing. Where a busy machine missed prompts' times, no result
-// is exact evidence; else all are.
+// of E6, which follows the clock, is exact evidence; else all are.
 func learnt(plan *ledger.Plan, findings *ledger.Findings, rates map[string]int) ([]ScriptedResult, error) {
 	missed := slices.ContainsFunc(findings.Accounting, func(a ledger.Accounting) bool { return a.Missing > 0 })
 	var out []ScriptedResult
@@ -234,7 +234,7 @@ func learnt(plan *ledger.Plan, findings *ledger.Findings, rates map[string]int) 
 		f := &findings.Findings[i]
 		row := promised(plan, f.Test)
 		r := ScriptedResult{Family: f.Family, Kind: student, Rate: rates[f.Target], N: f.N, Effect: f.Effect, Needed: row.Effect, Verdict: f.Verdict}
-		if !missed {
+		if !missed || f.Family != family.RotationLag {
 			if err := exact(f); err != nil {
 				return nil, err
 			}
@@ -245,6 +245,8 @@ func learnt(plan *ledger.Plan, findings *ledger.Findings, rates map[string]int) 
 			r.Found = r.Log10P <= row.Log10Alpha
 		case f.Decoys == nil || f.Decoys.Pass:
 			return nil, fmt.Errorf("test %s has no p-value: %s %s", f.Test, f.Withheld, strings.Join(f.Warnings, "; "))
+		default:
+			r.Withheld = true
 		}
 		if r.Rate > 0 {
 			effect := float64(r.Rate) / 100

@@ -14,18 +14,20 @@ import (
 
 // Rate is how many students of a kind were found, beside what the plan said.
 type Rate struct {
-	N     int      `json:"n"`
-	Found int      `json:"found"`
-	Lo    float64  `json:"found_lo"` // 95 % interval
-	Hi    float64  `json:"found_hi"`
-	Power *float64 `json:"planned_power"` // nil: too few audits to tell the spread
-	// Outside says that the planned power lies outside the interval, broken that it does so
+	N     int     `json:"n"`
+	Found int     `json:"found"`
+	Lo    float64 `json:"found_lo"` // 95 % interval
+	Hi    float64 `json:"found_hi"`
+	// Power is what the plan says, at the transfer that was planted or at the effect that is
+	// seen. Nil: too few audits to tell the spread.
+	Power *float64 `json:"power"`
+	// Outside says that this power lies outside the interval, broken that it does so
 	// by more than the many rows explain.
 	Outside bool `json:"outside"`
 	broken  bool
 }
 
-// newRate holds a rate against a planned power, which may be the least that is promised.
+// newRate holds a rate against a power, which may be the least that is promised.
 func newRate(found, n int, power *float64, least bool) Rate {
 	r := Rate{N: n, Found: found, Power: power}
 	interval := func(level float64) (lo, hi float64) {
@@ -47,10 +49,10 @@ func newRate(found, n int, power *float64, least bool) Rate {
 const rateLog10 = -4
 
 func (r *Rate) String() string {
-	return fmt.Sprintf("found %d of %d, planned power %s", r.Found, r.N, r.planned())
+	return fmt.Sprintf("found %d of %d, power %s", r.Found, r.N, r.planned())
 }
 
-// planned is the planned power in a table.
+// planned is the power in a table.
 func (r *Rate) planned() string {
 	if r.Power == nil {
 		return "too few"
@@ -77,6 +79,22 @@ func positiveRow(scheme string, share int, trials []Trial) PositiveRow {
 	row.Declared = newRate(found, len(trials), power, true)
 	row.Plain = newRate(foundPlain, len(trials), power, false)
 	return row
+}
+
+// leastPower is what a student of marked text alone is found with at least: a detector that
+// sees no mark keeps its word at the effect seen, which is none.
+var leastPower = .9
+
+// deaf reports whether so few were found that the power is below [leastPower].
+func (r *Rate) deaf() bool {
+	floor := newRate(r.Found, r.N, &leastPower, true)
+	return floor.broken
+}
+
+// canBeDeaf reports whether n are enough: of four, none may be found by chance.
+func canBeDeaf(n int) bool {
+	none := Rate{N: n}
+	return none.deaf()
 }
 
 // plannedPower is the mean of what the plans say of students of one kind: of each at the

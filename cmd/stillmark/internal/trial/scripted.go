@@ -35,18 +35,19 @@ type Scripted struct {
 
 // ScriptedResult is what one test says of one rival.
 type ScriptedResult struct {
-	Family  string         `json:"family"`
-	Kind    string         `json:"kind"`
-	Rate    int            `json:"rate_percent"` // the planted transfer
-	N       int64          `json:"n"`            // units
-	Of      int            `json:"of,omitempty"` // sources that are ranked
-	Log10P  float64        `json:"log10_p"`
-	Found   bool           `json:"found"` // first of all, or at the test's level
-	Effect  float64        `json:"effect"`
-	Needed  float64        `json:"effect_at_power_9"`       // as the plan promised it
-	Power   float64        `json:"planned_power,omitempty"` // at the planted rate, where the plan can say it
-	Pilot   []float64      `json:"controls,omitempty"`      // their values less their mean, where the rival is innocent
-	Verdict ledger.Verdict `json:"verdict"`
+	Family   string         `json:"family"`
+	Kind     string         `json:"kind"`
+	Rate     int            `json:"rate_percent"` // the planted transfer
+	N        int64          `json:"n"`            // units
+	Of       int            `json:"of,omitempty"` // sources that are ranked
+	Log10P   float64        `json:"log10_p"`
+	Found    bool           `json:"found"`              // first of all, or at the test's level
+	Withheld bool           `json:"withheld,omitempty"` // the p-value, by the decoy gate
+	Effect   float64        `json:"effect"`
+	Needed   float64        `json:"effect_at_power_9"`       // as the plan promised it
+	Power    float64        `json:"planned_power,omitempty"` // at the planted rate, where the plan can say it
+	Pilot    []float64      `json:"controls,omitempty"`      // their values less their mean, where the rival is innocent
+	Verdict  ledger.Verdict `json:"verdict"`
 }
 
 // QuickWorlds and QuickCanaries are what CI has time for; the others what a release needs.
@@ -290,6 +291,8 @@ type RateRow struct {
 	Effect float64 `json:"mean_effect"`
 	Needed float64 `json:"effect_at_power_9"`
 	Log10P float64 `json:"smallest_log10_p"`
+	// Withheld is how many p-values the decoy gate withheld, which found nothing.
+	Withheld int `json:"withheld"`
 }
 
 // confounded are innocents that a family takes for ours by what they are: C3 reads who
@@ -384,6 +387,9 @@ func rateRow(fam string, rate int, own, innocent []ScriptedResult) RateRow {
 		if x.Found {
 			found++
 		}
+		if x.Withheld {
+			row.Withheld++
+		}
 		if x.Of == 0 && x.Log10P <= family.Log10Accusation {
 			row.Flags++ // whatever the tier: one that missed prompts' times is not exact
 		}
@@ -439,6 +445,15 @@ func (r *CalibrationReport) scriptedTables(b *strings.Builder) {
 		fmt.Fprintf(b, "\n| scripted students | transfer | n | found | 95 %% interval | planned power | mean effect | effect at power .9, as planned | smallest log10 p |\n|---|---|---|---|---|---|---|---|---|\n")
 		for _, x := range r.Rates {
 			fmt.Fprintf(b, "| %s | %d %% | %d | %d | %.2f–%.2f | %s | %.4f | %.4f | %.2f |\n", x.Family, x.Percent, x.N, x.Found, x.Lo, x.Hi, x.planned(), x.Effect, x.Needed, x.Log10P)
+		}
+		var withheld []string
+		for _, x := range r.Rates {
+			if x.Withheld > 0 {
+				withheld = append(withheld, fmt.Sprintf("%s at %d %%: %d of %d", x.Family, x.Percent, x.Withheld, x.N))
+			}
+		}
+		if len(withheld) > 0 {
+			fmt.Fprintf(b, "\nThe decoy gate withheld p-values, which found nothing: %s.\n", strings.Join(withheld, "; "))
 		}
 	}
 }

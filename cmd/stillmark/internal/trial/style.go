@@ -130,14 +130,14 @@ func (r *CalibrationReport) sumStyle() {
 	}
 	r.Style = t
 	r.check(t.Innocents.Log10 >= rateLog10, "C6: n-gram innocents rank no better than chance", "C6: n-gram innocents came first %d times in %d, in the first half %d times", t.Innocents.First, t.Innocents.N, t.Innocents.Half)
-	r.check(len(off) == 0, "C6: n-gram students are found as often as planned", "C6: the planned power over n-gram students is not what is seen: %s", strings.Join(off, "; "))
+	r.check(len(off) == 0, "C6: n-gram students are found as often as planned", "C6: n-gram students are not found as often as the effect seen says: %s", strings.Join(off, "; "))
 }
 
 func (t *StyleTable) markdown(b *strings.Builder) {
 	fmt.Fprintf(b, "\n| n-gram innocents, C6 | n | first of %d | in the first half | log10 p of so many |\n|---|---|---|---|---|\n", scriptedControls+1)
 	x := t.Innocents
 	fmt.Fprintf(b, "| other text, size, temperature | %d | %d | %d | %.2f |\n", x.N, x.First, x.Half, x.Log10)
-	fmt.Fprintf(b, "\n| n-gram students, C6 | copied | n | found | 95 %% interval | planned power | mean effect | effect at power .9, as planned |\n|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprintf(b, "\n| n-gram students, C6 | copied | n | found | 95 %% interval | power at the effect seen | mean effect | effect at power .9, as planned |\n|---|---|---|---|---|---|---|---|\n")
 	for _, x := range t.Students {
 		fmt.Fprintf(b, "| unmarked text | %d %% | %d | %d | %.2f–%.2f | %s | %.4f | %.4f |\n", x.Percent, x.N, x.Found, x.Lo, x.Hi, x.planned(), x.Effect, x.Needed)
 	}
