@@ -22,14 +22,17 @@ func (a *app) mockCommand() *cobra.Command {
 		port                        int
 		seed, planSeed              uint64
 		suites                      []string
+		labeller                    bool
 	)
 	c := &cobra.Command{
 		Use:   "mock [--key FILE] [--script FILE]",
 		Short: "serve reference models over an OpenAI-compatible API on 127.0.0.1, with scripted faults",
 		Long: `Serves n-gram models on 127.0.0.1 until it is interrupted: "reference", which never
-saw the key, "labeller", a scripted judge (probe plan --judge), and with --key "teacher", which marks its replies under it, and "student",
-which was trained on the teacher's. A script (JSON) makes the server misbehave: status codes, dropped streams,
-hangs, garbage, another model, servers without seeds or log-probabilities.
+saw the key, and with --key "teacher", which marks its replies under it, and "student",
+which was trained on the teacher's; with --labeller also "labeller", a scripted judge
+(probe plan --judge) that errs in a twentieth of its answers. A script (JSON) makes the
+server misbehave: status codes, dropped streams, hangs, garbage, another model, servers
+without seeds or log-probabilities.
 
 A model of the script with "persona" is a scripted one, which answers the prompts of
 suites as their families read them, with errors, tastes and a style of its own: a smoke
@@ -69,6 +72,9 @@ later). Personas know the prompts of --suite as a plan with --seed draws them.`,
 			if options.Models, err = trial.MockModels(seed, key); err != nil {
 				return err
 			}
+			if labeller {
+				options.Models["labeller"] = trial.Labeller(seed)
+			}
 			if err := addPersonas(&options, suites, planSeed); err != nil {
 				return err
 			}
@@ -95,6 +101,7 @@ later). Personas know the prompts of --suite as a plan with --seed draws them.`,
 	f.Uint64Var(&planSeed, "plan-seed", 1, "the plan's --seed, which decides in what order a prompt shows its options")
 	f.StringVar(&keyPath, "key", "", "key file: also serve a teacher that marks its replies under it, and its student")
 	f.StringVar(&keyEnv, "api-key-env", "", "environment variable with the bearer token that requests must carry")
+	f.BoolVar(&labeller, "labeller", false, "also serve a scripted judge")
 	f.IntVar(&port, "port", 8461, "port on 127.0.0.1, 0 for a free one")
 	f.Uint64Var(&seed, "seed", 1, "seed of the models")
 	return c

@@ -466,7 +466,7 @@ func (a *analysis) judge() {
 		}
 		claim := Claim{
 			Tier: f.Tier, Primary: f.Primary, KeyGiven: a.given[i], Powered: f.Power.Effect > 0,
-			Log10Alpha: a.log10Alpha(), Runs: 1, Gate: a.gate(f), Open: a.open(f), Rehearsal: a.plan.Rehearsal,
+			Log10Alpha: a.log10Alpha(), Runs: 1, Gate: a.gate(f), Open: a.open(i), Rehearsal: a.plan.Rehearsal,
 		}
 		if f.HolmLog10P != nil {
 			claim.Log10P = *f.HolmLog10P
@@ -536,9 +536,14 @@ func selection(f *ledger.Finding) float64 {
 // session up to a cap that the plan fixed is on record. A second session means
 // that the first was ended or gone on with by choice; when time is up, or which
 // items are given up, can be steered from outside, and either invites one more
-// try after a look.
-func (a *analysis) open(f *ledger.Finding) bool {
-	if f.Mode != ledger.ModeFixedN || a.targets[f.Target].accounting.Missing == 0 {
+// try after a look. What other tests read is no business of this one, except under the
+// rules of earlier plans.
+func (a *analysis) open(i int) bool {
+	f, g := &a.results[i], a.targets[a.results[i].Target]
+	if f.Mode != ledger.ModeFixedN || g.accounting.Missing == 0 {
+		return false
+	}
+	if a.plan.Rules >= ledger.RulesListed && !g.lacks(a.plan, &a.plan.Tests[i]) {
 		return false
 	}
 	if f.Family == RotationLag && f.Committed != nil && f.Committed.Lists != "" {
@@ -641,7 +646,7 @@ func (a *analysis) warnings(i int) []Warning {
 	add(gate == GateFailed && f.Withheld == "", WarnGate)
 	add(f.Withheld != "", WarnWithheld)
 	add(f.Decoys != nil && a.plan.Stop.OnEvidence, WarnRankStopped)
-	add(a.open(f), WarnOpen)
+	add(a.open(i), WarnOpen)
 	add(f.Role == ledger.Rival && !control && !solo(f), WarnNoControl)
 	add(f.Role == ledger.Rival && hit, WarnControlHit)
 	add(g.reasoning > 0 && f.Family == Radioactivity && !a.readsReasoning(f.Target), WarnReasoning)

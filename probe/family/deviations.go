@@ -231,7 +231,7 @@ func (a *analysis) deviations() []string {
 		add("Collection ended before the plan was done (%s).", h.stop.why())
 	}
 	for i := range a.results {
-		if a.open(&a.results[i]) {
+		if a.open(i) {
 			add("Replies are missing and the end of collection was not fixed by the plan (%s): fixed-n results on the targets concerned are exploratory.", h.ending())
 			break
 		}

@@ -93,13 +93,16 @@ func Lists(p *ledger.Plan, t *ledger.Test, key *watermark.Key, c *watermark.Comm
 	if len(lists) == 0 && t.Family == Radioactivity {
 		of(1) // other replies to the same prompts are new text
 	}
-	asked, first := map[string][]string{}, map[string]*ledger.Prompt{}
+	asked := map[string][]string{}
+	var first *ledger.Prompt
 	for i := range p.Prompts {
 		if q := &p.Prompts[i]; len(lists) > 0 && t.Reads(q) {
-			if first[q.Suite] == nil {
-				first[q.Suite] = q
+			// Of all suites: each of them may have been listed with one item. Suites of
+			// E1, in several languages, may leave room for replies of several lengths.
+			if first == nil || t.Family == Radioactivity && q.Suite != first.Suite {
+				first = q
 			}
-			if !alike(q, first[q.Suite], t) {
+			if !alike(q, first, t) {
 				return ListOther, nil
 			}
 			said, err := CommitPrompt(key, q)
@@ -120,7 +123,7 @@ func Lists(p *ledger.Plan, t *ledger.Test, key *watermark.Key, c *watermark.Comm
 	return ListCommitted, nil
 }
 
-// alike reports whether a prompt is put to the test's target as another of its suite is:
+// alike reports whether a prompt is put to the test's target as another one is:
 // an item that is asked less often, with less room for an answer, or not at all, leaves the
 // statistic as surely as one that was not listed. Which rival a prompt goes to where it goes
 // to one alone, and the times of a schedule, follow from what is listed.

@@ -226,6 +226,56 @@ func TestChosenItemsAreNotExact(t *testing.T) {
 	}
 }
 
+// Suites that each hold one listed item are asked alike, too; a prompt of a suite that the test
+// does not read is no business of it.
+func TestListedSuitesAreAskedAlike(t *testing.T) {
+	t.Parallel()
+	k := newCanary(t, 17)
+	room := &ledger.PromptParams{MaxTokens: 1}
+	for name, tc := range map[string]struct {
+		params  func(i int) *ledger.PromptParams
+		beside  bool // a prompt without a reply in another suite
+		state   string
+		verdict ledger.Verdict
+	}{
+		"alike":              {params: func(int) *ledger.PromptParams { return room }, state: ListCommitted, verdict: ledger.VerdictSingleRun},
+		"some less":          {params: func(i int) *ledger.PromptParams { return []*ledger.PromptParams{nil, room}[i%2] }, state: ListOther, verdict: ledger.VerdictExploratory},
+		"others are missing": {params: func(int) *ledger.PromptParams { return nil }, beside: true, state: ListCommitted, verdict: ledger.VerdictSingleRun},
+	} {
+		s := choosing(t, k, 60, 6, 1, 1)
+		s.plan.Rules = ledger.RulesListed
+		items := len(s.plan.Prompts)
+		ref := s.plan.Suites[0]
+		s.plan.Suites = nil
+		body := map[string]string{}
+		for i := range items {
+			q := &s.plan.Prompts[i]
+			was := q.Suite
+			ref.Name = fmt.Sprint("words", i)
+			q.Suite, q.Params = ref.Name, tc.params(i)
+			s.plan.Suites = append(s.plan.Suites, ref)
+			for _, target := range []string{"rival", "control-a"} {
+				for sample := range 2 {
+					body[ledger.ItemID(target, q.Suite, q.ID, sample)] = s.body[ledger.ItemID(target, was, q.ID, sample)]
+				}
+			}
+			s.plan.Tests[0].Suites = append(s.plan.Tests[0].Suites, ref.Name)
+		}
+		s.body = body
+		lists := s.listsOf(k, 1)
+		if tc.beside {
+			s.ask("en", "words", "Who are you?", reading.Reading{Item: "z", Kind: reading.KindFreeChoice, Options: [][]string{{"amber"}, {"cobalt"}}}).Suite = "other"
+			ref.Name = "other"
+			s.plan.Suites, s.stop = append(s.plan.Suites, ref), StopGivenUp
+		}
+		s.commitLists(k, testTime.Add(-48*time.Hour), lists)
+		f := analyze(t, s.build(), k).Findings[0]
+		if f.Committed.Lists != tc.state || f.Verdict != tc.verdict {
+			t.Errorf("%s: lists %q, tier %s, %s, %q", name, f.Committed.Lists, f.Tier, f.Verdict, f.Warnings)
+		}
+	}
+}
+
 // Best of many subsets of a public suite: the number looks like a lead and stays one.
 func TestChosenSubsetIsNotExact(t *testing.T) {
 	t.Parallel()

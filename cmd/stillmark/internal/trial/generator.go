@@ -119,18 +119,20 @@ func (s *served) piece(t refmodel.Token) mock.Piece {
 // labellerError is how often the judge that `stillmark mock` serves errs.
 const labellerError = .05
 
+// Labeller is a scripted judge that errs in a twentieth of its answers.
+func Labeller(seed uint64) mock.Generator {
+	return &persona.Judge{World: persona.NewWorld(seed), Error: labellerError}
+}
+
 // MockModels trains what `stillmark mock` serves: "reference", which never saw
-// a key, "labeller", a scripted judge that errs in a twentieth of its answers, and with a key "teacher", which marks its replies under it, and "student",
+// a key, and with a key "teacher", which marks its replies under it, and "student",
 // trained on 100,000 tokens of the teacher's replies.
 func MockModels(seed uint64, key *watermark.Key) (map[string]mock.Generator, error) {
 	base, enc, docs, err := reference(derived(seed, streamRivalText))
 	if err != nil {
 		return nil, err
 	}
-	models := map[string]mock.Generator{
-		"reference": &served{model: base, enc: enc},
-		"labeller":  &persona.Judge{World: persona.NewWorld(seed), Error: labellerError},
-	}
+	models := map[string]mock.Generator{"reference": &served{model: base, enc: enc}}
 	if key == nil {
 		return models, nil
 	}
