@@ -134,7 +134,11 @@ func (d *Draft) follow(first *ControlCase) error {
 		return usage("Seal it first, with `report seal`", "case %s is not sealed", c.Plan().CaseID)
 	}
 	if err := d.Plan.Repeats(c.Plan()); err != nil {
-		return usage("Plan with the same options as the first run", "this is no second run of case %s: %s", c.Plan().CaseID, err)
+		do := "Plan with the same options as the first run"
+		if changed := (*ledger.SuiteVersionError)(nil); errors.As(err, &changed) {
+			do = "Use the version of the program that made the first run, or the suite's file of then"
+		}
+		return usage(do, "this is no second run of case %s: %s", c.Plan().CaseID, err)
 	}
 	after := &ledger.Cached{CaseID: c.Plan().CaseID, Ledger: state.Head, KeyID: first.KeyID}
 	for e, err := range c.Events() {

@@ -231,7 +231,7 @@ func plainFlagError(err error) error {
 	case what == "":
 		return err
 	case errors.Is(err, strconv.ErrRange):
-		return fmt.Errorf("--%s %q is too large", f.Name, invalid.GetValue())
+		return fmt.Errorf("--%s %q is out of range", f.Name, invalid.GetValue())
 	}
 	return fmt.Errorf("--%s %q is no %s", f.Name, invalid.GetValue(), what)
 }

@@ -55,7 +55,7 @@ const (
 // ledger holds, under the given keys. It is a pure function of (ledger, keys,
 // plan): the same input gives the same findings, byte for byte.
 //
-// It holds the plan, and 28 bytes of a reply. E1's units go to a temporary file where a
+// It holds the plan, and 16 bytes of a reply, 48 more and an id where a judge reads it. E1's units go to a temporary file where a
 // target has more than two million distinct ones ([watermark.Spill]).
 //
 // A test whose key is not given gets [ledger.VerdictUnverified]. Errors: a

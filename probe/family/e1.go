@@ -139,7 +139,8 @@ func runE1(ctx context.Context, ins []*Input) ([]*Output, error) {
 
 const (
 	// unitsInMemory is how many distinct units the tests of a target hold in memory
-	// together: 60 MB of them. Those of larger cases go to temporary files.
+	// together, in 60 MB; more than 32 tests hold [fewUnits] each instead. Those of larger
+	// cases go to temporary files.
 	unitsInMemory = 2 << 20
 	// fewUnits is what each of many tests may hold anyhow, in 2 MB: a file's buffers
 	// would take a quarter of it, and more when it is read.

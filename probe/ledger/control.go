@@ -119,7 +119,8 @@ func (c *Case) inner(dir string, want *Cached) (*Case, error) {
 
 // Repeats says why a plan is not a second run of another one, or nil: targets,
 // suites, parameters, keys, tests, level and decoys must be the same. Prompts may be
-// others of the same suites, and what is random is drawn anew.
+// others of the same suites, and what is random is drawn anew. A suite of another version
+// is a [*SuiteVersionError].
 func (p *Plan) Repeats(first *Plan) error {
 	targets := func(p *Plan) []string {
 		var out []string
@@ -161,6 +162,9 @@ func (p *Plan) Repeats(first *Plan) error {
 		a, b := part.of(p), part.of(first)
 		for i := range max(len(a), len(b)) {
 			if i >= len(a) || i >= len(b) || a[i] != b[i] {
+				if part.what == "suites" && i < len(a) && i < len(b) && p.Suites[i].Name == first.Suites[i].Name && p.Suites[i].Version != first.Suites[i].Version {
+					return &SuiteVersionError{Suite: p.Suites[i].Name, First: first.Suites[i].Version, Here: p.Suites[i].Version}
+				}
 				return fmt.Errorf("its %s are not the same: number %d is %s there and %s here", part.what, i+1, at(b, i), at(a, i))
 			}
 		}
@@ -193,6 +197,17 @@ func (p *Plan) Repeats(first *Plan) error {
 		return errors.New("its level, number of decoys or stopping rule is not the same")
 	}
 	return nil
+}
+
+// SuiteVersionError says that a suite has changed since the first run.
+type SuiteVersionError struct {
+	Suite       string
+	First, Here string // versions: of the first run, and of this plan
+}
+
+// Error names both versions.
+func (e *SuiteVersionError) Error() string {
+	return fmt.Sprintf("suite %s is version %s there and version %s here", e.Suite, e.First, e.Here)
 }
 
 // at is an element of a list, or that there is none.

@@ -145,3 +145,26 @@ func TestJudgeOfPlan(t *testing.T) {
 		t.Errorf("another judge in the second run: %v", err)
 	}
 }
+
+// A suite of another version is named with both; anything else that differs is not taken for it.
+func TestRepeatsOtherSuites(t *testing.T) {
+	t.Parallel()
+	var changed *SuiteVersionError
+	again := judgedPlan(t, 2)
+	again.Suites = slices.Clone(again.Suites)
+	suite := &again.Suites[0]
+	suite.SHA256 = strings.Repeat("cd", 32)
+	if err := again.Repeats(judgedPlan(t, 2)); err == nil || errors.As(err, &changed) {
+		t.Errorf("another file of the same version: %v", err)
+	}
+	first := suite.Version
+	suite.Version = "9.1"
+	err := again.Repeats(judgedPlan(t, 2))
+	if !errors.As(err, &changed) || changed.Suite != suite.Name || err.Error() != "suite "+suite.Name+" is version "+first+" there and version 9.1 here" {
+		t.Errorf("another version: %v", err)
+	}
+	suite.Name = "other"
+	if err := again.Repeats(judgedPlan(t, 2)); err == nil || errors.As(err, new(*SuiteVersionError)) {
+		t.Errorf("another suite: %v", err)
+	}
+}
