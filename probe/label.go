@@ -116,12 +116,13 @@ func (r *runner) fill() error {
 	return nil
 }
 
-// labelling reports whether labels may be asked for now: everything has been asked, and
-// nothing stopped the run.
+// labelling reports whether labels may be asked for now: every reply that can still be had
+// is there, and nothing stopped the run. While one is missing that another run may get, the
+// labels would use up the caps that it needs.
 func (r *runner) labelling() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.docket != nil && !r.docket.filled && !r.stopped && r.skipped == 0
+	return r.docket != nil && !r.docket.filled && !r.stopped && r.settled+r.missed == r.planned
 }
 
 // show is what the judge is asked about an exhibit.
@@ -152,12 +153,12 @@ func intentOf(it *ledger.Item) string {
 }
 
 func outcomeOf(it *ledger.Item, o ledger.Outcome) string {
-	switch {
-	case it.Label > 0 && o.Final():
+	switch settles := it.Settles(o); {
+	case it.Label > 0 && settles:
 		return ledger.EventLabel
 	case it.Label > 0:
 		return ledger.EventLabelFailed
-	case o.Final():
+	case settles:
 		return ledger.EventReply
 	}
 	return ledger.EventAttemptFailed

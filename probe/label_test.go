@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -317,6 +320,163 @@ func TestLabelsUnderCaps(t *testing.T) {
 	}
 }
 
+// unsteady fails all that a target is asked with the first prompt that reaches it, until it
+// has done so often enough, and tells when it has failed eight times.
+type unsteady struct {
+	mock.Generator
+	prompt atomic.Value
+	n      atomic.Int64
+	often  int64
+	eight  chan struct{}
+}
+
+func (u *unsteady) Generate(ctx context.Context, req mock.GenRequest, emit func(mock.Piece) error) (string, error) {
+	u.prompt.CompareAndSwap(nil, req.Prompt)
+	if u.prompt.Load() == req.Prompt {
+		n := u.n.Add(1)
+		if n == 8 {
+			close(u.eight)
+		}
+		if n <= u.often {
+			return "", errors.New("not now")
+		}
+	}
+	return u.Generator.Generate(ctx, req, emit)
+}
+
+// patient answers once the unsteady one has failed eight times.
+type patient struct {
+	mock.Generator
+	until chan struct{}
+}
+
+func (p patient) Generate(ctx context.Context, req mock.GenRequest, emit func(mock.Piece) error) (string, error) {
+	select {
+	case <-p.until:
+		return p.Generator.Generate(ctx, req, emit)
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+func stops(t *testing.T, dir string) []family.StopEvent {
+	t.Helper()
+	var out []family.StopEvent
+	for _, e := range events(t, dir)[ledger.EventStop] {
+		var s family.StopEvent
+		if err := json.Unmarshal(e.Data, &s); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// Labels wait for replies that were given up and may be had yet: they do not use up the
+// cap that these need, nor make of them a lack that the plan foresaw.
+func TestLabelsLast(t *testing.T) {
+	t.Parallel()
+	in, served := judgedModels(t, &persona.Judge{World: judgedWorld()}, nil, 6)
+	served["rival-model"] = &unsteady{Generator: served["rival-model"], often: 16, eight: make(chan struct{})}
+	d, err := NewPlan(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Caps.MaxRequests, in.Rand = int64(d.Plan.PerTarget()*len(in.Targets))+20, source(2)
+	dir := sealed(t, in)
+	s, err := Run(t.Context(), dir, RunOptions{pace: quick, Concurrency: 4})
+	wantError(t, err, CodeIncomplete, fmt.Sprintf("2 of %d items got no reply after 8 tries each", s.Planned))
+	if s.Missing != 2 || s.Labels.Settled != 0 {
+		t.Fatalf("%+v, labels %+v", s, s.Labels)
+	}
+	s, err = Run(t.Context(), dir, RunOptions{pace: quick, Concurrency: 4})
+	wantError(t, err, CodeIncomplete, "cap of")
+	if s.Missing != 0 || s.Labels.Settled != 4 || stops(t, dir)[1].Cap != family.CapRequests {
+		t.Errorf("%+v, labels %+v", s, s.Labels)
+	}
+}
+
+// A cap that is met after replies were given up is not the end that the plan fixed, in
+// that run and in the next, which sends nothing.
+func TestGivenUpUnderCap(t *testing.T) {
+	t.Parallel()
+	in, served := judgedModels(t, &persona.Judge{World: judgedWorld()}, nil, 6)
+	in.Judge = nil
+	rival := &unsteady{Generator: served["rival-model"], often: math.MaxInt64, eight: make(chan struct{})}
+	for model, g := range served {
+		served[model] = patient{g, rival.eight}
+	}
+	served["rival-model"] = rival
+	d, err := NewPlan(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Caps.MaxRequests, in.Rand = int64(d.Plan.PerTarget()*len(in.Targets))+10, source(2)
+	dir := sealed(t, in)
+	_, err = Run(t.Context(), dir, RunOptions{pace: quick, Concurrency: 4})
+	wantError(t, err, CodeIncomplete, "items got no reply after 8 tries each, and the plan's cap of")
+	s, err := Run(t.Context(), dir, RunOptions{pace: quick, Concurrency: 4})
+	wantError(t, err, CodeIncomplete, "an earlier run ended without replies that are still missing, and the plan's cap of")
+	if s.SentNow != 0 {
+		t.Errorf("%d requests beyond the cap", s.SentNow)
+	}
+	for _, stop := range stops(t, dir) {
+		if stop.Reason != family.StopGivenUp || stop.Cap != "" || stop.Missing == 0 {
+			t.Errorf("%+v", stop)
+		}
+	}
+	if all := strings.Join(findings(t, dir).Deviations, "\n"); !strings.Contains(all, "was not fixed by the plan") {
+		t.Errorf("deviations: %s", all)
+	}
+}
+
+// Where labels alone were given up, nothing is said of missing replies.
+func TestLabelsGivenUp(t *testing.T) {
+	t.Parallel()
+	judge := &unsteady{Generator: &persona.Judge{World: judgedWorld()}, often: 8, eight: make(chan struct{})}
+	in, _ := judgedPlan(t, judge, nil, 6)
+	dir := sealed(t, in)
+	s, err := Run(t.Context(), dir, RunOptions{pace: quick, Concurrency: 4})
+	e := wantError(t, err, CodeIncomplete, fmt.Sprintf("1 of %d labels got no answer after 8 tries each", s.Labels.Planned))
+	if s.Missing != 0 || strings.Contains(e.Do, "fixed-n") || stops(t, dir)[0].Reason != family.StopGivenUp {
+		t.Errorf("%+v, %+v", s, e)
+	}
+	if s, err = Run(t.Context(), dir, RunOptions{pace: quick, Concurrency: 4}); err != nil || s.Labels.Settled != s.Labels.Planned {
+		t.Errorf("%v, labels %+v", err, s.Labels)
+	}
+}
+
+// What another model answers in the judge's place is no label: the run stops, none is
+// lost by running it again, and all are there once the judge is back.
+func TestJudgeDrifts(t *testing.T) {
+	t.Parallel()
+	in, _ := judgedPlan(t, &persona.Judge{World: judgedWorld()}, &mock.Script{Faults: []mock.Fault{
+		{Kind: mock.FaultModelSwitch, Model: "arbiter", At: []int{30, 31, 32}, As: "other-arbiter"},
+	}}, 6)
+	dir := sealed(t, in)
+	run := func() (Summary, error) { return Run(t.Context(), dir, RunOptions{pace: quick, Concurrency: 1}) }
+	var s Summary
+	var err error
+	settled := int64(0)
+	for i := range 3 {
+		s, err = run()
+		wantError(t, err, CodeDrift, "reader is no longer the model it was")
+		if i > 0 && s.Labels.Settled != settled || s.SentNow == 0 || stops(t, dir)[i].Reason != family.StopDrift {
+			t.Fatalf("run %d: %+v, labels %+v", i+1, s, s.Labels)
+		}
+		settled = s.Labels.Settled
+	}
+	if s, err = run(); err != nil || s.Labels.Settled != s.Labels.Planned || s.Stopped != family.StopComplete {
+		t.Fatalf("%v: %+v, labels %+v", err, s, s.Labels)
+	}
+	if failed := events(t, dir)[ledger.EventLabelFailed]; len(failed) != 3 {
+		t.Errorf("%d failed labels", len(failed))
+	}
+	if j := byTest(t, findings(t, dir), "C4/rival/judge").Judge; j.Unreadable+j.Missing != 0 || j.Labelled != j.Replies || j.Models["other-arbiter"] != 0 {
+		t.Errorf("%+v", j)
+	}
+}
+
 // A judge that is a side of the audit, or has nothing to read, is refused before
 // anything is sent.
 func TestJudgeRefused(t *testing.T) {
@@ -584,5 +744,51 @@ func TestForgedLabels(t *testing.T) {
 		case says != "" && (err == nil || !strings.Contains(err.Error(), says)):
 			t.Errorf("%v, want an error that says %s", err, says)
 		}
+	}
+}
+
+// A request for the label of a reply that a reused control does not hold is no withheld
+// one: nothing is withheld in a whole case.
+func TestForgedLabelOfControl(t *testing.T) {
+	t.Parallel()
+	in, _ := judgedPlan(t, &persona.Judge{World: judgedWorld()}, nil, 4)
+	control := in
+	control.Targets, control.Judge, control.Rand = in.Targets[2:3], nil, source(77)
+	from := sealed(t, control)
+	_, err := Run(t.Context(), from, RunOptions{pace: quick, Limit: Limit{From: 1, To: 9}})
+	wantError(t, err, CodeIncomplete, "limit")
+	sealLedger(t, from)
+	in.Targets, in.Controls = in.Targets[:2], []ControlCase{{FS: os.DirFS(from), KeyID: "key"}}
+	w, err := ledger.OpenWriter(sealed(t, in), ledger.WriterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, there := w.Case(), map[string]bool{}
+	if err := c.Replies(func(rec ledger.ReplyRecord) error { there[rec.Item.ID] = true; return nil }); err != nil || len(there) == 0 {
+		t.Fatalf("%d replies, %v", len(there), err)
+	}
+	jury, err := family.NewJury(c.Plan())
+	if err != nil {
+		t.Fatal(err)
+	}
+	items := jury.Items()
+	at := slices.IndexFunc(items, func(it ledger.Item) bool {
+		return it.Label == 1 && strings.HasPrefix(it.ID, "control0/") && !there[it.Of()]
+	})
+	if at < 0 {
+		t.Fatal("the control holds all replies")
+	}
+	ref, err := w.PutBlob([]byte("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Append(ledger.EventLabelIntent, items[at].ID, 1, ledger.Intent{Target: "reader", Request: ref}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := family.CheckLabels(c); err == nil || !strings.Contains(err.Error(), "the reply that it labels is not in the case") {
+		t.Errorf("%+v, %v", found, err)
 	}
 }

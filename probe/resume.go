@@ -167,6 +167,7 @@ func (r *runner) replay(lanes map[string]*lane) error {
 	}
 	r.before = mono + last
 	r.already = r.reason == family.StopEvidence
+	r.gaveUp = r.reason == family.StopGivenUp
 	return nil
 }
 

@@ -231,6 +231,7 @@ type runner struct {
 	sent     int64
 	sentNow  int64
 	givenUp  int64
+	gaveUp   bool // an earlier run did, and was the last to say why it ended
 	inFlight int
 	classes  map[ledger.Outcome]int64
 	failed   map[ledger.Outcome]int64
@@ -479,6 +480,10 @@ func (r *runner) finish() error {
 	reason, stopErr := r.reason, r.stopErr
 	switch {
 	case r.stopped && (missing+lacking > 0 || reason == family.StopDrift): // replies of another model settle items, too
+		if reason == family.StopCap && (r.givenUp > 0 || r.gaveUp && missing > 0) {
+			// No cap left these out: it is not how the plan ends.
+			reason, stopErr = family.StopGivenUp, r.unanswered(missing, stopErr.Happened)
+		}
 	case missing+lacking == 0:
 		reason, stopErr = family.StopComplete, nil
 	case r.skipped > 0 && r.givenUp == 0:
@@ -494,12 +499,7 @@ func (r *runner) finish() error {
 			Do: "They cannot be asked later: analyse what is there",
 		}
 	default:
-		reason = family.StopGivenUp
-		stopErr = &Error{
-			Code:     CodeIncomplete,
-			Happened: fmt.Sprintf("%s of %s items got no reply after %d tries each", group(r.givenUp), group(r.planned+r.docket.planned()), endpoint.MaxTries),
-			Do:       "Run the same command again before any analysis: while replies are missing, fixed-n results are exploratory",
-		}
+		reason, stopErr = family.StopGivenUp, r.unanswered(missing, "")
 	}
 	r.reason, r.stopErr = reason, stopErr
 	data := family.StopEvent{Reason: reason, Settled: r.settled, Missing: missing}
@@ -522,6 +522,27 @@ func (r *runner) finish() error {
 	return stopErr
 }
 
+// unanswered is the end of a run that gave items up, or follows on one that did, and of
+// what ended it then. Labels are asked for only where no reply can be had any more.
+func (r *runner) unanswered(missing int64, then string) *Error {
+	what, of, why := "items got no reply", r.planned, "while replies are missing, fixed-n results are exploratory"
+	if r.docket != nil && missing == r.missed {
+		what, of, why = "labels got no answer", r.docket.planned(), "a reply without its label does not enter the tests that read the labels"
+	}
+	e := &Error{
+		Code: CodeIncomplete, Do: "Run the same command again before any analysis: " + why,
+		Happened: fmt.Sprintf("%s of %s %s after %d tries each", group(r.givenUp), group(of), what, endpoint.MaxTries),
+	}
+	if then != "" {
+		if r.givenUp == 0 {
+			e.Happened = "an earlier run ended without replies that are still missing"
+		}
+		e.Happened += ", and " + then
+		e.Do = "Plan a new case with a higher cap: " + why
+	}
+	return e
+}
+
 func (r *runner) kept() string {
 	kept := fmt.Sprintf("%s of %s replies are saved", group(r.settled), group(r.planned))
 	if d := r.docket; d != nil {
@@ -532,7 +553,8 @@ func (r *runner) kept() string {
 
 // barred reports whether an earlier run ended since a target became another model, with
 // nothing left to ask the targets: nothing follows unless the operator says so. What a
-// judge became bars its labels alone, which are asked for again.
+// judge became bars its labels alone, none of which is settled by it: the next run asks
+// for them again.
 func (r *runner) barred() bool {
 	d := r.swapped
 	return d != nil && r.reason == family.StopDrift && r.opt.OnDrift == DriftStop && r.pending()+int(r.skipped) == 0 &&

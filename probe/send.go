@@ -400,16 +400,16 @@ func (r *runner) judge(l *lane, t *task, att *endpoint.Attempt) next {
 	defer r.mu.Unlock()
 	name := l.target.Name
 	switch {
-	case o.Final() && t.item.Label > 0:
+	case !t.item.Settles(o):
+		r.failed[o]++
+	case t.item.Label > 0:
 		r.docket.settle()
 		r.recent.add(time.Now())
-	case o.Final():
+	default:
 		r.settled++
 		l.settled++
 		r.classes[o]++
 		r.recent.add(time.Now())
-	default:
-		r.failed[o]++
 	}
 	switch o {
 	case ledger.RateLimited:

@@ -12,7 +12,7 @@ import (
 // LabelCheck is what [CheckLabels] found.
 type LabelCheck struct {
 	Requests int // to the judge that were derived again
-	Withheld int // that could not be, since they, the reply or the prompt are withheld
+	Withheld int // that could not be, since a redacted copy lacks them, the reply or the prompt
 }
 
 // CheckLabels derives every request to the judge again, from the plan and from the reply
@@ -74,6 +74,8 @@ func (j *Jury) check(c *ledger.Case, e *ledger.Event, replies map[string]func() 
 		return false, errors.New("the plan has replies to this prompt labelled by nobody")
 	case it.Label > 1 && !j.Twice(it.Of()):
 		return false, errors.New("the plan does not have this reply labelled twice")
+	case !known && c.Redaction() == nil:
+		return false, errors.New("the reply that it labels is not in the case")
 	case !known:
 		return true, nil
 	}

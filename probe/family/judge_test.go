@@ -107,6 +107,34 @@ func TestJuryPrompt(t *testing.T) {
 	}
 }
 
+// The second request about a reply lists the labels in another order than the first,
+// whatever was drawn.
+func TestSecondOrder(t *testing.T) {
+	t.Parallel()
+	j := jury(t, 100)
+	for i := range j.judge.Rubrics {
+		rubric := &j.judge.Rubrics[i]
+		firsts := map[string]int{}
+		for _, it := range j.Items() {
+			if it.Label > 1 {
+				continue
+			}
+			second := it
+			second.ID, second.Label = ledger.LabelID(it.Of(), 2), 2
+			a, b := j.listed(rubric, &it), j.listed(rubric, &second)
+			if slices.Equal(a, b) || len(a) != len(b) || len(a) != len(rubric.Labels) {
+				t.Fatalf("%s lists %v first, and then %v", it.ID, a, b)
+			}
+			firsts[b[0].Name]++
+		}
+		for _, l := range rubric.Labels {
+			if share, want := float64(firsts[l.Name])/400, 1/float64(len(rubric.Labels)); math.Abs(share-want) > .1 {
+				t.Errorf("%s is listed first in %.2f of the second requests", l.Name, share)
+			}
+		}
+	}
+}
+
 func TestParseLabel(t *testing.T) {
 	t.Parallel()
 	labels := must(JudgeRubrics())[1].Labels

@@ -123,6 +123,13 @@ func (it *Item) Of() string {
 	return strings.TrimSuffix(it.ID, labelMark+strconv.Itoa(it.Label))
 }
 
+// Settles reports whether an attempt that ended so settles the item. A label is the judge's
+// that the plan names: what another model answers in its place is none, and it is asked
+// for again.
+func (it *Item) Settles(o Outcome) bool {
+	return o.Final() && (it.Label == 0 || o != Drifted)
+}
+
 // Attempts of either sort are written down alike, under types of their own.
 func isIntent(typ string) bool  { return typ == EventIntent || typ == EventLabelIntent }
 func isSettled(typ string) bool { return typ == EventReply || typ == EventLabel }
@@ -176,6 +183,9 @@ func (p *Plan) validateJudge() error {
 	}
 	if err := j.Params.validate(); err != nil {
 		return fmt.Errorf("the judge: %w", err)
+	}
+	if q := &j.Params; q.TopP != nil || q.Seed != nil || q.Stream || q.User != "" || len(q.Metadata) > 0 {
+		return errors.New("the judge is sent max_tokens and a temperature, and no other parameter")
 	}
 	if j.Params.Echo || j.Params.Logprobs != nil || j.Params.PromptLogprobs != nil {
 		return errors.New("the judge answers chats, without log-probabilities")

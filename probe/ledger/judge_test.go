@@ -57,18 +57,23 @@ func TestLabelOrder(t *testing.T) {
 	refused(intent(EventLabelIntent, LabelID(item.ID, 3), "reader", 1), "no such item")
 	refused(intent(EventLabelIntent, item.ID+"/label-01", "reader", 1), "no such item")
 	refused(outcome(EventLabel, first, 1, OK), "no open intent")
-	for _, step := range []error{
-		intent(EventLabelIntent, first, "reader", 1), outcome(EventLabelFailed, first, 1, Transport),
-		intent(EventLabelIntent, second, "reader", 1), intent(EventLabelIntent, first, "reader", 2),
-		outcome(EventLabel, first, 2, OK), outcome(EventLabel, second, 1, Empty),
-	} {
-		if step != nil {
-			t.Fatal(step)
+	allowed := func(steps ...error) {
+		t.Helper()
+		if err := errors.Join(steps...); err != nil {
+			t.Fatal(err)
 		}
 	}
-	refused(intent(EventLabelIntent, first, "reader", 3), "has its reply already")
+	allowed(intent(EventLabelIntent, first, "reader", 1))
+	refused(outcome(EventLabel, first, 1, Drifted), `"drifted" does not go with this event`) // another model's is no label
+	allowed(
+		outcome(EventLabelFailed, first, 1, Drifted),
+		intent(EventLabelIntent, second, "reader", 1), intent(EventLabelIntent, first, "reader", 2),
+		outcome(EventLabelFailed, first, 2, Transport), intent(EventLabelIntent, first, "reader", 3),
+		outcome(EventLabel, first, 3, OK), outcome(EventLabel, second, 1, Empty),
+	)
+	refused(intent(EventLabelIntent, first, "reader", 4), "has its reply already")
 	s := w.State()
-	if s.SettledItems() != 1 || s.SettledLabels() != 2 || !s.Settled(first) || s.Item(first).Attempts != 2 || s.Item(second).Outcome != Empty || s.Settled(p.Items()[1].ID) {
+	if s.SettledItems() != 1 || s.SettledLabels() != 2 || !s.Settled(first) || s.Item(first).Attempts != 3 || s.Item(second).Outcome != Empty || s.Settled(p.Items()[1].ID) {
 		t.Errorf("%d items, %d labels, %+v", s.SettledItems(), s.SettledLabels(), s.Item(second))
 	}
 	c, err := Open(w.Case().Dir())
@@ -127,6 +132,11 @@ func TestJudgeOfPlan(t *testing.T) {
 		"has the SHA-256":      func(j *Judge) { j.Rubrics[0].Text += "!" },
 		"read by two rubrics":  func(j *Judge) { j.Rubrics = append(j.Rubrics, j.Rubrics[0]) },
 		"max_tokens is 0":      func(j *Judge) { j.Params.MaxTokens = 0 },
+		"no other parameter":   func(j *Judge) { j.Params.TopP = new(float64) },
+		"other parameter":      func(j *Judge) { j.Params.Seed = new(int64) },
+		"parameter":            func(j *Judge) { j.Params.Stream = true },
+		"sent max_tokens":      func(j *Judge) { j.Params.User = "us" },
+		"and a temperature":    func(j *Judge) { j.Params.Metadata = map[string]string{"a": "b"} },
 		"without log-probabil": func(j *Judge) { j.Params.Echo = true },
 	} {
 		bad := judgedPlan(t, 1)

@@ -307,8 +307,8 @@ func refusal(e *Event, why string) error {
 	return fmt.Errorf("%w: %s of %s, attempt %d: %s", ErrOrder, e.Type, e.Item, e.Attempt, why)
 }
 
-// find returns the state of an attempt's item and the target it must name.
-func (s *State) find(e *Event) (change, *Target, error) {
+// find returns the state of an attempt's item, and the item.
+func (s *State) find(e *Event) (change, *Item, error) {
 	n, item, known := s.plan.find(e.Item)
 	if !known {
 		return change{}, nil, refusal(e, "the plan has no such item")
@@ -323,15 +323,15 @@ func (s *State) find(e *Event) (change, *Target, error) {
 	if ch.item.Settled {
 		return change{}, nil, refusal(e, "the item has its reply already")
 	}
-	return ch, item.Target, nil
+	return ch, &item, nil
 }
 
 func (s *State) admitIntent(e *Event) (change, error) {
-	ch, target, err := s.find(e)
+	ch, item, err := s.find(e)
 	if err != nil {
 		return change{}, err
 	}
-	it := &ch.item
+	it, target := &ch.item, item.Target
 	var d Intent
 	if err := decodeStrict(e.Data, &d); err != nil {
 		return change{}, refusal(e, err.Error())
@@ -352,11 +352,11 @@ func (s *State) admitIntent(e *Event) (change, error) {
 }
 
 func (s *State) admitOutcome(e *Event) (change, error) {
-	ch, target, err := s.find(e)
+	ch, item, err := s.find(e)
 	if err != nil {
 		return change{}, err
 	}
-	it := &ch.item
+	it, target := &ch.item, item.Target
 	d := new(Attempt)
 	if err := decodeStrict(e.Data, d); err != nil {
 		return change{}, refusal(e, err.Error())
@@ -377,7 +377,7 @@ func (s *State) admitOutcome(e *Event) (change, error) {
 	case !it.Orphan || e.Attempt != it.Attempts:
 		return change{}, refusal(e, "there is no open intent for it")
 	}
-	if d.Outcome == "" || d.Outcome.Final() != isSettled(e.Type) {
+	if d.Outcome == "" || item.Settles(d.Outcome) != isSettled(e.Type) {
 		return change{}, refusal(e, fmt.Sprintf("outcome %q does not go with this event", d.Outcome))
 	}
 	if d.HeadersBlob != nil && d.Headers != nil {
