@@ -162,6 +162,19 @@ func listLimit(t *ledger.Test, why string) string {
 	return fmt.Sprintf("Results of %s under key %s will be exploratory. %s", t.Family, t.Key, why)
 }
 
+// asksWhole names the families of a plan that are exact only if all that was committed to is
+// asked; "" for none.
+func asksWhole(p *ledger.Plan) string {
+	var out []string
+	for i := range p.Tests {
+		id := p.Tests[i].Family
+		if fam, _ := family.ByID(id); (fam.Whole || id == family.RotationLag) && !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
 // checkLists warns of tests whose lists leave something open, once for a family and key. Where the key alone makes them so, that was said before.
 func (d *Draft) checkLists(in *PlanInput) error {
 	said := map[[2]string]bool{}

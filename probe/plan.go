@@ -756,7 +756,11 @@ func (d *Draft) estimate(in *PlanInput, laws map[string]evidence.Law) error {
 		)
 	}
 	if _, limit := exceeds(&p.Caps, spend{e.Requests, e.PromptTokens + e.CompletionTokens, e.Cost}, e.Currency); limit != "" {
-		d.Warnings = append(d.Warnings, "The cap of "+limit+" is below the estimate: the run may end before the plan is done.")
+		warning := "The cap of " + limit + " is below the estimate: the run may end before the plan is done."
+		if families := asksWhole(p); families != "" {
+			warning += " Results of " + families + " are exploratory then, since not all that was committed to is asked."
+		}
+		d.Warnings = append(d.Warnings, warning)
 	}
 	return nil
 }

@@ -143,8 +143,10 @@ func TestPlanRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, b := testKey(t, watermark.KGW), testKey(t, watermark.Gumbel)
+	var caps ledger.Caps
 	plan := func(r *Rotation) (*Draft, error) {
 		in := input(t, nowhere, 1)
+		in.Caps = caps
 		in.Suites = []PlanSuite{drawn}
 		in.Keys = []PlanKey{{Key: canaryKey(t, 71)}, {Key: a}, {Key: b}}
 		in.Rotation = r
@@ -179,6 +181,19 @@ func TestPlanRotation(t *testing.T) {
 		if from := start.Add(time.Duration(r.Slot-1) * time.Hour); !q.NotBefore.Equal(from) || q.NotAfter.Sub(from) != 58*time.Minute {
 			t.Errorf("%s of slot %d from %s to %s", q.ID, r.Slot, q.NotBefore, q.NotAfter)
 		}
+	}
+	// A cap leaves out slots that were committed to, which plan and run say.
+	caps = ledger.Caps{MaxRequests: 3}
+	capped, err := plan(&Rotation{Arms: []string{a.ID, b.ID}, Start: start, Slot: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const said = "Results of E6 are exploratory"
+	if !strings.Contains(strings.Join(capped.Warnings, "\n"), said) {
+		t.Errorf("warnings %q", capped.Warnings)
+	}
+	if end := (&runner{plan: capped.Plan}).capError("3 requests"); !strings.Contains(end.Do, said) {
+		t.Errorf("the end says %q", end.Do)
 	}
 	// A hundred and fifty scored tokens a slot, at the level of four tests.
 	for _, row := range d.Plan.Power {

@@ -459,9 +459,13 @@ func (r *runner) timeUp() *Error {
 
 // capError is the end of a cap on requests, tokens or cost.
 func (r *runner) capError(limit string) *Error {
+	end := "The plan fixed this end: the replies can be analysed as they are. "
+	if families := asksWhole(r.plan); families != "" {
+		end += "Results of " + families + " are exploratory, since not all that was committed to was asked. "
+	}
 	return &Error{
 		Code: CodeIncomplete, Happened: "the plan's cap of " + limit + " is reached",
-		Do: "The plan fixed this end: the replies can be analysed as they are. Running on needs a new case with a higher cap",
+		Do: end + "Running on needs a new case with a higher cap",
 	}
 }
 
