@@ -18,7 +18,8 @@ import (
 // a model that reasons first some hundreds.
 const DefaultJudgeTokens = 512
 
-// JudgeEstimate is what the labels may cost at most, if every reply comes in.
+// JudgeEstimate is about what the labels may cost at most, if every reply comes in: bytes
+// stand for tokens that nobody has counted.
 type JudgeEstimate struct {
 	Target           string  `json:"target"`
 	Replies          int64   `json:"replies"`
@@ -152,7 +153,7 @@ func (d *Draft) estimateJudge() error {
 	return d.currency(t)
 }
 
-// labelTokens bounds what a judge is sent for a label, in tokens.
+// labelTokens estimates from above what a judge is sent for a label, in tokens.
 func labelTokens(j *family.Jury, it *ledger.Item) int64 {
 	return int64(float64(j.LongestPrompt(it))/bytesPerToken) + promptOverhead
 }

@@ -604,9 +604,9 @@ func writeDraft(w io.Writer, d *probe.Draft) error {
 	if j := e.Judge; j != nil {
 		cost := "cost unknown"
 		if j.Priced {
-			cost = fmt.Sprintf("at most %.2f %s", j.Cost, e.Currency)
+			cost = fmt.Sprintf("about %.2f %s at most", j.Cost, e.Currency)
 		}
-		fmt.Fprintf(w, "judge     %s, of these: %d requests to label %d replies, at most %d tokens sent and %d received, %s\n",
+		fmt.Fprintf(w, "judge     %s, of these: %d requests to label %d replies, about %d tokens sent and at most %d received, %s\n",
 			j.Target, j.Requests, j.Replies, j.PromptTokens, j.CompletionTokens, cost)
 	}
 	if len(d.Plan.Tests) > 0 {

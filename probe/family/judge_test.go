@@ -216,6 +216,31 @@ func TestSentAs(t *testing.T) {
 	}
 }
 
+// That a judge does not agree with itself is said where all of the interval says so; that
+// nobody knows, where too few labels or only one of them were given.
+func TestOfSelf(t *testing.T) {
+	t.Parallel()
+	of := func(n int64, kappa, hi float64) *ledger.Reliability {
+		return &ledger.Reliability{N: n, Kappa: &kappa, KappaHi: &hi}
+	}
+	for name, tc := range map[string]struct {
+		r   *ledger.Reliability
+		w   Warning
+		say bool
+	}{
+		"none":          {&ledger.Reliability{}, WarnJudgeOnce, true},
+		"few":           {of(19, .1, .3), WarnJudgeFew, true},
+		"one label":     {&ledger.Reliability{N: 50, Agree: 50}, WarnJudgeFew, true},
+		"it may be .8":  {of(20, .7, .81), WarnJudgeSelf, false},
+		"it is below":   {of(20, .5, .79), WarnJudgeSelf, true},
+		"it is perfect": {of(90, 1, 1), WarnJudgeSelf, false},
+	} {
+		if w, say := ofSelf(tc.r); say != tc.say || say && w != tc.w {
+			t.Errorf("%s: %q, %v", name, w, say)
+		}
+	}
+}
+
 // Kappa is that of Cohen's own example (1960): .70 seen and .41 by chance give .492.
 func TestKappa(t *testing.T) {
 	t.Parallel()

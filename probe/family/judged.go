@@ -179,6 +179,9 @@ func (l *labels) missing() (missing, of int) {
 const (
 	kappaSelf  = .8
 	kappaRules = .667
+	// fewTwice replies with two labels that agree throughout still leave a share of
+	// agreement of 84 % within Wilson's interval of 95 %: fewer tell nothing.
+	fewTwice = 20
 	// unreadShare of the replies without a label is more than the samples of one prompt
 	// in twenty; what it could hide is bounded with the missing replies.
 	unreadShare = .05
@@ -252,12 +255,24 @@ func (l *labels) describe(in *Input, out *Output) error {
 	}
 	low := func(a *ledger.Reliability, bar float64) bool { return a.N > 0 && a.Kappa != nil && *a.Kappa < bar }
 	warn(float64(j.Missing+j.Unreadable) > unreadShare*float64(j.Replies), WarnJudgeUnread)
-	warn(j.Self.N == 0, WarnJudgeOnce)
-	warn(low(&j.Self, kappaSelf), WarnJudgeSelf)
+	w, say := ofSelf(&j.Self)
+	warn(say, w)
 	warn(len(j.Rules) > 0 && low(&j.Rules[0], kappaRules), WarnJudgeRules)
 	warn(j.Gap != nil && (j.Gap.Lo > 0 || j.Gap.Hi < 0), WarnJudgeGap)
 	warn(l.kin != "", WarnJudgeKin)
 	return nil
+}
+
+// ofSelf is what there is to be warned of where a judge labelled replies twice: that it was
+// not seen to agree with itself, which is another thing than that it does not.
+func ofSelf(r *ledger.Reliability) (w Warning, say bool) {
+	switch {
+	case r.N == 0:
+		return WarnJudgeOnce, true
+	case r.N < fewTwice || r.Kappa == nil:
+		return WarnJudgeFew, true
+	}
+	return WarnJudgeSelf, *r.KappaHi < kappaSelf
 }
 
 // pairCount is how often two readers gave two labels.

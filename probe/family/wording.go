@@ -234,6 +234,7 @@ const (
 	WarnJudge           Warning = "judge"
 	WarnJudgeUnread     Warning = "judge-unread"
 	WarnJudgeOnce       Warning = "judge-once"
+	WarnJudgeFew        Warning = "judge-few"
 	WarnJudgeSelf       Warning = "judge-self"
 	WarnJudgeRules      Warning = "judge-rules"
 	WarnJudgeGap        Warning = "judge-gap"
@@ -292,7 +293,8 @@ var warningText = map[Warning]string{
 	WarnJudge:           "A secondary reading of the same replies, by a judge model that was shown one request and one reply at a time and not told whose it was. It is no evidence by itself: models misread, and the primary test reads by rules.",
 	WarnJudgeUnread:     "More than 5 per cent of the replies have no label: the judge did not answer, or answered something else than one label.",
 	WarnJudgeOnce:       "No reply was labelled twice, so that it is not known whether the judge agrees with itself.",
-	WarnJudgeSelf:       "The judge does not agree with itself: Cohen's kappa of its first and second labels is below 0.8, which is asked of labels before conclusions are drawn from them.",
+	WarnJudgeFew:        "Too few replies were labelled twice, or all of them with one and the same label, to tell whether the judge agrees with itself.",
+	WarnJudgeSelf:       "The judge does not agree with itself: Cohen's kappa of its first and second labels, with the whole of its 95 % interval, is below 0.8, which is asked of labels before conclusions are drawn from them.",
 	WarnJudgeRules:      "Judge and rules read the replies differently: Cohen's kappa is below 0.667, which is asked of labels before even tentative conclusions are drawn. One of the two readings is wrong for these replies, or both are.",
 	WarnJudgeGap:        "Judge and rules do not agree as often on the target's replies as on the controls' (99 % interval): one of them misreads one side more than the other, which biases a comparison.",
 	WarnJudgeKin:        "The judge answered under the name of a model that is compared: it may have labelled replies of its own.",
