@@ -65,6 +65,11 @@ func TestUnmeasured(t *testing.T) {
 // The sentence of a test counts those that it is corrected for, and what stands apart.
 func TestTiersAreCountedApart(t *testing.T) {
 	t.Parallel()
+	k := newCanary(t, 5)
+	s := choosing(t, k, 60, 6, 1, 1)
+	if f := analyze(t, s.build(), k).Findings[0]; f.M != len(s.plan.Tests) || f.Beside != 0 {
+		t.Errorf("%d exact tests alone: %d of their kind, %d beside", len(s.plan.Tests), f.M, f.Beside)
+	}
 	f := someFinding(Radioactivity, ledger.VerdictWeak, ledger.Exact, new(float64))
 	*f.HolmLog10P, f.M, f.Primary = -3, 4, true
 	if said := Say(f, -6).Headline; !strings.Contains(said, "after correction for 4 tests)") {

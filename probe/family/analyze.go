@@ -420,7 +420,7 @@ func (a *analysis) progress(i int) func(step string, done, of int) {
 
 // m is the number of tests that a test is corrected for: the primary ones of its
 // tier. The comparative tier stands apart, since it carries no error rate.
-func (a *analysis) m(t *ledger.Test) int { return primaries(a.plan, comparative(t)) }
+func (a *analysis) m(t *ledger.Test) int { return sharing(a.plan, comparative(t)) }
 
 // comparative reports whether a test can only be of the comparative tier.
 func comparative(t *ledger.Test) bool {

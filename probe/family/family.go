@@ -180,7 +180,7 @@ func PlannedPower(p *ledger.Plan, t *ledger.Test, log10Alpha float64, effects ..
 
 // Log10Level is a primary test's share of the family-wise level, in log10.
 func Log10Level(p *ledger.Plan, t *ledger.Test) float64 {
-	return math.Log10(p.Alpha) - math.Log10(float64(primaries(p, comparative(t))))
+	return math.Log10(p.Alpha) - math.Log10(float64(sharing(p, comparative(t))))
 }
 
 // Input is all that a test may look at: a finding is a pure function of it.

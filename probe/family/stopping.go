@@ -99,7 +99,7 @@ func NewStopper(p *ledger.Plan, files fs.FS, keys []*watermark.Key, open OpenTok
 		if err != nil {
 			return nil, err
 		}
-		r := &running{test: t, threshold: math.Log10(float64(primaries(p, false))) - math.Log10(p.Alpha) + charge}
+		r := &running{test: t, threshold: math.Log10(float64(sharing(p, false))) - math.Log10(p.Alpha) + charge}
 		switch t.Family {
 		case Radioactivity:
 			r.process, err = newRunningMark(t, key, &readers)
@@ -220,8 +220,11 @@ func (s *Stopper) Check() (due bool, evidence []RunningE, enough bool) {
 	return true, evidence, enough
 }
 
-// primaries is m: the number of tests that the family-wise level is shared by, or
-// that of the comparative tier.
+// sharing is m: the number of tests that the family-wise level is shared by, or that of
+// the comparative tier; a test that stands outside counts as one.
+func sharing(p *ledger.Plan, compared bool) int { return max(primaries(p, compared), 1) }
+
+// primaries counts the primary tests of the comparative tier, or those of the others.
 func primaries(p *ledger.Plan, compared bool) int {
 	m := 0
 	for i := range p.Tests {
@@ -229,5 +232,5 @@ func primaries(p *ledger.Plan, compared bool) int {
 			m++
 		}
 	}
-	return max(m, 1)
+	return m
 }
