@@ -51,31 +51,40 @@ func imported(t *testing.T, in PlanInput, files ...ImportFile) string {
 	return dir
 }
 
+// neuralScore is what a file of testdata/neural scores.
+type neuralScore struct {
+	name   string
+	n      int64
+	green  float64
+	log10P float64
+}
+
+// neuralFiles are the files, the first of them a rival's, the others controls'.
+func neuralFiles(of []neuralScore, ids bool) []ImportFile {
+	var files []ImportFile
+	for i, w := range of {
+		role := ledger.Control
+		if i == 0 {
+			role = ledger.Rival
+		}
+		files = append(files, ImportFile{Target: ledger.Target{Name: w.name, Role: role}, Path: "testdata/neural/" + w.name + ".jsonl", IDs: ids})
+	}
+	return files
+}
+
 // TestImportNeural: real neural rivals, scored on their token ids, give the
 // numbers of two independent implementations (testdata/neural/README.md), and no
 // more than a lead.
 func TestImportNeural(t *testing.T) {
 	t.Parallel()
-	want := []struct {
-		name   string
-		n      int64
-		green  float64
-		log10P float64
-	}{
+	want := []neuralScore{
 		{"distilled", 17355, 5621, -105.25},
 		{"light", 21269, 5486, -2.40},
 		{"innocent", 21817, 5519, -.80},
 		{"plain", 18108, 4494, -.14},
 		{"teacher", 19612, 4853, -.10},
 	}
-	var files []ImportFile
-	for i, w := range want {
-		role := ledger.Control
-		if i == 0 {
-			role = ledger.Rival
-		}
-		files = append(files, ImportFile{Target: ledger.Target{Name: w.name, Role: role}, Path: "testdata/neural/" + w.name + ".jsonl", IDs: true})
-	}
+	files := neuralFiles(want, true)
 	key := neuralKey(t)
 	dir := imported(t, importInput(key), files...)
 	f := findings(t, dir, key)
@@ -114,25 +123,13 @@ func TestImportNeuralText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []struct {
-		name   string
-		n      int64
-		green  float64
-		log10P float64
-	}{
+	want := []neuralScore{
 		{"distilled", 17695, 5631, -92.05},
 		{"light", 21698, 5576, -2.04},
 		{"innocent", 22151, 5618, -.97},
 		{"plain", 18487, 4563, -.07},
 	}
-	var files []ImportFile
-	for i, w := range want {
-		role := ledger.Control
-		if i == 0 {
-			role = ledger.Rival
-		}
-		files = append(files, ImportFile{Target: ledger.Target{Name: w.name, Role: role}, Path: dir + w.name + ".jsonl"})
-	}
+	files := neuralFiles(want, false)
 	kase, err := ledger.Open(imported(t, importInput(key), files...))
 	if err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ func (r *PowerRow) UnmarshalJSON(data []byte) error {
 		*plain
 		Effect *float64 `json:"effect"`
 	}{plain: (*plain)(r)}
-	if err := decodeKnown(data, &x); err != nil {
+	if err := decodeStrict(data, &x); err != nil {
 		return err
 	}
 	r.Effect = orNaN(x.Effect)
@@ -59,7 +59,7 @@ func (f *Finding) UnmarshalJSON(data []byte) error {
 		EffectLo *float64 `json:"effect_lo"`
 		EffectHi *float64 `json:"effect_hi"`
 	}{plain: (*plain)(f)}
-	if err := decodeKnown(data, &x); err != nil {
+	if err := decodeStrict(data, &x); err != nil {
 		return err
 	}
 	f.Effect, f.EffectLo, f.EffectHi = orNaN(x.Effect), orNaN(x.EffectLo), orNaN(x.EffectHi)
@@ -80,10 +80,4 @@ func encodeRaw(v any) ([]byte, error) {
 	e.SetEscapeHTML(false)
 	err := e.Encode(v)
 	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), err
-}
-
-func decodeKnown(data []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	return d.Decode(into)
 }
